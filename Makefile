@@ -1,0 +1,81 @@
+PY ?= python3
+# The certificates of the system where it keeps some: company networks add their own.
+UV := .venv/tools/bin/uv $(if $(wildcard /etc/ssl/certs/ca-certificates.crt),--system-certs)
+BIN := .venv/dev/bin
+DEMO ?= .venv/runtime/bin/python -m pipelines.demo
+BENCH ?= $(subst /,.,$(basename $(shell grep -l __main__ benchmarks/*.py 2>/dev/null)))
+TESTS ?=
+COMPILE := $(UV) pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate
+# Where CI is true, a missing server is a failure; elsewhere it is a skip that says so.
+export FLOODWATCH_REQUIRE_SERVICES ?= $(if $(filter true,$(CI)),1,)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo check check-format check-lint check-types check-imports check-docs check-locks test coverage bench locks upgrade clean
+
+help: ## say what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+demo: .venv/runtime/ok ## replay a raw Postfix log and show the floods in it
+	@$(DEMO)
+
+check: check-format check-lint check-types check-imports check-docs check-locks ## all that needs no test run
+check-format: .venv/dev/ok ## formatting
+	$(BIN)/ruff format --check .
+check-lint: .venv/dev/ok ## lint
+	$(BIN)/ruff check .
+check-types: .venv/dev/ok ## types
+	$(BIN)/mypy
+check-imports: .venv/dev/ok ## who imports whom
+	$(BIN)/lint-imports --no-logo
+check-docs: .venv/dev/ok ## links, names and rules of the house
+	$(BIN)/python -m pytest -q tests/test_house.py
+check-locks: .venv/tools/ok ## the locks are what pyproject.toml asks for, with hashes and without addresses
+	@! grep -n '://' locks/*.txt || { echo "locks must hold hashes, not addresses"; exit 1; }
+	@rm -rf build/locks && mkdir -p build && cp -r locks build/locks
+	@$(call compile,build/locks,)
+	@for f in uv runtime dev; do cmp locks/$$f.txt build/locks/$$f.txt || { echo "locks/$$f.txt is out of date: make locks"; exit 1; }; done
+	@echo "locks are up to date"
+
+test: .venv/dev/ok ## run the tests (TESTS="tests/one_file.py -k name" narrows); says what was left out
+	@.ci/install-debian postfix
+	$(BIN)/python -m pytest $(TESTS)
+
+coverage: .venv/dev/ok ## the tests with line and branch coverage
+	$(BIN)/python -m pytest --cov --cov-report=term $(TESTS)
+
+bench: .venv/dev/ok ## print the figures (quality, speed, memory); takes a while
+	@for b in $(BENCH); do echo "== $$b"; $(BIN)/python -m $$b || exit 1; done
+
+locks: .venv/tools/ok ## write the locks after a change in pyproject.toml; pins stay
+	@$(call compile,locks,)
+
+upgrade: .venv/tools/ok ## write the locks with the newest versions allowed
+	@$(call compile,locks,--upgrade)
+
+clean: ## remove what was made, except the environments in .venv
+	rm -rf build dist .coverage htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find detector pipelines tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+# $(1) folder, $(2) further options
+define compile
+echo uv | $(COMPILE) $(2) - -o $(1)/uv.txt && \
+$(COMPILE) $(2) pyproject.toml -o $(1)/runtime.txt && \
+$(COMPILE) $(2) --all-extras --group dev pyproject.toml -o $(1)/dev.txt
+endef
+
+# Environments: tools (uv itself), runtime (what users get), dev (all of it). Delete one to have it made anew.
+.venv/tools/ok: locks/uv.txt
+	@$(PY) -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' || { echo "need Python >= 3.11 with venv (Debian: apt install python3-venv)"; exit 1; }
+	@rm -rf .venv/tools && $(PY) -m venv .venv/tools
+	@.venv/tools/bin/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps --only-binary :all: -r locks/uv.txt
+	@touch $@
+
+define env
+.venv/$(1)/ok: .venv/tools/ok locks/$(1).txt pyproject.toml
+	@test -x .venv/$(1)/bin/python || $(UV) venv -q --python $(PY) .venv/$(1)
+	@$(UV) pip sync -q --require-hashes --no-build --python .venv/$(1)/bin/python locks/$(1).txt
+	@$(UV) pip install -q --no-deps --python .venv/$(1)/bin/python -e .
+	@touch $$@
+endef
+$(foreach e,runtime dev,$(eval $(call env,$(e))))

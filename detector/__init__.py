@@ -1,0 +1,1 @@
+"""The pure detector: tallies and controls in, listing decisions out."""

@@ -1,0 +1,264 @@
+"""The docket: offences and requests become changes to listings, numbered and written down."""
+
+import hashlib
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.closing import PendingControl
+from detector.collateral import Collateral
+from detector.guard import NeverList
+from detector.lifecycle import TEMPORARY, Lifecycle, Listing
+from detector.log import AllowlistChange, OperatorAction, RemovalRequest
+from detector.policy import Policy, policy_digest
+from detector.providers import ProviderRegistry
+from detector.rules import Offence
+from detector.subjects import ip_key, mailbox_masked, subject_text
+from detector.tracking import Sources
+from detector.windows import grown
+
+__all__ = ["DECISION_VERSION", "Docket"]
+
+DECISION_VERSION: Final = 1
+
+
+class Docket:
+    """Listings in force, and the changes that the present close makes to them."""
+
+    def __init__(
+        self, policy: Policy, sources: Sources, collateral: Collateral,
+        providers: ProviderRegistry | None,
+    ) -> None:  # fmt: skip
+        self.policy = policy
+        self.digest = policy_digest(policy)
+        self.sources = sources
+        self.collateral = collateral
+        self.providers = providers
+        self.never = NeverList(policy.guard.never_list)
+        self.lifecycle = Lifecycle(policy.listing)
+        self.listed: NDArray[np.bool_] = np.zeros(0, np.bool_)
+        self.changes: list[dict[str, Any]] = []
+        self.forgiven: dict[int, int] = {}
+        """By ip slot: the tick of its last removal."""
+        self.seq = 0
+        self.cost = 0
+        """Normal messages that the listings in force block."""
+        self._tick = self._observed = self._time_ms = 0
+
+    def ensure(self, size: int) -> None:
+        """Make room for source slots."""
+        self.listed = grown(self.listed, size)
+
+    def begin(self, tick: int, observed: int, lateness_s: int) -> None:
+        """Begin a close; its changes are knowable at the end of the tick plus the lateness."""
+        self._tick, self._observed = tick, observed
+        self._time_ms = (tick + 1 + lateness_s) * 1000
+
+    def masked(self, victim: str) -> str:
+        """Give a victim as outsiders may see it."""
+        return mailbox_masked(victim)
+
+    def is_listed(self, ip: int) -> bool:
+        """Say whether a source has a listing (a held one too: it is being watched)."""
+        return bool(self.listed[ip])
+
+    def _subject(self, ip: int) -> str:
+        return self.sources.table.names[ip]
+
+    # -- offences ------------------------------------------------------------------------------
+
+    def offences(self, offences: list[Offence]) -> None:
+        """List the sources of offences, in the order of their subjects; one offence each."""
+        first: dict[int, Offence] = {}
+        for offence in offences:
+            first.setdefault(offence.ip, offence)
+        for ip in sorted(first, key=self._subject):
+            if self.listed[ip]:
+                self.attempt(ip, first[ip].last_tick)
+                continue
+            self._list(ip, first[ip])
+
+    def _list(self, ip: int, offence: Offence) -> None:
+        subject = self._subject(ip)
+        key = self.sources.table.key(ip)
+        rule = getattr(self.policy.rules, offence.rule)
+        if not rule.enabled or self.never.covers(key):
+            return
+        asn = int(self.sources.asn[ip])
+        provider = self.providers.provider_of(asn, key) if self.providers is not None else ""
+        listing = Listing(
+            subject=subject, slot=ip, rule=offence.rule, tier=TEMPORARY, asn=asn,
+            provider=provider, first_seen=offence.first_tick, last_seen=offence.last_tick,
+            listed_at=self._tick, observed_at=self._observed, repeats=0, told_at=self._tick,
+            victim=str(offence.evidence.get("victim", "")), cost=int(self.sources.normal[ip]),
+            policy=self.digest, shadow="shadow" in {self.policy.mode, rule.mode},
+        )  # fmt: skip
+        for_victim = sum(
+            other.cost for other in self.lifecycle.listings.values()
+            if listing.cost and other.victim == listing.victim and not other.held
+        )  # fmt: skip
+        cost = self.collateral.cost(listing.cost, self.cost, for_victim)
+        listing.held = cost.hold
+        evidence = dict(offence.evidence)
+        evidence["collateral"] = {
+            "own_share": round(cost.own, 6),
+            "share_in_all": round(cost.in_all, 6),
+            "share_for_victim": round(cost.for_victim, 6),
+            "alert": cost.alert,
+        }
+        self.lifecycle.add(listing, self._tick)
+        self.listed[ip] = True
+        if not cost.hold:
+            self.cost += listing.cost
+        self._write("hold" if cost.hold else "list", listing, evidence)
+
+    def attempt(self, ip: int, tick: int) -> None:
+        """Note that a listed source went on; told at most once in a while."""
+        listing = self.lifecycle.listings[self._subject(ip)]
+        before = listing.tier
+        self.lifecycle.attempt(listing, tick, self._observed)
+        due = self._tick - listing.told_at >= self.policy.listing.extend_every_s
+        if due or listing.tier != before:
+            listing.told_at = self._tick
+            if not listing.held:
+                self._write("extend", listing, {"reason": "attempts at a flooded victim go on"})
+
+    def connect(self, ip: int, tick: int, count: int) -> None:
+        """Note attempts of a source that named no recipient."""
+        if ip < self.listed.size and self.listed[ip]:
+            self.lifecycle.connect(self.lifecycle.listings[self._subject(ip)], tick, count)
+
+    # -- ends and removals ---------------------------------------------------------------------
+
+    def ends(self) -> None:
+        """End what has been quiet for long enough, or reached its hard end."""
+        for listing, reason in self.lifecycle.ended(self._tick, self._observed):
+            self._clear(listing)
+            self._write("expire", listing, {"reason": reason, "quiet_s": listing.quiet_s(self._observed)})
+
+    def _clear(self, listing: Listing) -> None:
+        self.listed[listing.slot] = False
+        if not listing.held:
+            self.cost -= listing.cost
+
+    def _remove(self, listing: Listing, evidence: dict[str, Any], request: str = "") -> int:
+        self.lifecycle.remove(listing.subject, self._tick)
+        self._clear(listing)
+        self.forgiven[listing.slot] = self._tick
+        self._write("remove", listing, evidence, request)
+        return listing.slot
+
+    def allow(self, controls: tuple[PendingControl, ...]) -> None:
+        """Take new never-lists into force and remove what they cover."""
+        for item in controls:
+            if isinstance(item.control, AllowlistChange):
+                self.never = NeverList((*self.policy.guard.never_list, *item.control.ranges))
+                for subject in sorted(self.lifecycle.listings):
+                    listing = self.lifecycle.listings[subject]
+                    if self.never.covers(self.sources.table.key(listing.slot)):
+                        self._remove(listing, {"reason": "on the allowlist now"})
+
+    def answer(self, controls: tuple[PendingControl, ...]) -> list[int]:
+        """Answer removal requests and do what operators ask; give the removed ip slots."""
+        removed: list[int] = []
+        for item in controls:
+            match item.control:
+                case RemovalRequest(_, subject, request):
+                    removed += self._request(subject, request)
+                case OperatorAction(_, action, argument, request):
+                    removed += self._operate(action, argument, request)
+                case _:
+                    pass
+        return removed
+
+    def _request(self, text: str, request: str) -> list[int]:
+        key = ip_key(text.removesuffix("/64"))
+        subject = subject_text(key) if key is not None else text
+        listing = self.lifecycle.listings.get(subject)
+        if listing is None or listing.held:
+            self._refuse(subject, {"reason": "not listed"}, request)
+            return []
+        answer = self.lifecycle.ask(listing, self._tick, self._observed)
+        if answer.granted:
+            quiet = listing.quiet_s(self._observed)
+            return [self._remove(listing, {"reason": "request", "quiet_s": quiet}, request)]
+        evidence = {
+            "reason": "its attempts at a flooded victim are too recent",
+            "rule": listing.rule,
+            "last_offence_ms": listing.last_seen * 1000,
+            "quiet_s": max(0, listing.quiet_s(self._observed)),
+            "quiet_needed_s": self.lifecycle.quiet_needed(listing, on_request=True),
+            "earliest_ms": (answer.earliest + 1) * 1000,
+        }
+        self._write("refuse", listing, evidence, request)
+        return []
+
+    def _operate(self, action: str, argument: str, request: str) -> list[int]:
+        listings = self.lifecycle.listings
+        if action == "purge":
+            what, _, value = argument.partition("=")
+            doomed = [
+                listings[subject] for subject in sorted(listings)
+                if (what == "rule" and listings[subject].rule == value)
+                or (what == "policy" and listings[subject].policy == value)
+            ]  # fmt: skip
+            return [self._remove(item, {"reason": f"purged: {argument}"}, request) for item in doomed]
+        listing = listings.get(argument)
+        if listing is None:
+            self._refuse(argument, {"reason": "not listed"}, request)
+            return []
+        if action == "release" and listing.held:
+            listing.held = False
+            self.cost += listing.cost
+            self._write("release", listing, {"reason": "released by an operator"}, request)
+            return []
+        if action == "remove":
+            return [self._remove(listing, {"reason": "removed by an operator"}, request)]
+        self._refuse(argument, {"reason": f"cannot {action} this listing"}, request)
+        return []
+
+    # -- writing -------------------------------------------------------------------------------
+
+    def _refuse(self, subject: str, evidence: dict[str, Any], request: str) -> None:
+        """Answer a request about a subject that has no listing."""
+        now = self._tick
+        listing = Listing(
+            subject=subject, slot=-1, rule="", tier="", asn=-1, provider="", first_seen=now,
+            last_seen=now, listed_at=now, observed_at=self._observed, repeats=0, told_at=now,
+            victim="",
+        )  # fmt: skip
+        self._write("refuse", listing, evidence, request)
+
+    def _write(
+        self, change: str, listing: Listing, evidence: dict[str, Any], request: str = ""
+    ) -> None:
+        """Number a change and keep it for whoever publishes it."""
+        self.seq += 1
+        standing = change in {"list", "extend", "hold", "release", "refuse"} and listing.slot >= 0
+        lifecycle = self.lifecycle
+        until = lifecycle.until(listing, self._tick, self._observed) if standing else self._tick
+        hard = lifecycle.hard_until(listing) if standing else self._tick
+        seed = f"{self.seq}|{self._time_ms}|{change}|{listing.subject}|{self.digest}"
+        decision: dict[str, Any] = {
+            "v": DECISION_VERSION,
+            "seq": self.seq,
+            "id": hashlib.blake2b(seed.encode(), digest_size=12).hexdigest(),
+            "time": self._time_ms,
+            "change": change,
+            "shadow": listing.shadow,
+            "subject": listing.subject,
+            "tier": listing.tier,
+            "rule": listing.rule,
+            "asn": listing.asn if listing.asn >= 0 else None,
+            "provider": listing.provider,
+            "first_seen": listing.first_seen * 1000,
+            "last_seen": listing.last_seen * 1000,
+            "until": (until + 1) * 1000,
+            "hard_until": (hard + 1) * 1000,
+            "policy": self.digest,
+            "evidence": evidence,
+        }
+        if request:
+            decision["request"] = request
+        self.changes.append(decision)

@@ -1,0 +1,188 @@
+"""What can go wrong, as one tree; every message says what, where, got, allowed, next.
+
+FloodwatchError
+├── AsnTableError            an IP to ASN table that cannot be used
+├── PolicyError              a policy with errors, all of them at once
+├── ProviderFileError        a provider file with errors, all of them at once
+└── StoreError               the block store
+    ├── StoreUrlError        an address that names no store we have
+    ├── StoreMissingError    the file or its directory is not there
+    ├── StoreForeignError    the file is something else
+    ├── StoreVersionError    the file was written by a newer floodwatch
+    ├── StoreCorruptError    the file is damaged
+    ├── StoreLockedError     another writer holds it
+    ├── StoreReadOnlyError   it cannot be written
+    ├── StoreFullError       the disk is full
+    ├── StoreChangeError     a change that the contract does not allow
+    ├── StoreGapError        a change is missing before this one
+    └── StoreConflictError   another change already stands under this number
+"""
+
+from collections.abc import Sequence
+
+__all__ = [
+    "AsnTableError",
+    "FloodwatchError",
+    "PolicyError",
+    "ProviderFileError",
+    "StoreChangeError",
+    "StoreConflictError",
+    "StoreCorruptError",
+    "StoreError",
+    "StoreForeignError",
+    "StoreFullError",
+    "StoreGapError",
+    "StoreLockedError",
+    "StoreMissingError",
+    "StoreReadOnlyError",
+    "StoreUrlError",
+    "StoreVersionError",
+]
+
+
+class FloodwatchError(Exception):
+    """Anything that floodwatch explains in words; the command line shows the message alone."""
+
+
+class AsnTableError(FloodwatchError):
+    """An IP to ASN table that cannot be used: `name` is the file, `problem` what is wrong."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"ASN table {name}: {problem}")
+        self.name = name
+        self.problem = problem
+
+
+class PolicyError(FloodwatchError):
+    """A policy with errors: `name` is where it came from; `problems` are (line or None, words)."""
+
+    def __init__(self, name: str, problems: Sequence[tuple[int | None, str]]) -> None:
+        super().__init__("\n".join(f"{name}:{line or ''} {said}" for line, said in problems))
+        self.name = name
+        self.problems = tuple(problems)
+
+
+class ProviderFileError(FloodwatchError):
+    """A provider file with errors; `problems` has one line each, with line numbers."""
+
+    def __init__(self, name: str, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(f"{name}:{problem}" for problem in problems))
+        self.name = name
+        self.problems = tuple(problems)
+
+
+class StoreError(FloodwatchError):
+    """The block store `store` (its address) could not do what it was asked."""
+
+    def __init__(self, store: str, problem: str) -> None:
+        super().__init__(f"block store {store}: {problem}")
+        self.store = store
+        self.problem = problem
+
+
+class StoreUrlError(StoreError):
+    """The address names no block store that this version has."""
+
+
+class StoreMissingError(StoreError):
+    """The file, or the directory it should be made in, does not exist or may not be opened."""
+
+
+class StoreForeignError(StoreError):
+    """The file is no SQLite database, or one that belongs to another program."""
+
+
+class StoreVersionError(StoreError):
+    """The file was written by a newer version: `found` is its layout, `known` the newest known."""
+
+    def __init__(self, store: str, problem: str, *, found: int, known: int) -> None:
+        super().__init__(store, problem)
+        self.found = found
+        self.known = known
+
+
+class StoreCorruptError(StoreError):
+    """The file is damaged."""
+
+
+class StoreLockedError(StoreError):
+    """Another writer held the store for longer than we wait."""
+
+
+class StoreReadOnlyError(StoreError):
+    """The file, its directory or the way it was opened does not allow writing."""
+
+
+class StoreFullError(StoreError):
+    """The disk is full; what was not stored whole is not stored at all."""
+
+
+class StoreChangeError(StoreError):
+    """A change outside the decision contract: `seq` is its number where it has one."""
+
+    def __init__(self, store: str, problem: str, *, seq: int | None) -> None:
+        super().__init__(store, problem)
+        self.seq = seq
+
+
+class StoreGapError(StoreError):
+    """A change came before its predecessor: `expected` was due, `got` came."""
+
+    def __init__(self, store: str, *, expected: int, got: int) -> None:
+        super().__init__(
+            store,
+            f"got change {got}, but {expected} is due (a store takes every change, in order): "
+            f"send the changes from {expected} on",
+        )
+        self.expected = expected
+        self.got = got
+
+
+class StoreConflictError(StoreError):
+    """Under `seq` another change stands; `difference` names the first field that differs."""
+
+    def __init__(self, store: str, *, seq: int, difference: str) -> None:
+        super().__init__(
+            store,
+            f"change {seq} differs from the one that stands there: {difference}. Two detectors "
+            "disagree, or the store belongs to another log: stop, and compare both by a replay, "
+            "or start with an empty store",
+        )
+        self.seq = seq
+        self.difference = difference
+
+
+class LogError(FloodwatchError):
+    """The log cannot be followed."""
+
+
+class LogFormatError(LogError):
+    """A record of the log that this version cannot read: `got`, and what is `allowed`."""
+
+    def __init__(self, got: str, allowed: str) -> None:
+        super().__init__(
+            f"log record: got {got}, want {allowed}: read it with the floodwatch that wrote it"
+        )
+        self.got = got
+        self.allowed = allowed
+
+
+class TallyGapError(LogError):
+    """Tallies `first` to `last` of `partition` are missing from the log."""
+
+    def __init__(self, partition: int, first: int, last: int) -> None:
+        super().__init__(
+            f"log: tallies {first} to {last} of partition {partition} are missing: restore them, "
+            f"or declare the loss with gap({partition}, {first}, {last})"
+        )
+        self.partition = partition
+        self.first = first
+        self.last = last
+
+
+class SnapshotError(FloodwatchError):
+    """A snapshot that cannot be used: torn, or of another version; `problem` says which."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"snapshot: {problem}")
+        self.problem = problem

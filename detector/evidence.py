@@ -1,0 +1,103 @@
+"""Evidence: a bounded columnar log of recent tally rows, scanned only for flagged subjects."""
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.tally import Rows
+
+__all__ = ["EvidenceLog"]
+
+_COLUMNS: Final = ("at", "tick", "ip", "rcpt", "outcome", "count", "nulls", "senders")
+_TYPES: Final = (
+    np.int64, np.int64, np.int32, np.int32, np.uint8, np.uint32, np.uint32, np.uint64,
+)  # fmt: skip
+
+
+class EvidenceLog:
+    """The last `capacity` inbound rows that name a recipient, in the order of their closes.
+
+    One flat array a column; `covers_from` says from which close on the log is whole.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._columns: list[NDArray[Any]] = [np.zeros(0, kind) for kind in _TYPES]
+        self._size = 0
+        self.covers_from: int | None = None
+        self.dropped = 0
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        return self._size
+
+    def append(self, rows: Rows, at: NDArray[np.int64]) -> None:
+        """Keep rows; `at` (n,) is the close at which each counts, never falling."""
+        need = self._size + len(rows)
+        if need > self._columns[0].size:
+            room = max(need, self._columns[0].size * 3 // 2, 4096)
+            for index, column in enumerate(self._columns):
+                new = np.zeros(room, column.dtype)
+                new[: self._size] = column[: self._size]
+                self._columns[index] = new
+        if self.covers_from is None and len(rows):
+            self.covers_from = int(at[0])
+        values = (
+            at, rows.tick, rows.ip, rows.rcpt, rows.outcome, rows.count, rows.nulls, rows.senders,
+        )  # fmt: skip
+        for column, value in zip(self._columns, values, strict=True):
+            column[self._size : need] = value
+        self._size = need
+
+    def since(self, at: int) -> tuple[Rows, NDArray[np.int64]]:
+        """Give all rows that counted at or after a close (views: copy before the next append)."""
+        return self.between(at, 2**62)
+
+    def between(self, first: int, stop: int) -> tuple[Rows, NDArray[np.int64]]:
+        """Give the rows that counted in `[first, stop)` (views)."""
+        times = self._columns[0][: self._size]
+        first = max(first, self.covers_from or first)
+        a, b = np.searchsorted(times, [first, stop]).tolist()
+        at, tick, ip, rcpt, outcome, count, nulls, senders = (c[a:b] for c in self._columns)
+        asn = np.zeros(0, np.int64)
+        return Rows(tick, ip, rcpt, outcome, count, nulls, senders, asn), at
+
+    def trim(self, needed_from: int) -> None:
+        """Drop rows older than anybody needs, and whole closes beyond the capacity (counted).
+
+        Called at the end of a minute only, so that what is visible never depends on batches; the
+        log may therefore exceed its capacity by the rows of one minute.
+        """
+        times = self._columns[0][: self._size]
+        old = int(np.searchsorted(times, needed_from))
+        over = self._size - self._capacity
+        if over > old:
+            over = int(np.searchsorted(times, times[over - 1], side="right"))
+            self.dropped += over - old
+            self.covers_from = int(times[over - 1]) + 1
+            old = over
+        if old and (old > self._capacity // 8 or old >= self._size // 2):
+            self._size -= old
+            for column in self._columns:
+                column[: self._size] = column[old : old + self._size].copy()
+
+    def slots_in_use(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Give the ip and mailbox slots that the rows refer to."""
+        return self._columns[2][: self._size], self._columns[3][: self._size]
+
+    def state(self) -> dict[str, Any]:
+        """Give what a snapshot needs."""
+        columns = {
+            name: column[: self._size].copy()
+            for name, column in zip(_COLUMNS, self._columns, strict=True)
+        }
+        return {**columns, "covers_from": self.covers_from, "dropped": self.dropped}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take back what `state` gave."""
+        self._columns = [
+            np.array(state[name], kind) for name, kind in zip(_COLUMNS, _TYPES, strict=True)
+        ]
+        self._size = self._columns[0].size
+        self.covers_from, self.dropped = state["covers_from"], state["dropped"]

@@ -1,0 +1,269 @@
+"""Learning: every ten minutes what was clean becomes relation, baseline and limit.
+
+    10 min   | learned now | held back | in progress
+             b-1200      b-600         b
+
+A period is learned one period late, so that a flood found meanwhile taints what led up to it: its
+victims' mail, and that of victims that rose far above their normal, teaches nothing.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.cases import LONG_S, SHORT_S
+from detector.evidence import EvidenceLog
+from detector.models.base import Normal, NotReady
+from detector.models.baseline import Baseline
+from detector.policy import Policy
+from detector.relations import Relations, mixed
+from detector.tracking import Sources, Victims
+
+__all__ = ["PERIOD_S", "Learner", "VictimNormals"]
+
+PERIOD_S: Final = 600
+DAY_PERIODS: Final = 144
+ELEVATED: Final = 3.0
+ELEVATED_LEAST: Final = 15
+MOST_BREADTH: Final = 10.0
+NEVER: Final = 2**32 - 1
+
+
+class VictimNormals:
+    """Baselines of the busy victims of one scope, and the limits that follow from them."""
+
+    def __init__(self, victims: Victims, policy: Policy, *, domain: bool) -> None:
+        rule = policy.rules.victim_flood
+        self.victims = victims
+        self._policy = policy
+        self.base_min = rule.domain_per_min if domain else rule.mailbox_per_min
+        self.base_10min = rule.domain_per_10min if domain else rule.mailbox_per_10min
+        ratio = self.base_10min / rule.mailbox_per_10min
+        self.base_hour = round(rule.mailbox_per_hour * ratio)
+        self.models: dict[int, tuple[Baseline, Baseline]] = {}
+        self._slots = np.zeros(0, np.int64)
+        self._new: list[NDArray[np.float64]] = [np.zeros(0), np.zeros(0)]
+        self._all: list[NDArray[np.float64]] = [np.zeros(0), np.zeros(0)]
+        self._cold: list[tuple[int, NDArray[np.uint32]]] = []
+
+    @property
+    def base(self) -> tuple[int, int]:
+        """The limits a minute and in ten minutes of a victim without a history."""
+        return self.base_min, self.base_10min
+
+    def learn(
+        self, frozen: set[int], steps: int, breadth: float, minute: int
+    ) -> NDArray[np.bool_]:
+        """Learn the period that ends now; give which victims (slots,) bool it tainted.
+
+        `frozen` are in a flood, `steps` the periods since the log's start.
+        """
+        victims, policy = self.victims, self._policy
+        size = victims.known.size
+        oldest = (minute - 10) % victims.all.steps
+        all_ = victims.all.total[:size].astype(np.int64) - victims.all.counts[oldest, :size]
+        new = victims.new.total[:size].astype(np.int64) - victims.new.counts[oldest, :size]
+        mean = victims.day.total[:size] / min(max(steps, 1), DAY_PERIODS)
+        if self._slots.size:
+            mean[self._slots] = self._all[0]
+        tainted = all_ > np.maximum(ELEVATED_LEAST, ELEVATED * breadth * mean)
+        if steps <= policy.baseline.cold_start_s // PERIOD_S:
+            tainted[:] = False
+        tainted[list(frozen)] = True
+        busy = all_ >= policy.baseline.busy_per_10min
+        busy[self._slots] = True
+        fading = policy.baseline.fading
+        for slot in np.flatnonzero(busy).tolist():
+            if slot in frozen:
+                continue
+            models = self.models.get(slot)
+            if models is None:
+                start = None if steps <= policy.baseline.cold_start_s // PERIOD_S else mean[slot]
+                first = None if start is None else min(float(new[slot]), float(start))
+                models = (Baseline(fading, first), Baseline(fading, start))
+                self.models[slot] = models
+            models[0].learn_one(int(new[slot]))
+            models[1].learn_one(int(all_[slot]))
+        idle = [slot for slot in self.models if victims.day.total[slot] == 0]
+        for slot in idle:
+            del self.models[slot]
+        self._gather()
+        return tainted
+
+    def forget(self, slots: NDArray[np.int64]) -> None:
+        """Drop the models of evicted victims."""
+        for slot in slots.tolist():
+            self.models.pop(slot, None)
+        self._gather()
+
+    def _gather(self) -> None:
+        """Put the models' answers into arrays."""
+        self._slots = np.array(sorted(self.models), np.int64)
+        for index, out in ((0, self._new), (1, self._all)):
+            normals = [self.models[slot][index].normal() for slot in self._slots.tolist()]
+            ready = [n if isinstance(n, Normal) else Normal(0.0, 0.0, 0) for n in normals]
+            out[0] = np.array([n.mean for n in ready])
+            out[1] = np.array([n.deviation for n in ready])
+
+    def normal(self, slot: int) -> float | None:
+        """Give the learned messages from strangers in ten minutes, None where nothing is known."""
+        models = self.models.get(slot)
+        answer = models[0].normal() if models is not None else None
+        return None if answer is None or isinstance(answer, NotReady) else answer.mean
+
+    def set_limits(self, breadth: float) -> None:
+        """Set the limits of the coming minute from the published ones and the normal.
+
+        `breadth` says how many more mailboxes than usual are active (the daily wave, a queue
+        flushed after an outage): the normal is scaled by it. A flood does not move it, since it
+        reaches few mailboxes.
+        """
+        rule = self._policy.rules.victim_flood
+        victims = self.victims
+        victims.limit_min[:] = self.base_min
+        victims.limit_10min[:] = self.base_10min
+        victims.limit_hour[:] = self.base_hour
+        victims.limit_all[:] = self.base_10min
+        if not self._slots.size:
+            return
+        factor, sigmas = rule.baseline_factor, rule.baseline_sigmas
+
+        def limit(base: int, mean: NDArray[np.float64], spread: NDArray[np.float64]) -> Any:  # noqa: ANN401
+            beyond = np.maximum(factor * mean, mean + sigmas * spread)
+            return np.minimum(np.ceil(np.maximum(base, beyond)), 4e9).astype(np.uint32)
+
+        new, spread = self._new[0] * breadth, self._new[1] * breadth
+        minute = new / 10
+        victims.limit_min[self._slots] = limit(self.base_min, minute, np.sqrt(minute + spread / 10))
+        victims.limit_10min[self._slots] = limit(self.base_10min, new, spread)
+        victims.limit_hour[self._slots] = limit(self.base_hour, new * 6, spread * 2.5)
+        every, spread = self._all[0] * breadth, self._all[1] * breadth
+        victims.limit_all[self._slots] = limit(self.base_10min, every, spread)
+
+    def set_cold_limits(self, elapsed_s: int) -> None:
+        """Set lower bounds of what `rules` asks for in the cold start (see `_judge_cold`).
+
+        What came in the first half of the elapsed time must be exceeded in the second.
+        """
+        victims = self.victims
+        factor = self._policy.rules.victim_flood.baseline_factor
+        self._cold.append((elapsed_s, victims.hour.total.copy()))
+        victims.limit_min[:] = self.base_min
+        victims.limit_10min[:] = self.base_10min
+        victims.limit_hour[:] = victims.limit_all[:] = NEVER
+        for limit, span_s in (
+            (victims.limit_min, SHORT_S),
+            (victims.limit_10min, min(LONG_S, elapsed_s // 2)),
+        ):
+            before = [counts for when, counts in self._cold if when <= elapsed_s - span_s]
+            if before:
+                share = factor * span_s / (elapsed_s + SHORT_S - span_s)
+                least = np.floor(before[-1] * share).astype(np.uint32)
+                np.maximum(limit[: least.size], least, out=limit[: least.size])
+
+    def end_cold(self) -> None:
+        """Drop what only the cold start needs."""
+        self._cold = []
+
+    def state(self, names: list[str]) -> dict[str, Any]:
+        """Give what a snapshot needs."""
+        return {
+            "models": [
+                [names[slot], new.state(), all_.state()]
+                for slot, (new, all_) in self.models.items()
+            ],
+        }
+
+
+class Learner:
+    """Turns clean periods into relations and baselines."""
+
+    def __init__(
+        self, policy: Policy, sources: Sources, mailboxes: Victims, domains: Victims
+    ) -> None:
+        self._policy = policy
+        self.relations = Relations(
+            policy.memory.relation_cells, policy.relations.half_life_days
+        )
+        self._sources, self._mailboxes, self._domains = sources, mailboxes, domains
+        self.mailbox_normals = VictimNormals(mailboxes, policy, domain=False)
+        self.domain_normals = VictimNormals(domains, policy, domain=True)
+        self.groups: dict[int, Baseline] = {}
+        """What ASNs send to strangers in ten minutes, by ASN group."""
+        self.active = Baseline(policy.baseline.fading)
+        self._tainted: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None
+
+    def breadth(self) -> float:
+        """Say how many times more mailboxes than usual are active, 1.0 at least."""
+        normal = self.active.normal()
+        if isinstance(normal, NotReady) or normal.mean < 1.0:
+            return 1.0
+        now = float(np.count_nonzero(self._mailboxes.all.total))
+        return min(max(now / normal.mean, 1.0), MOST_BREADTH)
+
+    def period(
+        self, tick: int, log_start: int, evidence: EvidenceLog,
+        frozen: tuple[set[int], set[int]], listed: NDArray[np.bool_], messages: NDArray[np.int64],
+    ) -> None:  # fmt: skip
+        """Learn at the close of a period's last tick. `messages` (16,) i64 weighs outcomes."""
+        steps = (tick - log_start) // PERIOD_S + 1
+        minute = tick // 60
+        breadth = self.breadth()
+        now = (
+            self.mailbox_normals.learn(frozen[0], steps, breadth, minute),
+            self.domain_normals.learn(frozen[1], steps, breadth, minute),
+        )
+        self._relations(tick, evidence, now, listed, messages)
+        self._learn_groups(tick, evidence, messages, now)
+        self.active.learn_one(int(np.count_nonzero(self._mailboxes.all.total)))
+        self._tainted = now
+
+    def _relations(
+        self, tick: int, evidence: EvidenceLog, now: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+        listed: NDArray[np.bool_], messages: NDArray[np.int64],
+    ) -> None:  # fmt: skip
+        """Learn who writes to whom from the period before the one that ends now."""
+        delay = self._policy.relations.learn_delay_s
+        rows, _ = evidence.between(tick + 1 - PERIOD_S - delay, tick + 1 - delay)
+        if not len(rows):
+            return
+        weight = rows.count.astype(np.int64) - rows.nulls
+        weight *= messages[rows.outcome]
+        domain = self._mailboxes.domain[rows.rcpt]
+        bad_mailbox, bad_domain = now[0].copy(), now[1].copy()
+        if self._tainted is not None:
+            bad_mailbox[: self._tainted[0].size] |= self._tainted[0]
+            bad_domain[: self._tainted[1].size] |= self._tainted[1]
+        clean = (weight > 0) & ~listed[rows.ip] & ~bad_mailbox[rows.rcpt] & ~bad_domain[domain]
+        self.relations.learned_s += PERIOD_S
+        index = np.flatnonzero(clean)
+        if not index.size:
+            return
+        weight, ip = weight[index], rows.ip[index]
+        mailbox = self._mailboxes.hash[rows.rcpt[index]]
+        domain_hash = self._domains.hash[domain[index]]
+        net, group = self._sources.net_hash[ip], self._sources.group_hash[ip]
+        for victim in (mailbox, domain_hash):
+            for source in (net, group):
+                self.relations.learn(mixed(victim, source), weight)
+        np.add.at(self._sources.normal, ip, weight.astype(np.uint32))
+
+    def _learn_groups(
+        self, tick: int, evidence: EvidenceLog, messages: NDArray[np.int64],
+        now: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+    ) -> None:  # fmt: skip
+        """Learn what each ASN sends in ten minutes."""
+        rows, _ = evidence.between(tick + 1 - PERIOD_S, tick + 1)
+        clean = ~now[0][rows.rcpt]
+        weight = (rows.count.astype(np.int64) - rows.nulls) * messages[rows.outcome] * clean
+        groups, where = np.unique(self._sources.group[rows.ip], return_inverse=True)
+        sums = np.zeros(groups.size, np.int64)
+        np.add.at(sums, where, weight)
+        seen = dict(zip(groups.tolist(), sums.tolist(), strict=True))
+        least = self._policy.baseline.busy_per_10min
+        for group in sorted(set(self.groups) | {g for g, n in seen.items() if n >= least}):
+            model = self.groups.get(group)
+            if model is None:
+                model = self.groups[group] = Baseline(self._policy.baseline.fading)
+            model.learn_one(seen.get(group, 0))

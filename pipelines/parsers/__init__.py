@@ -1,0 +1,1 @@
+"""Readers of raw mail server logs: lines in; events, rejects and counts out."""

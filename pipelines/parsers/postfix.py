@@ -1,0 +1,335 @@
+"""Events out of raw Postfix logs: one event per message and recipient, and per refusal.
+
+How lines become events:
+
+| line | becomes |
+|---|---|
+| `smtpd[..]: ID: client=name[ip]` | a message begins: its client and arrival time |
+| `qmgr[..]: ID: from=<..>, size=` | its sender |
+| first `ID: to=<..>` of a recipient | ACCEPT, dated by the arrival; `orig_to` is the recipient |
+| later `ID: to=<..>` of that recipient | nothing: a retry inside our server is no new attempt |
+| `ID: removed` | the message ends; its queue id may come again |
+| `reject:` `milter-reject:` | REJECT on 5xx, DEFER on 4xx, with a cause |
+| `discard:` `milter-discard:` | DISCARD |
+| `reject: header` or `body` (cleanup) | REJECT_CONTENT, the client from the message's `client=` |
+
+Outbound: a message whose `client=` line has `sasl_username=` was submitted by one of our users;
+all its events carry `OUTBOUND`, also refusals, where the refusal itself says `sasl_username=`.
+
+A client behind a relay: `orig_client=` counts only where the client is a trusted relay. A message
+that comes back from a filter of ours, which is one from a loopback address without a believed
+`orig_client`, or one whose `orig_queue_id` is an open message, is no second event. Mail from
+`pickup` and our own bounces has no client and gives no event.
+
+Queue ids are joined per host and Postfix instance (the first word of the tag), so a log of many
+servers may be read as one file.
+
+Each line is either the record of one event, or a `Reject`, or counted in `kinds`, exactly once.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final
+
+from detector.decode import OVERSIZED
+from detector.events import OUTBOUND, EventLists, Outcome, Reject
+from pipelines.parsers.postfix_clients import Clients
+from pipelines.parsers.postfix_kinds import kind_of
+from pipelines.parsers.postfix_lines import LONGEST_ADDRESS, delivery_recipient, is_queue_id
+from pipelines.parsers.postfix_refusals import REFUSALS, read_refusal
+from pipelines.parsers.postfix_tags import (
+    CLEANUP,
+    DELIVERY,
+    INSTANCE_SHIFT,
+    PROGRAM_MASK,
+    QMGR,
+    QUIET_NAMES,
+    SMTPD,
+    TagTable,
+    looks_like_postfix,
+)
+from pipelines.parsers.syslog_time import SyslogTime
+
+__all__ = ["Parsed", "PostfixParser", "looks_like_postfix"]
+
+_EXCERPT_BYTES: Final = 200
+_BELOW_G, _COLON = b"G:"
+_NO_MAIL: Final = {b"VRFY", b"ETRN"}
+_CONTENT_CHECK: Final = {b"header", b"body", b"content"}
+_END_OF_MESSAGE: Final = {b"END-OF-MESSAGE", b"DATA content", *_CONTENT_CHECK}
+_MAY_LACK_RECIPIENT: Final = range(Outcome.REJECT_OTHER, Outcome.DEFER_OTHER)
+
+# A message: [arrival ms, client, sender or None, recipients seen, OUTBOUND or 0].
+_ARRIVAL, _CLIENT, _SENDER, _SEEN, _DIRECTION = range(5)
+_Message = list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What a run of lines held.
+
+    `kinds` counts the lines that made neither an event nor a reject, by kind; `evicted` counts
+    the open messages that were forgotten to keep the bound.
+    """
+
+    events: EventLists
+    rejects: list[Reject]
+    kinds: dict[str, int]
+    evicted: int = 0
+
+
+class PostfixParser:
+    """Reads one log, in order, in runs of any length; the split into runs changes nothing.
+
+    Args:
+        reference_ms: Latest plausible time, Unix ms, for dates without a year.
+        utc_offset_s: Seconds east of UTC, for times without a zone.
+        trusted_relays: Addresses and networks whose `orig_client=` is believed.
+        most_open: Bound of what is remembered: open messages, and their recipients beyond the
+            first. Past it the oldest quarter is forgotten; what those messages deliver later
+            makes no event.
+
+    Raises:
+        ValueError: An entry of `trusted_relays` is no address or network.
+    """
+
+    def __init__(
+        self,
+        *,
+        reference_ms: int,
+        utc_offset_s: int = 0,
+        trusted_relays: Collection[str] = (),
+        most_open: int = 131_072,
+    ) -> None:
+        self._time = SyslogTime(reference_ms, utc_offset_s)
+        self._tags = TagTable()
+        self._clients = Clients(trusted_relays)
+        self._messages: dict[bytes, _Message] = {}
+        self._most_open = most_open
+        self._more_recipients = 0
+        self._fresh()
+
+    def _fresh(self) -> None:
+        self._events = EventLists()
+        self._rejects: list[Reject] = []
+        self._kinds: dict[str, int] = {}
+        self._evicted = 0
+
+    def finish(self) -> Parsed:
+        """End the log: nothing more comes, since a message is an event from its first delivery."""
+        self._messages.clear()
+        self._more_recipients = 0
+        self._fresh()
+        return Parsed(self._events, self._rejects, self._kinds)
+
+    def feed(  # noqa: C901, PLR0912, PLR0915 - the hot path: a call a line would halve its speed
+        self, lines: Sequence[bytes], first_position: int
+    ) -> Parsed:
+        """Read lines without their LF; a line's position is `first_position` plus its index."""
+        self._fresh()
+        events = self._events
+        add_record, add_time = events.record.append, events.time_ms.append
+        add_client, add_recipient = events.client_ip.append, events.recipient.append
+        add_sender, add_outcome = events.sender.append, events.outcome.append
+        messages, most_open = self._messages, self._most_open
+        plain_clients, suffixes = self._clients.plain, self._tags.suffixes
+        head, head_end, zone_at, zone = b"\n", 0, 0, b""
+        second = now = body = 0
+        host, framed = b"", False
+        tags: dict[bytes, int] = {}
+        quiet = [0] * len(QUIET_NAMES)
+        connects = disconnects = clients = senders = ends = ids = repeats = strangers = 0
+
+        for position, line in enumerate(lines, first_position):
+            if line[:head_end] != head or (
+                zone_at and not (line[zone_at:body] == zone and line[head_end:zone_at].isdigit())
+            ):
+                prefix = self._time.read(line)
+                if prefix is None:
+                    self._no_prefix(line, position)
+                    continue
+                second, now, body, head = prefix.second_ms, prefix.time_ms, prefix.body, prefix.head
+                head_end, zone_at, zone = len(head), prefix.zone_at, prefix.zone
+                if prefix.host != host or prefix.framed != framed:
+                    host, framed = prefix.host, prefix.framed
+                    tags = self._tags.of_host(host, framed=framed)
+
+            # A find, or a startswith with an offset, costs as much as this whole split.
+            try:
+                tag, word, text = line[body:].split(b" ", 2)
+                code = tags[tag]
+            except (KeyError, ValueError):
+                code, start = self._tags.read(line, body, host, framed=framed)
+                word, _, text = line[start:].partition(b" ")
+            if code < 0:
+                quiet[~code] += 1
+                continue
+            program = code & PROGRAM_MASK
+            if program == SMTPD:
+                if word == b"connect":
+                    connects += 1
+                    continue
+                if word == b"disconnect":
+                    disconnects += 1
+                    continue
+            key = word if code <= PROGRAM_MASK else word + suffixes[code >> INSTANCE_SHIFT]
+
+            if program == SMTPD:
+                if text[:7] == b"client=":
+                    if not word or word[0] >= _BELOW_G or word[-1] != _COLON:
+                        self._count("smtpd client without a queue id")
+                        continue
+                    if key in messages:
+                        self._forget(key)
+                    client, direction = plain_clients.get(text[7:]), 0
+                    if client is None:
+                        found = self._clients.read(text, 7, messages, key[len(word) :])
+                        if found is None:
+                            self._reject(position, "bad_client_ip", "client: no address", line)
+                            continue
+                        client, direction = found
+                    clients += 1
+                    if client:
+                        if zone_at:
+                            now = second + int(line[head_end : head_end + 3])
+                        messages[key] = [now, client, None, None, direction]
+                        if len(messages) + self._more_recipients > most_open:
+                            self._evict()
+                    continue
+            elif program == QMGR:
+                if text[:6] == b"from=<":
+                    senders += 1
+                    message = messages.get(key)
+                    if message is not None and message[2] is None:
+                        end = text.rfind(b">, size=")
+                        if 0 < end <= LONGEST_ADDRESS:
+                            message[2] = text[6:end].decode("utf-8", "backslashreplace")
+                    continue
+                if text[:7] == b"removed":
+                    ends += 1
+                    message = messages.pop(key, None)
+                    if message is not None and message[3].__class__ is set:
+                        self._more_recipients -= len(message[3]) - 1
+                    continue
+            elif program == DELIVERY:
+                if text[:4] == b"to=<":
+                    message = messages.get(key)
+                    if message is None:
+                        strangers += 1
+                        continue
+                    recipient, found_relay, _ = text.partition(b">, relay=")
+                    if found_relay and b">" not in recipient and recipient[4:5] != b'"':
+                        recipient = recipient[4:]
+                    else:
+                        recipient = delivery_recipient(text)
+                    if not 0 < len(recipient) <= LONGEST_ADDRESS:
+                        self._reject(position, "malformed_line", "delivery: no recipient", line)
+                        continue
+                    seen = message[3]
+                    if seen is None:
+                        message[3] = recipient
+                    elif seen == recipient or (seen.__class__ is set and recipient in seen):
+                        repeats += 1
+                        continue
+                    else:
+                        self._see_another(message, recipient)
+                    add_record(position)
+                    add_time(message[0])
+                    add_client(message[1])
+                    add_recipient(recipient.decode("utf-8", "backslashreplace"))
+                    add_sender(message[2])
+                    add_outcome(message[4])
+                    continue
+            elif program == CLEANUP and text[:11] == b"message-id=":
+                ids += 1
+                continue
+            if text.startswith(REFUSALS) and (word == b"NOQUEUE:" or is_queue_id(word)):
+                if zone_at:
+                    now = second + int(line[head_end : head_end + 3])
+                self._refusal(text, key, program, now, position)
+            else:
+                self._count(kind_of(program, word, text))
+
+        for name, count in zip(QUIET_NAMES, quiet, strict=True):
+            self._count(name, count)
+        self._count("smtpd connect", connects)
+        self._count("smtpd disconnect", disconnects)
+        self._count("smtpd client", clients)
+        self._count("qmgr from", senders)
+        self._count("qmgr removed", ends)
+        self._count("cleanup message-id", ids)
+        self._count("delivery again", repeats)
+        self._count("delivery of a message without a client", strangers)
+        return Parsed(events, self._rejects, self._kinds, self._evicted)
+
+    def _count(self, kind: str, lines: int = 1) -> None:
+        if lines:
+            self._kinds[kind] = self._kinds.get(kind, 0) + lines
+
+    def _reject(self, position: int, reason: str, detail: str, line: bytes) -> None:
+        self._rejects.append(Reject(position, reason, detail, line[:_EXCERPT_BYTES]))
+
+    def _no_prefix(self, line: bytes, position: int) -> None:
+        if line.startswith(OVERSIZED):
+            self._reject(position, "oversized", "the line is longer than the limit", line)
+        elif not line.strip():
+            self._count("empty line")
+        else:
+            self._reject(position, "bad_time", "want a syslog time and host at the start", line)
+
+    def _see_another(self, message: _Message, recipient: bytes) -> None:
+        """Note a recipient beyond the first."""
+        if message[_SEEN].__class__ is not set:
+            message[_SEEN] = {message[_SEEN]}
+        message[_SEEN].add(recipient)
+        self._more_recipients += 1
+        if len(self._messages) + self._more_recipients > self._most_open:
+            self._evict()
+
+    def _forget(self, key: bytes) -> None:
+        message = self._messages.pop(key, None)
+        if message is not None and message[_SEEN].__class__ is set:
+            self._more_recipients -= len(message[_SEEN]) - 1
+
+    def _evict(self) -> None:
+        """Forget the oldest open messages, a quarter at a time, until a quarter is free."""
+        while len(self._messages) + self._more_recipients > self._most_open * 3 // 4:
+            oldest = list(islice(self._messages, len(self._messages) // 4 + 1))
+            for key in oldest:
+                self._forget(key)
+            self._evicted += len(oldest)
+
+    def _refusal(self, text: bytes, key: bytes, program: int, now: int, position: int) -> None:
+        """Read `reject: ...` and its kin of the message `key`."""
+        message = self._messages.get(key)
+        refusal = read_refusal(text, message[_CLIENT].encode() if message else b"")
+        if refusal is None or refusal.where in _NO_MAIL:
+            self._count("refusal of something else")
+            return
+        where, outcome = refusal.where, refusal.outcome
+        if where in _CONTENT_CHECK and (message is None or program != CLEANUP):
+            self._count("content check of a message without a client")
+            return
+        client = self._clients.address(refusal.client)
+        if client is None:
+            self._reject(position, "bad_client_ip", "refusal: no client address", text)
+            return
+        direction = OUTBOUND if refusal.authenticated else 0
+        if message is not None:
+            client = self._clients.behind(client, message[_CLIENT])
+            direction |= message[_DIRECTION]
+            if where in _END_OF_MESSAGE:
+                self._forget(key)
+        if not client:
+            self._count("refusal of a client of our own")
+        elif refusal.recipient is None and outcome not in _MAY_LACK_RECIPIENT:
+            self._count(f"{outcome.name.partition('_')[0].lower()} without a recipient")
+        else:
+            events = self._events
+            events.record.append(position)
+            events.time_ms.append(now)
+            events.client_ip.append(client)
+            events.recipient.append(refusal.recipient)
+            events.sender.append(refusal.sender)
+            events.outcome.append(outcome | direction)

@@ -1,0 +1,186 @@
+"""The embedded block store: one SQLite file, whole after every crash, open to other readers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from pipelines.ports import Change, Listing, StoredRequest
+from pipelines.stores.ledger import checked_steps, fold, new_steps, storable
+from pipelines.stores.sqlite_file import SqliteFile
+
+__all__ = ["SqliteStore"]
+
+_NO_LIMIT: Final = -1
+_FIELDS: Final = tuple(f.name for f in fields(Listing) if f.name != "evidence")
+_SHADOW: Final = _FIELDS.index("shadow")
+_BEGINNING: Final = ("subject", "listed_seq", "listed_ms")
+_SELECT: Final = "SELECT {read}, c.decision FROM {table} AS r JOIN changes AS c USING (seq)"
+_PUT: Final = (
+    "INSERT INTO {table} ({fields}) VALUES ({marks}) ON CONFLICT (subject) DO UPDATE SET {renewed}"
+)
+
+
+def _sql(template: str, table: str) -> str:
+    """Fill in one of the two tables of rows; a row that goes on keeps its beginning."""
+    return template.format(
+        table=table,
+        fields=", ".join(_FIELDS),
+        read=", ".join(f"r.{field}" for field in _FIELDS),
+        marks=", ".join("?" * len(_FIELDS)),
+        renewed=", ".join(f"{f} = excluded.{f}" for f in _FIELDS if f not in _BEGINNING),
+    )
+
+
+_PUT_LISTED, _PUT_HELD = _sql(_PUT, "listings"), _sql(_PUT, "held")
+_SELECT_LISTED, _SELECT_HELD = _sql(_SELECT, "listings"), _sql(_SELECT, "held")
+
+
+class SqliteStore:
+    """The block store in a SQLite file (WAL, synchronous=FULL: a change that is stored, stays).
+
+    One writer at a time, any number of readers beside it, in other processes too. A writer waits
+    up to `busy_timeout_ms` for another. Schema and readable views: `sqlite_layout`.
+
+    Raises:
+        StoreMissingError: the directory does not exist, or `read_only` and there is no store.
+        StoreForeignError: the file is no SQLite database, or one of another program.
+        StoreVersionError: the file was written by a newer floodwatch.
+        StoreReadOnlyError: it is to be written and cannot be.
+        StoreLockedError: another program writes to it.
+        StoreCorruptError: the file is damaged.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False, busy_timeout_ms: int = 2000) -> None:
+        self._file = SqliteFile(path, read_only=read_only, busy_timeout_ms=busy_timeout_ms)
+
+    def apply(self, changes: Sequence[Change], facts: Mapping[str, str] | None = None) -> int:
+        """Store the changes that are new, with the facts, in one transaction.
+
+        Raises:
+            StoreConflictError: another change stands under that `seq`.
+            StoreGapError: a change is missing before this one.
+            StoreChangeError: a change outside the contract.
+            StoreFullError: the disk is full.
+        """
+        name = self._file.name
+        steps = checked_steps(name, changes)
+        with self._file.writing() as connection:
+            fresh = new_steps(name, steps, self.last_seq(), self._standing)
+            net = fold(fresh)
+            many = connection.executemany
+            many(
+                "INSERT INTO changes VALUES (?, ?, ?, ?, ?)",
+                [(s.seq, s.subject, s.kind, s.time_ms, s.text) for s in fresh],
+            )
+            many("DELETE FROM listings WHERE subject = ?", [(s,) for s in net.clear_listed])
+            many("DELETE FROM held WHERE subject = ?", [(s,) for s in net.clear_held])
+            many(_PUT_LISTED, map(_values, net.put_listed.values()))
+            many(_PUT_HELD, map(_values, net.put_held.values()))
+            many(
+                "UPDATE requests SET answered_seq = ? WHERE id = ? AND answered_seq IS NULL",
+                [(seq, number) for number, seq in net.answers.items()],
+            )
+            if facts:
+                many("INSERT OR REPLACE INTO facts VALUES (?, ?)", map(_stored, facts.items()))
+        return len(fresh)
+
+    def last_seq(self) -> int:
+        """Give the number of the last change, 0 where there is none."""
+        with self._file.reading() as connection:
+            row = connection.execute("SELECT coalesce(max(seq), 0) FROM changes").fetchone()
+        return int(row[0])
+
+    def get(self, subject: str, now_ms: int) -> Listing | None:
+        """Give the subject's listing, or None."""
+        where = f"{_SELECT_LISTED} WHERE r.subject = ? AND hard_until_ms > ?"
+        with self._file.reading() as connection:
+            row = connection.execute(where, (storable(subject), now_ms)).fetchone()
+        return None if row is None else _listing(row)
+
+    def listings(
+        self,
+        now_ms: int,
+        *,
+        rule: str | None = None,
+        policy: str | None = None,
+        after: str = "",
+        limit: int | None = None,
+    ) -> list[Listing]:
+        """Give the listings in force by subject."""
+        where = (
+            f"{_SELECT_LISTED} WHERE r.subject > ? AND hard_until_ms > ? AND rule = ifnull(?, rule)"
+            " AND policy = ifnull(?, policy) ORDER BY r.subject LIMIT ?"
+        )
+        most = _NO_LIMIT if limit is None else limit
+        values = (storable(after), now_ms, rule, policy, most)
+        with self._file.reading() as connection:
+            return [_listing(row) for row in connection.execute(where, values)]
+
+    def held(self, now_ms: int) -> list[Listing]:
+        """Give what waits for an operator, by subject."""
+        where = f"{_SELECT_HELD} WHERE hard_until_ms > ? ORDER BY r.subject"
+        with self._file.reading() as connection:
+            return [_listing(row) for row in connection.execute(where, (now_ms,))]
+
+    def audit(self, subject: str) -> list[dict[str, Any]]:
+        """Give every change of the subject as it was applied, in order."""
+        query = "SELECT decision FROM changes WHERE subject = ? ORDER BY seq"
+        with self._file.reading() as connection:
+            return [orjson.loads(t) for (t,) in connection.execute(query, (storable(subject),))]
+
+    def add_request(self, kind: str, subject: str, time_ms: int, text: str) -> int:
+        """Keep a request with its time of receipt; give its id."""
+        insert = (
+            "INSERT INTO requests (kind, subject, time_ms, text) VALUES (?, ?, ?, ?) RETURNING id"
+        )
+        values = (storable(kind), storable(subject), time_ms, storable(text))
+        with self._file.writing() as connection:
+            return int(connection.execute(insert, values).fetchone()[0])
+
+    def requests(self, *, pending_only: bool) -> list[StoredRequest]:
+        """Give the requests in order of their ids."""
+        query = (
+            "SELECT id, kind, subject, time_ms, text, answered_seq FROM requests"
+            " WHERE answered_seq IS NULL OR NOT ? ORDER BY id"
+        )
+        with self._file.reading() as connection:
+            return [StoredRequest(*row) for row in connection.execute(query, (pending_only,))]
+
+    def set_fact(self, key: str, text: str) -> None:
+        """Keep a text under a key."""
+        with self._file.writing() as connection:
+            connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", _stored((key, text)))
+
+    def fact(self, key: str) -> str | None:
+        """Give the text under a key."""
+        query = "SELECT text FROM facts WHERE key = ?"
+        with self._file.reading() as connection:
+            row = connection.execute(query, (storable(key),)).fetchone()
+        return None if row is None else str(row[0])
+
+    def close(self) -> None:
+        """Let go of the file; the last one to do so folds the log into it."""
+        with self._file.reading() as connection:
+            connection.close()
+
+    def _standing(self, first: int, last: int) -> dict[int, str]:
+        query = "SELECT seq, decision FROM changes WHERE seq BETWEEN ? AND ?"
+        with self._file.reading() as connection:
+            return dict(connection.execute(query, (first, last)))
+
+
+def _stored(fact: tuple[str, str]) -> tuple[str, str]:
+    return storable(fact[0]), storable(fact[1])
+
+
+def _values(row: Listing) -> tuple[Any, ...]:
+    return tuple(getattr(row, name) for name in _FIELDS)
+
+
+def _listing(row: tuple[Any, ...]) -> Listing:
+    values = [*row[:-1], orjson.loads(row[-1])["evidence"]]
+    values[_SHADOW] = bool(values[_SHADOW])
+    return Listing(*values)

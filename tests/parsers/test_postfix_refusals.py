@@ -1,0 +1,111 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.parsers import postfix_refusals
+from pipelines.parsers.postfix_refusals import read_refusal
+from tests.parsers.lines import MX_MS, line, parse, rows
+
+REFUSED = "; from=<a@b.test> to=<u@example.org> proto=ESMTP helo=<x>"
+POSTSCREEN = "; from=<a@b.test>, to=<u@example.org>, proto=ESMTP, helo=<x>"
+
+
+@pytest.mark.parametrize(
+    ("program", "text", "outcome"),
+    [
+        ("smtpd", "reject: RCPT from u[203.0.113.5]: 550 5.1.1 <u@example.org>: Recipient address "
+         "rejected: User unknown in virtual mailbox table" + REFUSED, "REJECT_UNKNOWN_USER"),
+        ("smtpd", "reject: RCPT from u[203.0.113.5]:4711: 450 4.1.1 <u@example.org>: Recipient "
+         "address rejected: unverified address" + REFUSED, "DEFER_UNKNOWN_USER"),
+        ("smtpd", "reject: RCPT from u[203.0.113.5]: 554 5.7.1 Service unavailable; Client host "
+         "[203.0.113.5] blocked using zen.dnsbl.test; see the page" + REFUSED, "REJECT_BLOCKLIST"),
+        ("smtpd", "reject: RCPT from u[203.0.113.5]: 554 5.7.1 <u[203.0.113.5]>: Client host "
+         "rejected: Access denied" + REFUSED, "REJECT_BLOCKLIST"),
+        ("smtpd", "reject: RCPT from u[203.0.113.5]: 450 4.7.25 Client host rejected: cannot find "
+         "your hostname, [203.0.113.5]" + REFUSED, "DEFER_OTHER"),
+        ("smtpd", "reject: RCPT from u[203.0.113.5]: 450 4.2.0 <u@example.org>: Recipient address "
+         "rejected: Greylisted, see the anti-spam page" + REFUSED, "DEFER_OTHER"),
+        ("smtpd", "reject: RCPT from u[203.0.113.5]: 450 4.7.1 Error: too many recipients from "
+         "203.0.113.5" + REFUSED, "DEFER_RATE"),
+        ("smtpd", "reject: RCPT from u[203.0.113.5]: 554 5.7.1 <u@example.org>: Relay access "
+         "denied" + REFUSED, "REJECT_OTHER"),
+        ("smtpd", "reject: RCPT from u[203.0.113.5]: 550 5.1.0 <a@b.test>: Sender address "
+         "rejected: User unknown in local recipient table" + REFUSED, "REJECT_OTHER"),
+        ("smtpd", "reject: RCPT from u[203.0.113.5]: 450 4.1.8 <spam@virus.test>: Sender address "
+         "rejected: Domain not found" + REFUSED, "DEFER_OTHER"),
+        ("smtpd", "milter-reject: RCPT from u[203.0.113.5]: 451 4.7.1 Try again later" + REFUSED,
+         "DEFER_OTHER"),
+        ("smtpd", "milter-reject: END-OF-MESSAGE from u[203.0.113.5]: 550 5.7.1 No" + REFUSED,
+         "REJECT_CONTENT"),
+        ("cleanup", "milter-reject: END-OF-MESSAGE from u[203.0.113.5]: 5.7.1 Spam message "
+         "rejected" + REFUSED, "REJECT_CONTENT"),
+        ("cleanup", "milter-reject: END-OF-MESSAGE from u[203.0.113.5]: 4.7.1 Service unavailable "
+         "- try again later" + REFUSED, "DEFER_CONTENT"),
+        ("smtpd", "discard: RCPT from u[203.0.113.5]: <u@example.org>: Recipient address triggers "
+         "DISCARD action" + REFUSED, "DISCARD"),
+        ("cleanup", "milter-discard: END-OF-MESSAGE from u[203.0.113.5]: milter triggers DISCARD "
+         "action" + REFUSED, "DISCARD"),
+        ("postscreen", "reject: RCPT from [203.0.113.5]:4711: 550 5.7.1 Service unavailable; client"
+         " [203.0.113.5] blocked using zen.dnsbl.test" + POSTSCREEN, "REJECT_BLOCKLIST"),
+        ("postscreen", "reject: RCPT from [203.0.113.5]:4711: 550 5.3.2 Service currently "
+         "unavailable" + POSTSCREEN, "REJECT_BLOCKLIST"),
+        ("postscreen", "reject: RCPT from [203.0.113.5]:4711: 450 4.3.2 Service currently "
+         "unavailable" + POSTSCREEN, "DEFER_OTHER"),
+        ("postscreen", "reject: RCPT from [203.0.113.5]:4711: 550 5.5.1 Protocol error"
+         + POSTSCREEN, "REJECT_OTHER"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("queue_id", ["NOQUEUE", "A9434A1A3CD", "4bX1Kq2zQzz1vR"])
+def test_a_refusal_is_an_event_with_its_cause(
+    program: str, text: str, outcome: str, queue_id: str
+) -> None:
+    [row] = rows(parse([line(program, f"{queue_id}: {text}")], 9).events)
+    assert row == (9, MX_MS, "203.0.113.5", "u@example.org", "a@b.test", outcome)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (("reject: CONNECT from u[203.0.113.5]: 554 5.7.1 <u[203.0.113.5]>: Client host rejected: "
+         "Access denied; proto=SMTP"), [(None, None, "REJECT_BLOCKLIST")]),
+        (("reject: EHLO from u[203.0.113.5]: 554 5.7.1 <spam.test>: Helo command rejected: Access "
+         "denied; proto=SMTP helo=<spam.test>"), [(None, None, "REJECT_OTHER")]),
+        (("reject: MAIL from u[203.0.113.5]: 554 5.7.1 <a@b.test>: Sender address rejected: Access "
+         "denied; from=<a@b.test> proto=ESMTP helo=<x>"), [(None, "a@b.test", "REJECT_OTHER")]),
+        (("reject: MAIL from u[203.0.113.5]: 450 4.1.8 <a@b.test>: Sender address rejected: Domain "
+         "not found; from=<a@b.test> proto=ESMTP helo=<x>"), []),
+        ("reject: RCPT from u[203.0.113.5]: 550 5.1.1 <u@example.org>: Recipient address rej",
+         [(None, None, "REJECT_UNKNOWN_USER")]),
+        (("reject: VRFY from u[203.0.113.5]: 550 5.1.1 <u@example.org>: Recipient address rejected:"
+         " User unknown; to=<u@example.org> proto=ESMTP helo=<x>"), []),
+        ("reject_warning: RCPT from u[203.0.113.5]: 550 5.1.1 <u@example.org>: No" + REFUSED, []),
+        ("hold: RCPT from u[203.0.113.5]: <u@example.org>: Recipient address triggers HOLD action"
+         + REFUSED, []),
+    ],
+)  # fmt: skip
+def test_only_a_reject_may_lack_a_recipient(
+    text: str, told: list[tuple[str | None, str | None, str]]
+) -> None:
+    parsed = parse([line("smtpd", f"NOQUEUE: {text}")])
+    assert [row[3:] for row in rows(parsed.events)] == told
+    assert len(told) + sum(parsed.kinds.values()) == 1
+
+
+WORDS = st.text("abU .:;,[]()@-5/", max_size=12).map(str.encode)
+ATOMS = st.text("abU.@-;,:[]=+", max_size=8).map(str.encode)
+
+
+@given(ATOMS, ATOMS.filter(bool), ATOMS, WORDS, st.sampled_from([b"", b":4711"]), st.booleans())
+def test_the_short_way_reads_what_the_long_way_reads(
+    sender: bytes, recipient: bytes, helo: bytes, reason: bytes, port: bytes, commas: bool
+) -> None:
+    comma = b"," if commas else b""
+    text = (
+        b"reject: RCPT from unknown[203.0.113.5]%s: 550 5.1.1 <%s>: %s; from=<%s>%s to=<%s>%s"
+        b" proto=ESMTP%s helo=<%s>"
+        % (port, recipient, reason, sender, comma, recipient, comma, comma, helo)
+    )
+    short = read_refusal(text, b"")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(postfix_refusals, "_PLAIN", postfix_refusals.re.compile(b"never"))
+        assert read_refusal(text, b"") == short
