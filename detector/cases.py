@@ -6,8 +6,13 @@ alone, never on when inside the minute it was opened.
 """
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.numbering import Numbering
 
 __all__ = ["LONG_S", "SHORT_S", "Case", "CaseRow", "Flood", "Part"]
 
@@ -36,6 +41,12 @@ class CaseRow:
     senders: int
 
 
+_ROW_TYPES: Final = {
+    column.name: np.uint64 if column.name in {"net", "group", "senders"} else np.int64
+    for column in fields(CaseRow)
+}
+
+
 @dataclass(slots=True)
 class Part:
     """What one source has sent into one flood; `deferred`: it was also told to come back."""
@@ -61,6 +72,8 @@ class Flood:
     count: int
     span_s: int
     normal: float | None
+    share: float
+    """The victim's usual share of all mail: what it may get of an ASN's volume."""
     total: int = 0
     parts: dict[int, Part] = field(default_factory=dict)
     nets: dict[int, int] = field(default_factory=dict)
@@ -91,9 +104,63 @@ class Flood:
         part = self.parts.pop(ip, None)
         if part is not None:
             self.total -= part.attempts
-            self.nets[net] -= part.attempts
-            self.groups[group] -= part.attempts
+            for counts, place in ((self.nets, net), (self.groups, group)):
+                if place in counts:
+                    counts[place] -= part.attempts
             self.spared.get(group, {}).pop(ip, None)
+
+
+    def state(self, ips: Numbering) -> dict[str, Any]:
+        """Give what a snapshot needs, in the order of names and hashes."""
+        state = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _TABLES}
+        slots = np.array(list(self.parts), np.int64)
+        numbers = ips.numbers(slots)
+        order = np.argsort(numbers)
+        parts = [self.parts[slot] for slot in slots[order].tolist()]
+        spared = sorted(
+            (group, int(ips.numbers(np.array([ip]))[0]), *place)
+            for group, members in self.spared.items()
+            for ip, place in members.items()
+        )
+        return state | {
+            "parts": {
+                "ip": numbers[order],
+                **{f.name: np.array([getattr(p, f.name) for p in parts], np.int64) for f in fields(Part)},
+            },
+            "nets": _pairs(self.nets),
+            "groups": _pairs(self.groups),
+            "spared": np.array(spared, np.uint64).reshape(-1, 4),
+        }
+
+    @classmethod
+    def restored(cls, state: dict[str, Any], ips: Numbering) -> "Flood":
+        """Take back what `state` gave."""
+        flood = cls(**{name: value for name, value in state.items() if name not in _TABLES})
+        parts = state["parts"]
+        columns = [parts[f.name].tolist() for f in fields(Part)]
+        for ip, *values, deferred in zip(ips.slots(parts["ip"]).tolist(), *columns, strict=True):
+            flood.parts[ip] = Part(*values, bool(deferred))
+        flood.nets = dict(zip(*(column.tolist() for column in state["nets"].values()), strict=True))
+        flood.groups = dict(
+            zip(*(column.tolist() for column in state["groups"].values()), strict=True)
+        )
+        spared = state["spared"]
+        slots = ips.slots(spared[:, 1].astype(np.int64)).tolist()
+        for (group, _, *place), ip in zip(spared.tolist(), slots, strict=True):
+            flood.spared.setdefault(group, {})[ip] = (place[0], place[1])
+        return flood
+
+
+_TABLES: Final = frozenset({"parts", "nets", "groups", "spared"})
+
+
+def _pairs(counts: dict[int, int]) -> dict[str, Any]:
+    """Give counts by hash as two columns."""
+    keys = sorted(counts)
+    return {
+        "hash": np.array(keys, np.uint64),
+        "count": np.array([counts[key] for key in keys], np.int64),
+    }
 
 
 class Case:
@@ -106,10 +173,17 @@ class Case:
         self._memory = max(memory_s, LONG_S)
         self._new = [0] * self._memory
         self._all = [0] * self._memory
+        self._tried = [0] * self._memory
         self._now = -1
+        self.tried_long = 0
         self.new_short = self.new_long = 0
         self.all_short = self.all_long = self.all_memory = 0
         self.rows: deque[CaseRow] = deque()
+
+    @property
+    def now(self) -> int:
+        """The tick at which the windows end."""
+        return self._now
 
     def advance(self, tick: int) -> None:
         """Move the windows to end with `tick`; what leaves them is subtracted."""
@@ -119,10 +193,12 @@ class Case:
         if tick - self._now >= self._memory:
             self._new = [0] * self._memory
             self._all = [0] * self._memory
+            self._tried = [0] * self._memory
+            self.tried_long = 0
             self.new_short = self.new_long = 0
             self.all_short = self.all_long = self.all_memory = 0
             self._now = tick
-        new, all_, memory = self._new, self._all, self._memory
+        new, all_, tried, memory = self._new, self._all, self._tried, self._memory
         while self._now < tick:
             self._now += 1
             short = (self._now - SHORT_S) % memory
@@ -131,30 +207,38 @@ class Case:
             self.all_short -= all_[short]
             self.new_long -= new[long]
             self.all_long -= all_[long]
+            self.tried_long -= tried[long]
             place = self._now % memory
             self.all_memory -= all_[place]
-            new[place] = all_[place] = 0
-        oldest = tick - LONG_S
+            new[place] = all_[place] = tried[place] = 0
+        oldest = tick - memory
         while self.rows and self.rows[0].tick <= oldest:
             self.rows.popleft()
 
-    def add(self, row: CaseRow) -> None:
-        """Count a row in the windows that still cover its tick (call `advance` first)."""
+    def add(self, row: CaseRow) -> bool:
+        """Count a row in the windows that still cover its tick (call `advance` first).
+
+        Says whether any did; one that comes too late for all of them counts nowhere.
+        """
         age = self._now - row.tick
-        if age < self._memory:
-            place = row.tick % self._memory
-            self._new[place] += row.new
-            self._all[place] += row.all
-            self.all_memory += row.all
-            if age < LONG_S:
-                self.new_long += row.new
-                self.all_long += row.all
-                self.rows.append(row)
-                if age < SHORT_S:
-                    self.new_short += row.new
-                    self.all_short += row.all
+        if age >= self._memory:
+            return False
+        place = row.tick % self._memory
+        self._new[place] += row.new
+        self._all[place] += row.all
+        self._tried[place] += row.attempts
+        self.all_memory += row.all
+        self.rows.append(row)
+        if age < LONG_S:
+            self.new_long += row.new
+            self.all_long += row.all
+            self.tried_long += row.attempts
+            if age < SHORT_S:
+                self.new_short += row.new
+                self.all_short += row.all
         if self.flood is not None and (row.attempts or row.deferred):
             self.flood.add(row)
+        return True
 
     def total(self, span_s: int, *, strangers: bool) -> int:
         """Count the messages of the last `span_s` seconds (at most the memory)."""
@@ -193,13 +277,32 @@ class Case:
         place = row.tick % self._memory
         self._new[place] -= row.new
         self._all[place] -= row.all
+        self._tried[place] -= row.attempts
         self.all_memory -= row.all
         if age < LONG_S:
             self.new_long -= row.new
             self.all_long -= row.all
+            self.tried_long -= row.attempts
         if age < SHORT_S:
             self.new_short -= row.new
             self.all_short -= row.all
+
+    def onset(self, span_s: int) -> int:
+        """Give the tick from which the flood in the last `span_s` seconds can be seen.
+
+        Going back minute by minute, as long as strangers send a quarter of the busiest minute.
+        """
+        minutes = [
+            sum(self._new[(self._now - m * SHORT_S - age) % self._memory] for age in range(SHORT_S))
+            for m in range(max(2, span_s // SHORT_S))
+        ]
+        least = max(2.0, max(minutes) / 4)
+        back = max((m for m, count in enumerate(minutes) if count >= least), default=0)
+        for m in range(back + 1):
+            if minutes[m] < least and (m + 1 > back or minutes[m + 1] < least):
+                back = m
+                break
+        return self._now - (back + 1) * SHORT_S + 1
 
     def timeline(self) -> list[int]:
         """Give all messages of the last ten minutes, minute by minute, oldest first."""
@@ -211,44 +314,42 @@ class Case:
             for minute in range(LONG_S // SHORT_S - 1, -1, -1)
         ]
 
-    def state(self) -> dict[str, Any]:
-        """Give what a snapshot needs (slots as they are: the engine turns them into names)."""
-        flood = None
+    def slots_in_use(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Give the ip and mailbox slots that rows and the flood refer to."""
+        ips = [row.ip for row in self.rows]
         if self.flood is not None:
-            f = self.flood
-            flood = {
-                "start": f.start, "found": f.found, "pressed": f.pressed, "limit": f.limit,
-                "count": f.count, "span_s": f.span_s, "normal": f.normal, "total": f.total,
-                "parts": [[ip, p.attempts, p.first, p.last, p.deferred] for ip, p in f.parts.items()],
-                "nets": list(f.nets.items()), "groups": list(f.groups.items()),
-                "spared": [[g, list(s.items())] for g, s in f.spared.items()], "light": f.light, "senders": f.senders,
-            }  # fmt: skip
+            ips += self.flood.parts
+            ips += [ip for spared in self.flood.spared.values() for ip in spared]
+        return np.array(ips, np.int64), np.array([row.mailbox for row in self.rows], np.int64)
+
+    def state(self, ips: Numbering, mailboxes: Numbering) -> dict[str, Any]:
+        """Give what a snapshot needs, but for the victim; the windows follow from the rows."""
+        rows = [row for row in self.rows if self._now - row.tick < self._memory]
+        columns = {
+            name: np.array([getattr(row, name) for row in rows], kind)
+            for name, kind in _ROW_TYPES.items()
+        }
+        columns["ip"] = ips.numbers(columns["ip"])
+        columns["mailbox"] = mailboxes.numbers(columns["mailbox"])
         return {
-            "scope": self.scope, "slot": self.slot, "memory": self._memory, "now": self._now,
-            "new": self._new, "all": self._all, "flood": flood,
-            "rows": [
-                [
-                    r.tick, r.ip, r.net, r.group, r.mailbox,
-                    r.new, r.all, r.attempts, r.deferred, r.senders,
-                ]
-                for r in self.rows
-            ],
-        }  # fmt: skip
+            "memory": self._memory,
+            "now": self._now,
+            "rows": columns,
+            "flood": None if self.flood is None else self.flood.state(ips),
+        }
 
     @classmethod
-    def restored(cls, state: dict[str, Any]) -> "Case":
+    def restored(
+        cls, scope: str, slot: int, state: dict[str, Any], ips: Numbering, mailboxes: Numbering
+    ) -> "Case":
         """Take back what `state` gave."""
-        case = cls(state["scope"], state["slot"], state["memory"])
+        case = cls(scope, slot, state["memory"])
         case._now = state["now"]
-        case._new, case._all = list(state["new"]), list(state["all"])
-        case.new_short, case.all_short = (case.total(SHORT_S, strangers=s) for s in (True, False))
-        case.new_long, case.all_long = (case.total(LONG_S, strangers=s) for s in (True, False))
-        case.all_memory = case.total(case._memory, strangers=False)
-        case.rows = deque(CaseRow(*row) for row in state["rows"])
+        columns = dict(state["rows"])
+        columns["ip"] = ips.slots(columns["ip"])
+        columns["mailbox"] = mailboxes.slots(columns["mailbox"])
+        for values in zip(*(columns[name].tolist() for name in _ROW_TYPES), strict=True):
+            case.add(CaseRow(*values))
         if state["flood"] is not None:
-            f = dict(state["flood"])
-            f["parts"] = {ip: Part(*rest) for ip, *rest in f["parts"]}
-            f["nets"], f["groups"] = dict(f["nets"]), dict(f["groups"])
-            f["spared"] = {g: {ip: tuple(rest) for ip, rest in s} for g, s in f["spared"]}
-            case.flood = Flood(**f)
+            case.flood = Flood.restored(state["flood"], ips)
         return case

@@ -9,7 +9,7 @@ ride in, keeping their tick; both follow from the tally alone, so that interleav
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field, fields
 from typing import Any, Final
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from detector.errors import TallyGapError
 from detector.log import Control, Dead, End, Gap, Idle, LogRecord, Partitions, Timed
+from detector.numbering import Numbering
 from detector.partition_clock import TICK_MS
 from detector.tally import Rows, Tally, join_rows, take_rows
 
@@ -25,6 +26,7 @@ __all__ = ["BEFORE_ALL", "Close", "LogCloser", "PendingControl"]
 BEFORE_ALL: Final = -(2**40)
 """The close before the first tick."""
 
+_ROW_COLUMNS: Final = tuple(column.name for column in fields(Rows))
 _AWAITED: Final = "awaited"
 _IDLE: Final = "idle"
 _DEAD: Final = "dead"
@@ -60,28 +62,46 @@ class _Partition:
     number: int = 0
     through: int = BEFORE_ALL
     last_rows_tick: int = BEFORE_ALL
+    torn: bool = False
+    """A gap was declared behind its last tally, and the next one has not come yet."""
+    lost_through: int = BEFORE_ALL
+    """The last tick that a declared gap may have taken with it."""
 
 
 @dataclass(slots=True)
 class LogCloser:
-    """Follows the log, record by record; `accept` gives what closes."""
+    """Follows the log, record by record."""
 
     partitions: dict[int, _Partition] = field(default_factory=dict)
     closed: int = BEFORE_ALL
     repeated: int = 0
+    started: bool = False
+    """Whether a row has counted: the quiet before it closes without a trace."""
     _rows: list[tuple[Rows, NDArray[np.int64]]] = field(default_factory=list)
     _controls: list[PendingControl] = field(default_factory=list)
 
-    def accept(self, record: LogRecord, offset: int) -> Close | None:
-        """Take the record at `offset` of the log; give what it closes, if anything.
+    def stands_alone(self, record: LogRecord) -> bool:
+        """Say whether all that is closed must be given before this record is taken.
+
+        A control acts at the first close after it, and a tally of a partition that was not awaited
+        changes what is observed and where its rows count from here on.
+        """
+        if not isinstance(record, Tally):
+            return True
+        part = self.partitions.get(record.partition)
+        return part is None or part.state != _AWAITED
+
+    def take(self, record: LogRecord, offset: int) -> None:
+        """Take the record at `offset` of the log. `close` then gives what is closed.
+
+        Several tallies may be taken before one close, except where one `stands_alone`.
 
         Raises:
             TallyGapError: a tally is missing and no gap was declared for it.
         """
         match record:
             case Tally():
-                if not self._tally(record):
-                    return None
+                self._tally(record)
             case Partitions(count):
                 for number in range(count):
                     self.partitions.setdefault(number, _Partition())
@@ -95,26 +115,27 @@ class LogCloser:
                 part = self.partitions.setdefault(number, _Partition())
                 part.number = max(part.number, last)
                 part.state = _DEAD
+                part.torn = True
             case _:
                 self._controls.append(PendingControl(offset, record))
-                return None
-        return self._close()
 
     def _state(self, number: int, state: str) -> None:
         part = self.partitions.setdefault(number, _Partition())
         if part.state != _ENDED:
             part.state = state
 
-    def _tally(self, tally: Tally) -> bool:
+    def _tally(self, tally: Tally) -> None:
         part = self.partitions.setdefault(tally.partition, _Partition())
         if tally.number <= part.number:
             self.repeated += 1
-            return False
+            return
         if tally.number != part.number + 1:
             raise TallyGapError(
                 partition=tally.partition, first=part.number + 1, last=tally.number - 1
             )
         part.number = tally.number
+        if part.torn:
+            part.torn, part.lost_through = False, tally.tick - 1
         part.through = max(part.through, tally.through)
         if part.through > self.closed:
             part.state = _AWAITED
@@ -124,9 +145,12 @@ class LogCloser:
             counts_at[on_time] = max(tally.tick, self.closed + 1)
             part.last_rows_tick = max(part.last_rows_tick, int(counts_at.max()))
             self._rows.append((tally.rows, counts_at))
-        return True
 
-    def _close(self) -> Close | None:
+    def close(self) -> Close | None:
+        """Close ticks that all awaited partitions have passed, if there are any.
+
+        There may be more to close: what a declared gap has taken closes apart, unobserved.
+        """
         awaited = [p.through for p in self.partitions.values() if p.state == _AWAITED]
         if awaited:
             upto = min(awaited)
@@ -136,12 +160,18 @@ class LogCloser:
             upto = max((p.through for p in self.partitions.values()), default=BEFORE_ALL)
         if upto <= self.closed or upto <= BEFORE_ALL:
             return None
+        gap = max(p.lost_through for p in self.partitions.values())
+        if gap > self.closed:
+            upto = min(upto, gap)
         rows, at = self._release(upto)
-        if self.closed == BEFORE_ALL:
-            first = int(min(at.min(initial=upto), upto))
-        else:
-            first = self.closed + 1
-        lost = any(p.state == _DEAD for p in self.partitions.values())
+        first = self.closed + 1
+        if not self.started:
+            if not at.size:
+                self.closed = upto
+                return self.close()
+            self.started = True
+            first = int(at.min())
+        lost = upto <= gap or any(p.state == _DEAD for p in self.partitions.values())
         due = [c for c in self._controls if c.control.time_ms < (upto + 1) * TICK_MS]
         self._controls = [c for c in self._controls if c not in due]
         due.sort(key=lambda c: (c.control.time_ms, c.offset))
@@ -170,6 +200,38 @@ class LogCloser:
         """Give the ip and mailbox slots that pending rows refer to."""
         rows = join_rows([rows for rows, _ in self._rows])
         return rows.ip, rows.rcpt
+
+    def state(self, ips: Numbering, mailboxes: Numbering) -> dict[str, Any]:
+        """Give what a snapshot needs, but for the controls (see `pending_controls`)."""
+        rows = join_rows([rows for rows, _ in self._rows])
+        columns = {name: getattr(rows, name) for name in _ROW_COLUMNS}
+        columns |= {"ip": ips.numbers(rows.ip), "rcpt": mailboxes.numbers(rows.rcpt)}
+        at = [at for _, at in self._rows]
+        return {
+            "partitions": [
+                [number, *astuple(part)]
+                for number, part in sorted(self.partitions.items())
+            ],
+            "closed": self.closed,
+            "repeated": self.repeated,
+            "started": self.started,
+            "rows": {**columns, "at": np.concatenate(at) if at else np.zeros(0, np.int64)},
+        }
+
+    def restore(
+        self, state: dict[str, Any], ips: Numbering, mailboxes: Numbering,
+        controls: Sequence[PendingControl],
+    ) -> None:  # fmt: skip
+        """Take back what `state` gave, and the controls that wait."""
+        self.partitions = {number: _Partition(*rest) for number, *rest in state["partitions"]}
+        self.closed, self.started = state["closed"], state["started"]
+        self.repeated = state["repeated"]
+        columns = dict(state["rows"])
+        columns["ip"] = ips.slots(columns["ip"])
+        columns["rcpt"] = mailboxes.slots(columns["rcpt"])
+        at = columns.pop("at")
+        self._rows = [(Rows(**columns), at)] if at.size else []
+        self._controls = list(controls)
 
     def pending_controls(self) -> Sequence[PendingControl]:
         """Give the controls that wait for a close."""

@@ -23,6 +23,7 @@ __all__ = ["Concentration", "concentrations"]
 
 MINUTE_S: Final = 60
 LONG_S: Final = 600
+LEAST_PER_VICTIM: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +45,17 @@ class Concentration:
 
 def strangers(
     rows: Rows, messages: NDArray[np.int64],
-    sources: Sources, mailboxes: Victims, relations: Relations,
+    sources: Sources, mailboxes: Victims, relations: Relations, forgiven: dict[int, int],
 ) -> NDArray[np.int64]:  # fmt: skip
-    """Give for each row its messages from strangers: (rows,) int64."""
+    """Give for each row its messages from strangers: (rows,) int64.
+
+    `forgiven` has by ip slot the tick of a removal: what came up to it counts nothing.
+    """
     weight = (rows.count.astype(np.int64) - rows.nulls) * messages[rows.outcome]
+    if forgiven:
+        removed = np.full(sources.known.size, -1, np.int64)
+        removed[list(forgiven)] = list(forgiven.values())
+        weight[rows.tick <= removed[rows.ip]] = 0
     keys = mixed(mailboxes.hash[rows.rcpt], sources.group_hash[rows.ip])
     return np.where(relations.counts(keys) >= KNOWN, 0, weight)
 
@@ -55,7 +63,7 @@ def strangers(
 def concentrations(
     rule: ConcentrationRule, tick: int, evidence: EvidenceLog,
     messages: NDArray[np.int64], sources: Sources, mailboxes: Victims, relations: Relations,
-    models: dict[int, Baseline] | None,
+    models: dict[int, Baseline] | None, forgiven: dict[int, int],
 ) -> list[Concentration]:  # fmt: skip
     """Find the sources (`models` None) or ASN groups that flood few victims now."""
     rows, _ = evidence.between(tick + 1 - MINUTE_S, tick + 1)
@@ -70,13 +78,14 @@ def concentrations(
     if not looks.any():
         return []
     picked = np.flatnonzero(looks[where])
-    weight = strangers(_pick(rows, picked), messages, sources, mailboxes, relations)
+    weight = strangers(_pick(rows, picked), messages, sources, mailboxes, relations, forgiven)
     short = _few(rule, owner[picked], rows.rcpt[picked], weight)
     out = []
     flagged = {subject for subject, total in short.items() if total >= rule.per_10min // 10}
     for subject in sorted(flagged):
         found = _examine(
-            rule, subject, tick, evidence, messages, sources, mailboxes, relations, models
+            rule, subject, tick, evidence, messages, sources, mailboxes, relations, models,
+            forgiven,
         )
         if found is not None:
             out.append(found)
@@ -115,7 +124,7 @@ def _few(
 def _examine(
     rule: ConcentrationRule, subject: int, tick: int, evidence: EvidenceLog,
     messages: NDArray[np.int64], sources: Sources, mailboxes: Victims, relations: Relations,
-    models: dict[int, Baseline] | None,
+    models: dict[int, Baseline] | None, forgiven: dict[int, int],
 ) -> Concentration | None:  # fmt: skip
     """Look at one subject's last ten minutes exactly."""
     normal = None
@@ -130,14 +139,14 @@ def _examine(
         rows, _ = evidence.between(tick + 1 - span_s, tick + 1)
         owner = rows.ip if models is None else sources.group[rows.ip]
         own = _pick(rows, np.flatnonzero((owner == subject) & (rows.tick > tick - span_s)))
-        weight = strangers(own, messages, sources, mailboxes, relations)
+        weight = strangers(own, messages, sources, mailboxes, relations, forgiven)
         by_victim: dict[int, int] = {}
         for rcpt, count in zip(own.rcpt.tolist(), weight.tolist(), strict=True):
             by_victim[rcpt] = by_victim.get(rcpt, 0) + count
         total = sum(by_victim.values())
         names = mailboxes.table.names
         top = sorted(by_victim, key=lambda slot: (-by_victim[slot], names[slot]))[: rule.victims]
-        least = rule.per_victim * span_s / LONG_S
+        least = max(rule.per_victim * span_s / LONG_S, LEAST_PER_VICTIM)
         top = [slot for slot in top if by_victim[slot] >= least]
         count = sum(by_victim[slot] for slot in top)
         if count < limit or count < rule.share * total:

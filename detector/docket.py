@@ -11,6 +11,7 @@ from detector.collateral import Collateral
 from detector.guard import NeverList
 from detector.lifecycle import TEMPORARY, Lifecycle, Listing
 from detector.log import AllowlistChange, OperatorAction, RemovalRequest
+from detector.numbering import Numbering
 from detector.policy import Policy, policy_digest
 from detector.providers import ProviderRegistry
 from detector.rules import Offence
@@ -36,6 +37,8 @@ class Docket:
         self.collateral = collateral
         self.providers = providers
         self.never = NeverList(policy.guard.never_list)
+        self.allowed: tuple[str, ...] = ()
+        """The operators' never-list, beside that of the policy."""
         self.lifecycle = Lifecycle(policy.listing)
         self.listed: NDArray[np.bool_] = np.zeros(0, np.bool_)
         self.changes: list[dict[str, Any]] = []
@@ -142,6 +145,10 @@ class Docket:
         if not listing.held:
             self.cost -= listing.cost
 
+    def forgive_until(self, tick: int) -> None:
+        """Forget removals up to a tick: rows from before it are in no window any more."""
+        self.forgiven = {ip: removed for ip, removed in self.forgiven.items() if removed > tick}
+
     def _remove(self, listing: Listing, evidence: dict[str, Any], request: str = "") -> int:
         self.lifecycle.remove(listing.subject, self._tick)
         self._clear(listing)
@@ -149,11 +156,16 @@ class Docket:
         self._write("remove", listing, evidence, request)
         return listing.slot
 
+    def allow_ranges(self, ranges: tuple[str, ...]) -> None:
+        """Put the operators' never-list in force."""
+        self.allowed = ranges
+        self.never = NeverList((*self.policy.guard.never_list, *ranges))
+
     def allow(self, controls: tuple[PendingControl, ...]) -> None:
         """Take new never-lists into force and remove what they cover."""
         for item in controls:
             if isinstance(item.control, AllowlistChange):
-                self.never = NeverList((*self.policy.guard.never_list, *item.control.ranges))
+                self.allow_ranges(item.control.ranges)
                 for subject in sorted(self.lifecycle.listings):
                     listing = self.lifecycle.listings[subject]
                     if self.never.covers(self.sources.table.key(listing.slot)):
@@ -217,6 +229,31 @@ class Docket:
             return [self._remove(listing, {"reason": "removed by an operator"}, request)]
         self._refuse(argument, {"reason": f"cannot {action} this listing"}, request)
         return []
+
+    # -- snapshots -----------------------------------------------------------------------------
+
+    def state(self, ips: Numbering) -> dict[str, Any]:
+        """Give what a snapshot needs."""
+        forgiven = sorted(zip(ips.numbers(list(self.forgiven)).tolist(), self.forgiven.values()))
+        return {
+            "lifecycle": self.lifecycle.state(),
+            "forgiven": forgiven,
+            "allowed": self.allowed,
+            "seq": self.seq,
+            "cost": self.cost,
+        }
+
+    def restore(self, state: dict[str, Any], ips: Numbering) -> None:
+        """Take back what `state` gave, after that of the sources."""
+        self.ensure(self.sources.known.size)
+        self.lifecycle.restore(state["lifecycle"], self.sources.table.slot)
+        for listing in self.lifecycle.listings.values():
+            self.listed[listing.slot] = True
+        numbers = np.array([number for number, _ in state["forgiven"]], np.int64)
+        ticks = [tick for _, tick in state["forgiven"]]
+        self.forgiven = dict(zip(ips.slots(numbers).tolist(), ticks, strict=True))
+        self.allow_ranges(tuple(state["allowed"]))
+        self.seq, self.cost = state["seq"], state["cost"]
 
     # -- writing -------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ one. Nothing here depends on batches: between two minutes the coarse counters on
 opens in the same minute however the rows arrive, and knows the same ten minutes when it does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -25,17 +25,34 @@ from detector.evidence import EvidenceLog
 from detector.interning import KeyTable, KeyTables
 from detector.learning import PERIOD_S, Learner
 from detector.log import LogRecord
+from detector.models.base import Normal, NotReady
 from detector.policy import Policy
 from detector.providers import ProviderRegistry
-from detector.relations import KNOWN, mixed
-from detector.rules import Limits, Offence, Victim, is_calm, is_light, judge, suspects, takes_part
-from detector.tally import Rows, take_rows
+from detector.relations import KNOWN, mixed, mixed_one
+from detector.rules import (
+    Limits,
+    Offence,
+    Victim,
+    hourly,
+    is_calm,
+    is_light,
+    judge,
+    suspects,
+    takes_part,
+)
+from detector.tally import Rows, Tally, take_rows
 from detector.tracking import Sources, Victims, evictable
 
 __all__ = ["ATTEMPTS", "MESSAGES", "Engine"]
 
 MINUTE_S: Final = 60
+IDLE_MINUTES: Final = 25 * 60
+"""After so long without a row every window is empty: a day and the hour that is filling."""
 _HIGHEST: Final = 16
+
+
+NO_DOMAIN: Final = "\0"
+"""Stands in slot 0, where the rows of evicted mailboxes in the evidence point to."""
 
 
 def _weights(*outcomes: Outcome) -> NDArray[np.int64]:
@@ -71,6 +88,7 @@ class Engine:
         self.sources = Sources(tables.ips)
         self.mailboxes = Victims(tables.mailboxes)
         self.domain_table = KeyTable("domain")
+        self.domain_table.slot(NO_DOMAIN)
         self.domains = Victims(self.domain_table)
         self.learner = Learner(policy, self.sources, self.mailboxes, self.domains)
         self.evidence = EvidenceLog(policy.memory.evidence_rows)
@@ -79,21 +97,35 @@ class Engine:
         self.cases: dict[tuple[str, int], Case] = {}
         self.observed = 0
         self.log_start: int | None = None
+        self.last_rows_at = BEFORE_ALL
+        """The last close at which a row counted."""
+        self.cold = True
+        """The log has just begun: nothing is known of anybody."""
+        self._seen: _Scene | None = None
         self.outbound: dict[int, list[int]] = {}
         """By ASN group: outbound messages of ours, and how many that provider refused."""
 
     # -- following the log ---------------------------------------------------------------------
 
-    def accept(self, record: LogRecord, offset: int) -> list[dict[str, Any]]:
-        """Take the record at `offset` of the log; give the changes that follow from it."""
-        close = self.closer.accept(record, offset)
-        if close is None:
-            return []
-        before = len(self.docket.changes)
-        self._close(close)
-        out = self.docket.changes[before:]
-        self.docket.changes.clear()
+    def accept(self, records: Iterable[tuple[int, LogRecord]]) -> list[dict[str, Any]]:
+        """Take the next records of the log with their offsets; give the changes that follow.
+
+        Tallies that come together are closed together, which is faster and changes nothing.
+        """
+        for offset, record in records:
+            if self.closer.stands_alone(record):
+                self._close_due()
+            self.closer.take(record, offset)
+            if not isinstance(record, Tally):
+                self._close_due()
+        self._close_due()
+        out = self.docket.changes
+        self.docket.changes = []
         return out
+
+    def _close_due(self) -> None:
+        while (close := self.closer.close()) is not None:
+            self._close(close)
 
     def _close(self, close: Close) -> None:
         """Close ticks `first..last`, minute by minute and stopping at each control."""
@@ -109,23 +141,25 @@ class Engine:
             due = tuple(
                 item for item, stop in zip(close.controls, stops, strict=True) if tick <= stop <= last
             )
-            if upto == row and not due and self._is_idle():
+            if upto == row and not due and self._is_idle(tick):
                 tick = self._skip(tick, close, row, stops)
                 continue
             rows = take_rows(close.rows, slice(row, upto))
             self._segment(rows, close.at[row:upto], tick, last, due)
             tick, row = last + 1, upto
         self.observed = self._observed(close.last)
-        self.collateral.observed_s = self.observed
 
     def _observed(self, tick: int) -> int:
         """Give how many ticks have been observed when `tick` closes."""
         before, observed, whole = self._base
         return observed + (tick - before if whole else 0)
 
-    def _is_idle(self) -> bool:
-        """Say whether a minute without rows would change nothing."""
-        return not self.cases and not self.mailboxes.day.total.any()
+    def _is_idle(self, tick: int) -> bool:
+        """Say whether a minute without rows would change nothing: nothing came for a whole day.
+
+        Follows from the rows alone, so that it is the same in whatever batches they come.
+        """
+        return not self.cases and tick // MINUTE_S - self.last_rows_at // MINUTE_S > IDLE_MINUTES
 
     def _skip(self, tick: int, close: Close, row: int, stops: Sequence[int]) -> int:
         """Jump over idle minutes to the next row, control or listing that falls due."""
@@ -181,6 +215,7 @@ class Engine:
     ) -> tuple[list[tuple[int, CaseRow, Case]], list[tuple[int, int, int]]]:
         """Count a segment's rows in columns; give those at victims under examination."""
         self._admit(rows, at)
+        self.last_rows_at = int(at[-1])
         self.sources.last_at[rows.ip] = at
         plain = rows.outcome < OUTBOUND
         connects: list[tuple[int, int, int]] = []
@@ -201,6 +236,7 @@ class Engine:
         known = relations.counts(mixed(mailboxes.hash[rows.rcpt], group)) >= KNOWN
         known_domain = relations.counts(mixed(domains.hash[domain], group)) >= KNOWN
         new, new_domain = np.where(known, 0, every), np.where(known_domain, 0, every)
+        sources.volume.add(sources.place[rows.ip], every, rows.tick // PERIOD_S)
         minute, step, hour = rows.tick // MINUTE_S, rows.tick // PERIOD_S, rows.tick // 3600
         for victims, slots, fresh in (
             (mailboxes, rows.rcpt, new), (domains, domain, new_domain),
@@ -288,7 +324,7 @@ class Engine:
         """Open cases and feed them what the evidence log holds from before tick `first`."""
         victims = self._victims(scope)
         victims.hot[slots] = True
-        memory = max(self.policy.baseline.cold_start_s, LONG_S)
+        memory = self._memory_s()
         fresh = np.zeros(victims.hot.size, np.bool_)
         fresh[slots] = True
         for slot in slots.tolist():
@@ -311,8 +347,13 @@ class Engine:
             self._case_rows(picked), owner[index].tolist(), new.tolist(), strict=True
         ):
             row.new = fresh_count
-            if not self._is_forgiven(row):
-                self.cases[scope, own].add(row)
+            if self._is_forgiven(row) or (scope == "domain" and self._has_own_flood(row.mailbox)):
+                continue
+            self.cases[scope, own].add(row)
+
+    def _memory_s(self) -> int:
+        """Give how far back a case opened now must know: in the cold start the whole log."""
+        return max(self.policy.baseline.cold_start_s, LONG_S) if self.cold else LONG_S
 
     def _case_rows(self, rows: Rows) -> list[CaseRow]:
         clean = (rows.count - rows.nulls).astype(np.int64)
@@ -365,6 +406,7 @@ class Engine:
     ) -> None:  # fmt: skip
         """Close one tick: allowlist, then offences, then ends and removals."""
         docket, observed = self.docket, self._observed(tick)
+        self.collateral.observed_s = observed
         docket.begin(tick, observed, self.policy.clock.lateness_s)
         docket.allow(controls)
         touched: dict[tuple[str, int], dict[int, tuple[int, int]]] = {}
@@ -374,7 +416,8 @@ class Engine:
             case.advance(tick)
             if case.scope == "domain" and self._has_own_flood(row.mailbox):
                 continue
-            case.add(row)
+            if not case.add(row):
+                continue
             touched.setdefault((case.scope, case.slot), {})[row.ip] = (row.net, row.group)
         offences: list[Offence] = []
         order = sorted(touched, key=lambda key: (key[0] == "domain", self._name(key)))
@@ -422,10 +465,7 @@ class Engine:
         victim: Victim | None = None
         if case.flood is None:
             victim = self._victim(case)
-            assert self.log_start is not None  # noqa: S101 - set by the first close
-            finding = judge(
-                case, victim, self.policy, self.learner.relations, tick, self.log_start
-            )
+            finding = judge(case, victim, self.policy, self.learner.relations, self._scene(tick))
             if finding is None:
                 return []
             self._start_flood(case, finding.span_s, finding.count, finding.limit, finding.normal, tick)
@@ -437,15 +477,42 @@ class Engine:
         self, case: Case, span_s: int, count: int, limit: int, normal: float | None, tick: int
     ) -> None:
         """Begin a flood with what its window holds."""
-        window = max(min(span_s, LONG_S), 2 * SHORT_S)
-        case.flood = Flood(tick - window + 1, tick, tick, limit, count, span_s, normal)
-        for row in case.recent(window):
-            if row.attempts or row.deferred:
+        start = case.onset(min(span_s, LONG_S))
+        case.flood = Flood(
+            start, tick, tick, limit, count, span_s, normal,
+            self.usual_share(case, min(span_s, LONG_S), tick),
+        )  # fmt: skip
+        for row in case.rows:
+            if row.tick >= start and (row.attempts or row.deferred):
                 case.flood.add(row)
         if case.scope == "mailbox":
             parent = self.cases.get(("domain", int(self.mailboxes.domain[case.slot])))
             if parent is not None:
                 parent.exclude(case.slot)
+
+    def _scene(self, tick: int) -> "_Scene":
+        if self._seen is None or self._seen.tick != tick:
+            self._seen = _Scene(self, tick)
+        return self._seen
+
+    def usual_share(self, case: Case, span_s: int, tick: int) -> float:
+        """Give a victim's usual share of all mail, from before the last `span_s` seconds."""
+        learner = self.learner
+        if self.cold and self.log_start is not None:
+            rows, _ = self.evidence.between(self.log_start, tick + 1 - span_s)
+            everything = int(((rows.count - rows.nulls) * MESSAGES[rows.outcome]).sum())
+            own = case.all_memory - case.total(span_s, strangers=False)
+            return own / everything if everything else 0.0
+        every = learner.volume.normal()
+        if isinstance(every, NotReady) or every.mean < 1.0:
+            return 0.0
+        normals = learner.mailbox_normals if case.scope == "mailbox" else learner.domain_normals
+        usual = normals.usual(case.slot)
+        model = normals.models.get(case.slot)
+        answer = model[1].normal() if model is not None else None
+        if isinstance(answer, Normal):
+            usual = answer.mean
+        return max(usual, 0.0) / every.mean
 
     def _attribute(
         self, case: Case, touched: dict[int, tuple[int, int]], tick: int, victim: Victim
@@ -455,8 +522,9 @@ class Engine:
         assert flood is not None  # noqa: S101 - the caller checked
         rule = self.policy.rules.victim_flood
         flood.pressed = tick
-        flood.light = is_light(flood, rule)
+        flood.light = is_light(case, flood, rule, tick)
         out: list[Offence] = []
+        listed: list[int] = []
         for ip, (net, group) in suspects(flood, touched).items():
             if ip not in flood.parts:
                 continue
@@ -464,15 +532,18 @@ class Engine:
             if self.docket.is_listed(ip):
                 spared.pop(ip, None)
                 if ip in touched:
-                    self.docket.attempt(ip, flood.parts[ip].last)
+                    listed.append(ip)
                 continue
             if not takes_part(
-                flood, victim, self.policy, self.learner.relations, (ip, net, group), tick
-            ):
+                flood, victim, self.policy, self.learner.relations, (ip, net, group),
+                self.sources.hourly_volume(ip), tick,
+            ):  # fmt: skip
                 spared[ip] = (net, group)
                 continue
             spared.pop(ip, None)
             out.append(self._offence(case, flood, ip, net, group))
+        for ip in sorted(listed, key=self.tables.ips.names.__getitem__):
+            self.docket.attempt(ip, flood.parts[ip].last)
         return out
 
     def _offence(self, case: Case, flood: Flood, ip: int, net: int, group: int) -> Offence:
@@ -512,8 +583,6 @@ class Engine:
         }
         victim = int(self._victims(case.scope).hash[case.slot])
         usual = self.learner.relations.expected
-        from detector.relations import mixed_one  # noqa: PLC0415 - moved below
-
         evidence["known_before"] = self.learner.relations.known(mixed_one(victim, group))
         evidence["usual_from_asn_10min"] = round(usual(mixed_one(victim, group), LONG_S), 3)
         if self.evidence.covers_from is not None:
@@ -524,8 +593,7 @@ class Engine:
 
     def _minute_rules(self, tick: int) -> list[Offence]:
         """Apply the rules that look at whole minutes."""
-        assert self.log_start is not None  # noqa: S101 - set by the first close
-        if tick - self.log_start < self.policy.baseline.cold_start_s:
+        if self.cold:
             return []
         out: list[Offence] = []
         for scope in ("mailbox", "domain"):
@@ -538,7 +606,7 @@ class Engine:
             if rule.enabled:
                 found = concentrations(
                     rule, tick, self.evidence, MESSAGES, self.sources, self.mailboxes,
-                    self.learner.relations, models,
+                    self.learner.relations, models, self.docket.forgiven,
                 )  # fmt: skip
                 for one in found:
                     out += self._concentrated(name, one, tick)
@@ -560,11 +628,9 @@ class Engine:
             case.advance(tick)
             if case.flood is not None:
                 continue
-            from detector.rules import _factor  # noqa: PLC0415 - moved below
-
-            factor = _factor(case, self.policy.rules.victim_flood, LONG_S)
             count, limit = int(victims.hour.total[slot]), int(victims.limit_hour[slot])
-            if factor is None or count < limit * factor:
+            rule = self.policy.rules.victim_flood
+            if not hourly(case, count, limit, rule, self._scene(tick)):
                 continue
             victim = self._victim(case)
             self._start_flood(case, 3600, count, limit, victim.limits.normal_10min, tick)
@@ -618,6 +684,7 @@ class Engine:
                 tick - case.flood.found >= LONG_S
             ):
                 case.flood = None
+                victims.hour.clear(np.array([case.slot]))
             if case.flood is None:
                 slot = case.slot
                 could = (
@@ -641,7 +708,9 @@ class Engine:
             self.collateral.fade(self.sources.normal)
             self.docket.lifecycle.fade(tick)
         self.learner.relations.decay(tick // 86_400)
-        self.evidence.trim(tick + 1 - max(memory, 2 * PERIOD_S))
+        reach = max(memory, 2 * PERIOD_S, PERIOD_S + self.policy.relations.learn_delay_s)
+        self.evidence.trim(tick + 1 - reach)
+        self.docket.forgive_until(tick - memory)
         self._evict()
         self._begin_minute(tick // MINUTE_S + 1)
 
@@ -652,10 +721,12 @@ class Engine:
             victims.new.advance(minute)
             victims.hour.advance(minute * MINUTE_S // PERIOD_S)
             victims.day.advance(minute // 60)
+        self.sources.begin_minute(minute * MINUTE_S // PERIOD_S)
         assert self.log_start is not None  # noqa: S101 - set by the first close
         elapsed = minute * MINUTE_S - self.log_start
+        self.cold = elapsed < self.policy.baseline.cold_start_s
         for normals in (self.learner.mailbox_normals, self.learner.domain_normals):
-            if elapsed < self.policy.baseline.cold_start_s:
+            if self.cold:
                 normals.set_cold_limits(max(elapsed, 1))
             else:
                 normals.end_cold()
@@ -669,12 +740,51 @@ class Engine:
         if gone.size:
             self.sources.forget(gone)
         gone = evictable(self.mailboxes, bound, self.mailboxes.hot)
-        if gone.size:
-            self.mailboxes.forget(gone)
-            self.learner.mailbox_normals.forget(gone)
+        if not gone.size:
+            return
+        self.mailboxes.forget(gone)
+        self.learner.mailbox_normals.forget(gone)
+        alive = self.domains.hot.copy()
+        alive[self.mailboxes.domain[self.mailboxes.known]] = True
+        gone = np.flatnonzero(self.domains.known & ~alive)
+        self.domains.forget(gone)
+        self.learner.domain_normals.forget(gone)
 
     # -- keys ----------------------------------------------------------------------------------
 
     def watermark(self) -> int | None:
         """Give the last closed tick, None before the first."""
         return None if self.closer.closed == BEFORE_ALL else self.closer.closed
+
+
+class _Scene:
+    """What `rules` asks about one close, worked out once and only when asked."""
+
+    def __init__(self, engine: Engine, tick: int) -> None:
+        self._engine = engine
+        self.tick = tick
+        self._volumes: dict[int, dict[int, int]] = {}
+
+    @property
+    def cold_s(self) -> int | None:
+        """Seconds since the log's start while it is cold, then None."""
+        engine = self._engine
+        if not engine.cold or engine.log_start is None:
+            return None
+        return self.tick - engine.log_start + 1
+
+    def volumes(self, span_s: int) -> dict[int, int]:
+        """Messages to everybody in the last seconds, by group hash."""
+        if span_s not in self._volumes:
+            engine = self._engine
+            rows, _ = engine.evidence.between(self.tick + 1 - span_s, self.tick + 1)
+            weight = (rows.count - rows.nulls) * MESSAGES[rows.outcome]
+            groups, where = np.unique(engine.sources.group_hash[rows.ip], return_inverse=True)
+            sums = np.zeros(groups.size, np.int64)
+            np.add.at(sums, where, weight)
+            self._volumes[span_s] = dict(zip(groups.tolist(), sums.tolist(), strict=True))
+        return self._volumes[span_s]
+
+    def share(self, case: Case, span_s: int) -> float:
+        """The victim's usual share of all mail, from before the last seconds."""
+        return self._engine.usual_share(case, span_s, self.tick)

@@ -5,6 +5,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.numbering import Numbering
 from detector.tally import Rows
 
 __all__ = ["EvidenceLog"]
@@ -86,16 +87,21 @@ class EvidenceLog:
         """Give the ip and mailbox slots that the rows refer to."""
         return self._columns[2][: self._size], self._columns[3][: self._size]
 
-    def state(self) -> dict[str, Any]:
+    def state(self, ips: Numbering, mailboxes: Numbering) -> dict[str, Any]:
         """Give what a snapshot needs."""
         columns = {
             name: column[: self._size].copy()
             for name, column in zip(_COLUMNS, self._columns, strict=True)
         }
+        columns["ip"] = ips.numbers(columns["ip"])
+        columns["rcpt"] = mailboxes.numbers(columns["rcpt"])
         return {**columns, "covers_from": self.covers_from, "dropped": self.dropped}
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: dict[str, Any], ips: Numbering, mailboxes: Numbering) -> None:
         """Take back what `state` gave."""
+        state = state | {
+            "ip": ips.slots(state["ip"]), "rcpt": mailboxes.slots(state["rcpt"]),
+        }  # fmt: skip
         self._columns = [
             np.array(state[name], kind) for name, kind in zip(_COLUMNS, _TYPES, strict=True)
         ]

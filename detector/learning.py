@@ -16,8 +16,9 @@ from detector.cases import LONG_S, SHORT_S
 from detector.evidence import EvidenceLog
 from detector.models.base import Normal, NotReady
 from detector.models.baseline import Baseline
+from detector.numbering import Numbering
 from detector.policy import Policy
-from detector.relations import Relations, mixed
+from detector.relations import EVERYBODY, Relations, mixed
 from detector.tracking import Sources, Victims
 
 __all__ = ["PERIOD_S", "Learner", "VictimNormals"]
@@ -46,6 +47,8 @@ class VictimNormals:
         self._new: list[NDArray[np.float64]] = [np.zeros(0), np.zeros(0)]
         self._all: list[NDArray[np.float64]] = [np.zeros(0), np.zeros(0)]
         self._cold: list[tuple[int, NDArray[np.uint32]]] = []
+        self._day_before: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._day_periods = 1
 
     @property
     def base(self) -> tuple[int, int]:
@@ -65,6 +68,8 @@ class VictimNormals:
         all_ = victims.all.total[:size].astype(np.int64) - victims.all.counts[oldest, :size]
         new = victims.new.total[:size].astype(np.int64) - victims.new.counts[oldest, :size]
         mean = victims.day.total[:size] / min(max(steps, 1), DAY_PERIODS)
+        self._day_before = victims.day.total[:size].astype(np.int64) - all_
+        self._day_periods = min(max(steps - 1, 1), DAY_PERIODS)
         if self._slots.size:
             mean[self._slots] = self._all[0]
         tainted = all_ > np.maximum(ELEVATED_LEAST, ELEVATED * breadth * mean)
@@ -95,6 +100,8 @@ class VictimNormals:
         """Drop the models of evicted victims."""
         for slot in slots.tolist():
             self.models.pop(slot, None)
+        for counts in (self._day_before, *(counts for _, counts in self._cold)):
+            counts[slots[slots < counts.size]] = 0
         self._gather()
 
     def _gather(self) -> None:
@@ -105,6 +112,11 @@ class VictimNormals:
             ready = [n if isinstance(n, Normal) else Normal(0.0, 0.0, 0) for n in normals]
             out[0] = np.array([n.mean for n in ready])
             out[1] = np.array([n.deviation for n in ready])
+
+    def usual(self, slot: int) -> float:
+        """Give the messages in ten minutes that a victim had in the day before this period."""
+        known = slot < self._day_before.size
+        return float(self._day_before[slot]) / self._day_periods if known else 0.0
 
     def normal(self, slot: int) -> float | None:
         """Give the learned messages from strangers in ten minutes, None where nothing is known."""
@@ -166,14 +178,54 @@ class VictimNormals:
         """Drop what only the cold start needs."""
         self._cold = []
 
-    def state(self, names: list[str]) -> dict[str, Any]:
+    def state(self, names: Numbering) -> dict[str, Any]:
         """Give what a snapshot needs."""
+        numbers = names.numbers(self._slots)
+        order = np.argsort(numbers)
+        models = [self.models[slot] for slot in self._slots[order].tolist()]
         return {
-            "models": [
-                [names[slot], new.state(), all_.state()]
-                for slot, (new, all_) in self.models.items()
-            ],
+            "busy": numbers[order],
+            "new": [new.state() for new, _ in models],
+            "all": [every.state() for _, every in models],
+            "cold_s": [elapsed_s for elapsed_s, _ in self._cold],
+            "cold": {str(i): _sparse(counts, names) for i, (_, counts) in enumerate(self._cold)},
+            "day_before": _sparse(self._day_before, names),
+            "day_periods": self._day_periods,
         }
+
+    def restore(self, state: dict[str, Any], names: Numbering) -> None:
+        """Take back what `state` gave, after that of the victims."""
+        size, fading = self.victims.known.size, self._policy.baseline.fading
+        slots = names.slots(state["busy"]).tolist()
+        for slot, new, every in zip(slots, state["new"], state["all"], strict=True):
+            self.models[slot] = Baseline.restored(fading, new), Baseline.restored(fading, every)
+        self._gather()
+        self._cold = [
+            (elapsed_s, _dense(state["cold"][str(i)], names, size, np.uint32))
+            for i, elapsed_s in enumerate(state["cold_s"])
+        ]
+        self._day_before = _dense(state["day_before"], names, size, np.int64)
+        self._day_periods = state["day_periods"]
+
+
+def _sparse(counts: NDArray[Any], names: Numbering) -> dict[str, Any]:
+    """Give the counts by slot that are not 0, in the order of the names."""
+    slots = np.flatnonzero(counts)
+    numbers = names.numbers(slots)
+    order = np.argsort(numbers)
+    return {"numbers": numbers[order], "counts": counts[slots[order]]}
+
+
+def _named(slots: NDArray[np.int64], names: Numbering) -> NDArray[np.int32]:
+    """Give the numbers of those slots whose names are written at all, in order."""
+    numbers = np.sort(names.numbers(slots))
+    return numbers[numbers >= 0]
+
+
+def _dense(state: dict[str, Any], names: Numbering, size: int, kind: type) -> NDArray[Any]:
+    counts = np.zeros(size, kind)
+    counts[names.slots(state["numbers"])] = state["counts"]
+    return counts
 
 
 class Learner:
@@ -192,6 +244,9 @@ class Learner:
         self.groups: dict[int, Baseline] = {}
         """What ASNs send to strangers in ten minutes, by ASN group."""
         self.active = Baseline(policy.baseline.fading)
+        """Mailboxes that get mail in ten minutes."""
+        self.volume = Baseline(policy.baseline.fading)
+        """All messages in ten minutes, without those of floods."""
         self._tainted: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None
 
     def breadth(self) -> float:
@@ -218,6 +273,50 @@ class Learner:
         self._learn_groups(tick, evidence, messages, now)
         self.active.learn_one(int(np.count_nonzero(self._mailboxes.all.total)))
         self._tainted = now
+
+    def release(self, live: tuple[NDArray[np.bool_], NDArray[np.bool_]]) -> None:
+        """Drop what slots that are let go (mailboxes, domains) would pass on to the next owner."""
+        for tainted, kept in zip(self._tainted or (), live, strict=False):
+            tainted[: kept.size] &= kept[: tainted.size]
+
+    def state(self, mailboxes: Numbering, domains: Numbering) -> dict[str, Any]:
+        """Give what a snapshot needs."""
+        tainted = None
+        if self._tainted is not None:
+            tainted = {
+                scope: _named(np.flatnonzero(taint), names)
+                for scope, taint, names in zip(
+                    ("mailbox", "domain"), self._tainted, (mailboxes, domains), strict=True
+                )
+            }
+        return {
+            "relations": self.relations.state(),
+            "mailboxes": self.mailbox_normals.state(mailboxes),
+            "domains": self.domain_normals.state(domains),
+            "groups": [[group, self.groups[group].state()] for group in sorted(self.groups)],
+            "active": self.active.state(),
+            "volume": self.volume.state(),
+            "tainted": tainted,
+        }
+
+    def restore(self, state: dict[str, Any], mailboxes: Numbering, domains: Numbering) -> None:
+        """Take back what `state` gave, after that of the victims."""
+        fading = self._policy.baseline.fading
+        self.relations.restore(state["relations"])
+        self.mailbox_normals.restore(state["mailboxes"], mailboxes)
+        self.domain_normals.restore(state["domains"], domains)
+        self.groups = {group: Baseline.restored(fading, one) for group, one in state["groups"]}
+        self.active = Baseline.restored(fading, state["active"])
+        self.volume = Baseline.restored(fading, state["volume"])
+        if state["tainted"] is not None:
+            taints = []
+            for scope, names, victims in (
+                ("mailbox", mailboxes, self._mailboxes), ("domain", domains, self._domains),
+            ):  # fmt: skip
+                taint = np.zeros(victims.known.size, np.bool_)
+                taint[names.slots(state["tainted"][scope])] = True
+                taints.append(taint)
+            self._tainted = taints[0], taints[1]
 
     def _relations(
         self, tick: int, evidence: EvidenceLog, now: tuple[NDArray[np.bool_], NDArray[np.bool_]],
@@ -247,6 +346,8 @@ class Learner:
         for victim in (mailbox, domain_hash):
             for source in (net, group):
                 self.relations.learn(mixed(victim, source), weight)
+        everybody = np.full(net.size, EVERYBODY, np.uint64)
+        self.relations.learn(mixed(everybody, net), weight)
         np.add.at(self._sources.normal, ip, weight.astype(np.uint32))
 
     def _learn_groups(
@@ -257,6 +358,7 @@ class Learner:
         rows, _ = evidence.between(tick + 1 - PERIOD_S, tick + 1)
         clean = ~now[0][rows.rcpt]
         weight = (rows.count.astype(np.int64) - rows.nulls) * messages[rows.outcome] * clean
+        self.volume.learn_one(int(weight.sum()))
         groups, where = np.unique(self._sources.group[rows.ip], return_inverse=True)
         sums = np.zeros(groups.size, np.int64)
         np.add.at(sums, where, weight)

@@ -6,6 +6,7 @@ flooded victim; what nobody watched is not good behaviour.
 
 import heapq
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -173,25 +174,26 @@ class Lifecycle:
 
     def state(self) -> dict[str, Any]:
         """Give what a snapshot needs."""
-        fields = Listing.__dataclass_fields__
+        fields = [name for name in Listing.__dataclass_fields__ if name != "slot"]
         return {
             "listings": [
                 {
                     name: list(value) if isinstance(value := getattr(item, name), deque) else value
                     for name in fields
                 }
-                for item in self.listings.values()
+                for _, item in sorted(self.listings.items())
             ],
-            "history": self.history,
-            "removed_at": self.removed_at,
-            "due": [list(item) for item in self._due],
+            "history": dict(sorted(self.history.items())),
+            "removed_at": dict(sorted(self.removed_at.items())),
+            "due": sorted(self._due),
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take back what `state` gave."""
+    def restore(self, state: dict[str, Any], slot_of: Callable[[str], int]) -> None:
+        """Take back what `state` gave; `slot_of` gives a subject's slot, which may be another."""
         self.listings = {}
         for item in state["listings"]:
-            listing = Listing(**{**item, "connects": deque(item["connects"])})
+            again = {"connects": deque(item["connects"]), "slot": slot_of(item["subject"])}
+            listing = Listing(**{**item, **again})
             self.listings[listing.subject] = listing
         self.history = {s: list(ts) for s, ts in state["history"].items()}
         self.removed_at = dict(state["removed_at"])

@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from detector.decode import EventColumns
 from detector.events import ABSENT
 
-__all__ = ["LOOKAHEAD", "TICK_MS", "UNSET_MS", "first_jump", "running_clock", "through_tick"]
+__all__ = [
+    "LOOKAHEAD",
+    "TICK_MS",
+    "UNSET_MS",
+    "confirmed",
+    "first_jump",
+    "running_clock",
+    "through_tick",
+]
 
 TICK_MS: Final = 1_000
 LOOKAHEAD: Final = 16
@@ -54,9 +62,21 @@ def first_jump(events: EventColumns, start_ms: int, future_ms: int) -> int | Non
     Only events without a time of receipt are looked at: the others were judged by that. The first
     event of a partition is a jump by definition: nothing vouches for it yet.
     """
+    if int(events.time_ms.max(initial=start_ms)) - start_ms <= future_ms:
+        return None
     before, _ = running_clock(events.time_ms, events.record, start_ms)
     jump = events.time_ms - before > future_ms
     if events.received_ms is not None:
         jump &= events.received_ms == ABSENT
     ahead = np.flatnonzero(jump)
     return int(ahead[0]) if ahead.size else None
+
+
+def confirmed(events: EventColumns, future_ms: int, *, final: bool) -> bool | None:
+    """Say whether the records behind a jump (the first event) confirm it; None: too few yet."""
+    begins = np.flatnonzero(events.record[1:] != events.record[:-1]) + 1
+    followers = events.time_ms[begins[:LOOKAHEAD]]
+    if followers.size < LOOKAHEAD and not final:
+        return None
+    before = followers < events.time_ms[0] - future_ms
+    return 2 * int(before.sum()) <= followers.size

@@ -6,49 +6,54 @@ address (a rotation flood brings millions): it is three times faster than `ipadd
 law compares it.
 """
 
+import re
+from itertools import repeat
 from typing import Final
 
-__all__ = ["MAPPED_PREFIX", "ip_key", "mailbox_key", "mailbox_masked", "subject_text"]
+import numpy as np
+
+__all__ = [
+    "MAPPED_PREFIX",
+    "ip_key",
+    "ip_subjects",
+    "mailbox_key",
+    "mailbox_masked",
+    "subject_text",
+]
 
 MAPPED_PREFIX: Final = bytes(10) + b"\xff\xff"
-V6_GROUPS: Final = 8
 LONGEST_MAILBOX: Final = 512
-DECIMAL: Final = frozenset("0123456789")
-HEXADECIMAL: Final = frozenset("0123456789abcdefABCDEF")
+_V6_BYTES: Final = 16
+_GROUP_DIGITS: Final = 4
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_OCTETS: Final = {str(number): number for number in range(256)}
 
 
 def _ipv4(text: str) -> bytes | None:
-    parts = text.split(".")
-    if len(parts) != 4:  # noqa: PLR2004 - an IPv4 address has four parts
-        return None
-    for part in parts:
-        if not part or len(part) > 3 or not DECIMAL.issuperset(part):  # noqa: PLR2004
-            return None
-        if part[0] == "0" and len(part) > 1:
-            return None
     try:
-        return bytes(map(int, parts))
-    except ValueError:
+        a, b, c, d = text.split(".", 4)
+        return bytes((_OCTETS[a], _OCTETS[b], _OCTETS[c], _OCTETS[d]))
+    except (ValueError, KeyError):
         return None
 
 
-def _groups(text: str) -> list[int] | None:
+def _groups(text: str) -> bytes | None:
     """Read colon-separated hexadecimal groups; the last may be a dotted IPv4 address."""
     if not text:
-        return []
-    out: list[int] = []
-    parts = text.split(":")
-    for index, part in enumerate(parts):
-        if "." in part and index == len(parts) - 1:
-            quad = _ipv4(part)
-            if quad is None:
-                return None
-            out += (quad[0] << 8 | quad[1], quad[2] << 8 | quad[3])
-        elif not part or len(part) > 4 or not HEXADECIMAL.issuperset(part):  # noqa: PLR2004
-            return None
-        else:
-            out.append(int(part, 16))
-    return out
+        return b""
+    parts = text.split(":", 8)
+    quad: bytes | None = b""
+    if "." in parts[-1]:
+        quad = _ipv4(parts.pop())
+    digits = "".join([part.zfill(_GROUP_DIGITS) for part in parts])
+    if quad is None or "" in parts or len(digits) != _GROUP_DIGITS * len(parts):
+        return None
+    if parts and not digits.isalnum():  # fromhex passes over spaces
+        return None
+    try:
+        return bytes.fromhex(digits) + quad
+    except ValueError:
+        return None
 
 
 def ip_key(text: str) -> bytes | None:
@@ -65,44 +70,64 @@ def ip_key(text: str) -> bytes | None:
         return _ipv4(text)
     head, double, tail = text.partition("::")
     left = _groups(head)
-    right = _groups(tail) if double else []
+    right = _groups(tail) if double else b""
     if left is None or right is None or (double and "." in head):
         return None
-    missing = V6_GROUPS - len(left) - len(right)
+    missing = _V6_BYTES - len(left) - len(right)
     if missing < 0 or (missing > 0) != bool(double):
         return None
-    full = left + [0] * missing + right
-    packed = b"".join(group.to_bytes(2, "big") for group in full)
+    packed = left + bytes(missing) + right
     return packed[12:] if packed.startswith(MAPPED_PREFIX) else packed[:8]
 
 
-def _v6_text(groups: list[int]) -> str:
-    """Write eight groups in the compressed form of RFC 5952."""
-    best_start, best_length, start = -1, 1, 0
-    while start < V6_GROUPS:
-        end = start
-        while end < V6_GROUPS and groups[end] == 0:
-            end += 1
-        if end - start > best_length:
-            best_start, best_length = start, end - start
-        start = max(end, start + 1)
-    if best_start < 0:
-        return ":".join(f"{group:x}" for group in groups)
-    head = ":".join(f"{group:x}" for group in groups[:best_start])
-    tail = ":".join(f"{group:x}" for group in groups[best_start + best_length :])
-    return f"{head}::{tail}"
-
-
 def subject_text(key: bytes) -> str:
-    """Write a key as people and other programs read it.
+    """Write a key as people and other programs read it (RFC 5952).
+
+    The host half of a /64 is its longest run of zeros, so that run is the one to shorten.
 
     >>> subject_text(bytes([192, 0, 2, 7])), subject_text(ip_key("2001:db8:1:2::99"))
     ('192.0.2.7', '2001:db8:1:2::/64')
     """
     if len(key) == 4:  # noqa: PLR2004 - IPv4
-        return ".".join(map(str, key))
-    groups = [key[i] << 8 | key[i + 1] for i in range(0, 8, 2)]
-    return _v6_text([*groups, 0, 0, 0, 0]) + "/64"
+        return f"{key[0]}.{key[1]}.{key[2]}.{key[3]}"
+    network = f"{key[0] << 8 | key[1]:x}:{key[2] << 8 | key[3]:x}:{key[4] << 8 | key[5]:x}"
+    last = key[6] << 8 | key[7]
+    if last:
+        return f"{network}:{last:x}::/64"
+    while network == "0" or network.endswith(":0"):
+        network = network[:-2]
+    return network + "::/64"
+
+
+def ip_subjects(texts: list[str]) -> list[tuple[str, int] | None]:
+    """Give text and number of the subject each address belongs to, None where it is no address.
+
+    The number is the IPv4 address, or the upper half of the IPv6 address. A subject's own text
+    stands for itself. Cost: 0.3 µs for IPv4 among IPv4, 3 µs for IPv6.
+
+    >>> ip_subjects(["192.0.2.7", "2001:DB8::1", "2001:db8::/64", "192.0.2.7/64"])[:1]
+    [('192.0.2.7', 3221225991)]
+    >>> ip_subjects(["2001:DB8::1", "2001:db8::/64", "192.0.2.7/64"])[1:]
+    [('2001:db8::/64', 2306139568115548160), None]
+    """
+    plain = [text for text in texts if ":" not in text]
+    if set(map(str.count, plain, repeat("."))) <= {3}:
+        try:
+            octets = bytes(map(_OCTETS.__getitem__, ".".join(plain).split("."))) if plain else b""
+        except KeyError:
+            return [_ip_subject(text) for text in texts]
+        numbers = iter(np.frombuffer(octets, ">u4").tolist())
+        return [_ip_subject(text) if ":" in text else (text, next(numbers)) for text in texts]
+    return [_ip_subject(text) for text in texts]
+
+
+def _ip_subject(text: str) -> tuple[str, int] | None:
+    key = ip_key(text)
+    if key is None and ":" in text:
+        key = ip_key(text.removesuffix("/64"))
+        if key is None or text != subject_text(key):
+            return None
+    return None if key is None else (subject_text(key), int.from_bytes(key, "big"))
 
 
 def mailbox_key(text: str) -> str | None:
@@ -111,17 +136,37 @@ def mailbox_key(text: str) -> str | None:
     Case is folded (mailboxes that differ only in case are one in practice, and a flood could
     otherwise spread over spellings), and the part behind a plus belongs to the same mailbox.
 
+    A key is its own key, whatever was written: what goes over the log comes back the same.
+
     >>> mailbox_key("<Ann+shop@Example.ORG>"), mailbox_key("postmaster"), mailbox_key("")
     ('ann@example.org', 'postmaster', None)
+    >>> mailbox_key("< <ann@example.org>. >")
+    'ann@example.org'
     """
+    key = _mailbox(text)
+    while key is not None and not _is_settled(key) and (again := _mailbox(key)) != key:
+        key = again
+    return key
+
+
+def _is_settled(key: str) -> bool:
+    """Say whether another turn could change nothing (the common case, told at a glance)."""
+    return key.isascii() and key[0].isalnum() and key[-1].isalnum()
+
+
+def _mailbox(text: str) -> str | None:
+    """Normalise once; each further turn only shortens the text."""
     text = text.strip()
     if text.startswith("<") and text.endswith(">"):
         text = text[1:-1]
     if not text or len(text) > LONGEST_MAILBOX:
         return None
-    local, at, domain = text.lower().rpartition("@")
+    if not text.isascii() and _SURROGATE.search(text):
+        return None
+    text = text.lower()
+    local, at, domain = text.rpartition("@")
     if not at:
-        return text.lower()
+        return text
     plus = local.find("+")
     if plus > 0:
         local = local[:plus]

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from detector.enrich import AsnLookup
 from detector.interning import KeyTable
+from detector.numbering import Numbering
 from detector.relations import mixed, text_hash
 from detector.windows import Ring, grown
 
@@ -52,41 +53,32 @@ class _Tracked:
             getattr(self, name).clear(slots)
         self.evicted += slots.size
 
-    def state(self) -> dict[str, Any]:
-        """Give what a snapshot needs: arrays of the known slots, by name, in name order."""
-        slots = np.flatnonzero(self.known)
-        names = [self.table.names[slot] for slot in slots.tolist()]
-        order = np.array(sorted(range(len(names)), key=names.__getitem__), np.int64)
-        slots = slots[order] if order.size else slots
-        state: dict[str, Any] = {
-            "names": [names[i] for i in order.tolist()], "evicted": self.evicted,
-        }  # fmt: skip
-        for name in self._per_slot:
-            state[name] = getattr(self, name)[slots]
-        for name in self._rings:
-            ring: Ring = getattr(self, name)
-            state[name] = {"step": ring.step, "counts": ring.counts[:, slots]}
-        return state
+    def state(self, names: Numbering) -> dict[str, Any]:
+        """Give what a snapshot needs: columns of the known slots, in the order of their names."""
+        numbers = np.sort(names.numbers(np.flatnonzero(self.known)))
+        slots = names.slots(numbers)
+        return {
+            "numbers": numbers,
+            "evicted": self.evicted,
+            "columns": {name: getattr(self, name)[slots] for name in self._per_slot},
+            "rings": {name: getattr(self, name).state(slots) for name in self._rings},
+        }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take back what `state` gave; slots may differ, names do not."""
-        slots = self.table.slots(state["names"], len(state["names"]))
+    def restore(self, state: dict[str, Any], names: Numbering) -> None:
+        """Take back what `state` gave, where nothing is known yet; slots may be others now."""
+        slots = names.slots(state["numbers"])
         self.ensure()
         self.evicted = state["evicted"]
-        for name in self._per_slot:
-            getattr(self, name)[slots] = state[name]
+        for name, column in state["columns"].items():
+            getattr(self, name)[slots] = column
         for name in self._rings:
-            ring: Ring = getattr(self, name)
-            ring.step = state[name]["step"]
-            ring.counts[:, slots] = state[name]["counts"]
-            ring.total = ring.counts.sum(axis=0, dtype=np.uint32)
+            getattr(self, name).restore(state["rings"][name], slots)
 
 
 class Sources(_Tracked):
-    """Client addresses: network, ASN, clean mail learned, and new mail of the last 10 minutes."""
+    """Client addresses: network, ASN and clean mail learned; and what each ASN group sends."""
 
-    _per_slot = ("known", "last_at", "asn", "group", "net_hash", "group_hash", "normal")
-    _rings = ("recent",)
+    _per_slot = ("known", "last_at", "asn", "group", "net_hash", "group_hash", "place", "normal")
 
     def __init__(self, table: KeyTable) -> None:
         super().__init__(table)
@@ -98,7 +90,60 @@ class Sources(_Tracked):
         self.group_hash = np.zeros(0, np.uint64)
         self.normal = np.zeros(0, np.uint32)
         """Clean messages learned from this address, fading by a seventh a day."""
-        self.recent = Ring(11, 60)
+        self.place = np.zeros(0, np.int32)
+        """Where the group stands in `volume`; 0 is nobody's."""
+        self.places: dict[int, int] = {}
+        self._volume_h = np.zeros(0, np.uint32)
+        self.volume = Ring(7, 600)
+        """Messages of each group in the last hour, to whomever."""
+
+    def state(self, names: Numbering) -> dict[str, Any]:
+        """Give what a snapshot needs; places are counted anew, like slots."""
+        state = super().state(names)
+        del state["columns"]["place"]
+        groups = sorted(self.places)
+        places = np.array([self.places[one] for one in groups], np.int64)
+        hour = grown(self._volume_h, self.volume.total.size)
+        return state | {
+            "groups": np.array(groups, np.int64),
+            "volume": self.volume.state(places),
+            "volume_h": hour[places],
+        }
+
+    def restore(self, state: dict[str, Any], names: Numbering) -> None:
+        """Take back what `state` gave, where nothing is known yet; slots may be others now."""
+        super().restore(state, names)
+        groups = state["groups"].tolist()
+        self.places = {one: place for place, one in enumerate(groups, 1)}
+        self.volume.ensure(len(groups) + 1)
+        self.volume.restore(state["volume"], np.arange(1, len(groups) + 1))
+        self._volume_h = np.concatenate([np.zeros(1, np.uint32), state["volume_h"]])
+        for slot in np.flatnonzero(self.known).tolist():
+            self.place[slot] = self.places[int(self.group[slot])]
+
+    def begin_minute(self, step: int) -> None:
+        """Move `volume` to a step; what it holds now is what rules see in the coming minute."""
+        self.volume.advance(step)
+        self._volume_h = self.volume.total.copy()
+
+    def hourly_volume(self, ip: int) -> int:
+        """Give what a source's group sent in the hour before this minute, to whomever."""
+        place = int(self.place[ip])
+        return int(self._volume_h[place]) if place < self._volume_h.size else 0
+
+    def forget(self, slots: NDArray[np.int64]) -> None:
+        """Zero the state of slots (they are evicted), and of groups that have no source left."""
+        super().forget(slots)
+        left = set(self.group[self.known].tolist())
+        kept = sorted(left & self.places.keys())
+        places = np.zeros(self.volume.total.size, np.int32)
+        old = np.array([self.places[one] for one in kept], np.int64)
+        places[old] = np.arange(1, len(kept) + 1)
+        self.place = places[self.place]
+        for counts in (self.volume.counts, self.volume.total[None]):
+            counts[:, 1 : len(kept) + 1] = counts[:, old]
+            counts[:, len(kept) + 1 :] = 0
+        self.places = {one: index for index, one in enumerate(kept, 1)}
 
     def admit(
         self, slots: NDArray[np.int64], said: NDArray[np.int64], lookup: AsnLookup | None
@@ -115,6 +160,10 @@ class Sources(_Tracked):
         self.asn[slots] = np.maximum(asn, UNKNOWN_ASN)
         wide = np.where(v6, number >> np.uint64(32), number >> np.uint64(16)).astype(np.int64)
         group = np.where(asn >= 0, asn, -2 - wide - np.where(v6, _V6_GROUP_BASE, 0))
+        for one in sorted(set(group.tolist()) - self.places.keys()):
+            self.places[one] = len(self.places) + 1
+        self.volume.ensure(len(self.places) + 1)
+        self.place[slots] = [self.places[one] for one in group.tolist()]
         net = np.where(v6, number >> np.uint64(16), number >> np.uint64(8))
         self.group[slots] = group
         self.net_hash[slots] = mixed(net * np.uint64(2) + v6, np.full(net.size, _NET_SALT))

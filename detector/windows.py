@@ -99,12 +99,16 @@ class Ring:
         order = [(self.step + 1 + i) % self.steps for i in range(self.steps)]
         return [int(self.counts[i, slot]) for i in order]
 
-    def state(self, size: int) -> dict[str, Any]:
-        """Give what a snapshot needs."""
-        return {"step": self.step, "counts": self.counts[:, :size].copy()}
+    def state(self, slots: NDArray[Any]) -> dict[str, Any]:
+        """Give what a snapshot needs of some slots: the cells that are not 0, in their order."""
+        picked = self.counts[:, slots].reshape(-1)
+        cells = np.flatnonzero(picked)
+        return {"step": self.step, "cells": cells, "counts": picked[cells]}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take back what `state` gave."""
+    def restore(self, state: dict[str, Any], slots: NDArray[Any]) -> None:
+        """Take back what `state` gave, into an empty ring; the slots may be others now."""
         self.step = state["step"]
-        self.counts = np.array(state["counts"], np.uint32)
+        if slots.size:
+            steps, place = np.divmod(state["cells"], slots.size)
+            self.counts[steps, slots[place]] = state["counts"]
         self.total = self.counts.sum(axis=0, dtype=np.uint32)

@@ -34,10 +34,11 @@ from typing import Any, Final
 
 from detector.decode import OVERSIZED
 from detector.events import OUTBOUND, EventLists, Outcome, Reject
+from pipelines.parsers.postfix_causes import reply_outcome
 from pipelines.parsers.postfix_clients import Clients
 from pipelines.parsers.postfix_kinds import kind_of
 from pipelines.parsers.postfix_lines import LONGEST_ADDRESS, delivery_recipient, is_queue_id
-from pipelines.parsers.postfix_refusals import REFUSALS, read_refusal
+from pipelines.parsers.postfix_refusals import PLAIN_REFUSAL, REFUSALS, read_refusal
 from pipelines.parsers.postfix_tags import (
     CLEANUP,
     DELIVERY,
@@ -133,7 +134,8 @@ class PostfixParser:
         add_client, add_recipient = events.client_ip.append, events.recipient.append
         add_sender, add_outcome = events.sender.append, events.outcome.append
         messages, most_open = self._messages, self._most_open
-        plain_clients, suffixes = self._clients.plain, self._tags.suffixes
+        plain_clients, addresses = self._clients.plain, self._clients.addresses
+        suffixes = self._tags.suffixes
         head, head_end, zone_at, zone = b"\n", 0, 0, b""
         second = now = body = 0
         host, framed = b"", False
@@ -244,6 +246,20 @@ class PostfixParser:
             elif program == CLEANUP and text[:11] == b"message-id=":
                 ids += 1
                 continue
+            if word == b"NOQUEUE:":  # most refusals, in short
+                plain = PLAIN_REFUSAL.match(text)
+                client = plain and addresses.get(plain[1])
+                if plain is not None and client:
+                    if zone_at:
+                        now = second + int(line[head_end : head_end + 3])
+                    _, status, reply, sender, recipient = plain.groups()
+                    add_record(position)
+                    add_time(now)
+                    add_client(client)
+                    add_recipient(recipient.decode("utf-8", "backslashreplace"))
+                    add_sender(sender.decode("utf-8", "backslashreplace"))
+                    add_outcome(int(reply_outcome(b"RCPT", status, reply, False)))
+                    continue
             if text.startswith(REFUSALS) and (word == b"NOQUEUE:" or is_queue_id(word)):
                 if zone_at:
                     now = second + int(line[head_end : head_end + 3])

@@ -42,12 +42,12 @@ def refusal_outcome(where: bytes, reply: bytes, *, by_milter: bool) -> Outcome:
     """
     status, echo, _ = reply.partition(b"<")
     if not echo or len(status) > _LONGEST_STATUS:
-        return reply_outcome(where, b"", reply, by_milter=by_milter)
-    return reply_outcome(where, status, reply.rpartition(b">: ")[2], by_milter=by_milter)
+        return reply_outcome(where, b"", reply, by_milter)
+    return reply_outcome(where, status, reply.rpartition(b">: ")[2], by_milter)
 
 
 @lru_cache(maxsize=_MOST_CACHED)
-def reply_outcome(where: bytes, status: bytes, text: bytes, *, by_milter: bool) -> Outcome:
+def reply_outcome(where: bytes, status: bytes, text: bytes, by_milter: bool) -> Outcome:
     """Give the outcome of a reply without its echo: what stands before it, and behind it.
 
     Remembered: texts without an address come again and again.

@@ -32,11 +32,12 @@ class Clients:
         self._trusted = [ipaddress.ip_network(text, strict=False) for text in trusted_relays]
         self.plain: dict[bytes, str] = {}
         """Client by the whole field, of fields that hold a client and nothing else."""
-        self._addresses: dict[bytes, str] = {}
+        self.addresses: dict[bytes, str] = {}
+        """Addresses read before, as `address` gives them."""
 
     def address(self, raw: bytes) -> str | None:
         """Give an address as text, `OUR_OWN` for a loopback address, None where it is none."""
-        known = self._addresses.get(raw)
+        known = self.addresses.get(raw)
         if known is not None:
             return known
         text = raw.decode("ascii", "replace")
@@ -46,9 +47,9 @@ class Clients:
             return None
         if text.lower().removeprefix("::ffff:").startswith("127.") or text == "::1":
             text = OUR_OWN
-        if len(self._addresses) >= _MOST_CACHED:
-            self._addresses.clear()
-        self._addresses[raw] = text
+        if len(self.addresses) >= _MOST_CACHED:
+            self.addresses.clear()
+        self.addresses[raw] = text
         return text
 
     def behind(self, address: str, original: str | None) -> str:

@@ -23,7 +23,7 @@ from detector.events import Outcome
 from pipelines.parsers.postfix_causes import refusal_outcome, reply_outcome
 from pipelines.parsers.postfix_lines import CLIENT, LONGEST_ADDRESS, address_end, decoded
 
-__all__ = ["REFUSALS", "Refusal", "read_refusal"]
+__all__ = ["PLAIN_REFUSAL", "REFUSALS", "Refusal", "read_refusal"]
 
 REFUSALS: Final = (b"reject: ", b"milter-reject: ", b"discard: ", b"milter-discard: ")
 """How a refusal begins, behind its queue id."""
@@ -39,9 +39,7 @@ _PROTOCOL: Final = re.compile(
     rb"(?:,? sasl_method=[^\s,]*)?(,? sasl_username=.*)?(?:,? sasl_sender=.*)?(?:: .*)?\s*\Z",
     re.DOTALL,
 )
-# A refusal without oddities, whole: no quotes and no brackets but Postfix's own, so that nothing
-# in it can be read in a second way. Most are such, and this reads them five times as fast.
-_PLAIN: Final = re.compile(
+PLAIN_REFUSAL: Final = re.compile(
     rb"reject: RCPT from "
     + CLIENT.pattern
     + rb"(?::\d{1,5})?: "
@@ -49,6 +47,8 @@ _PLAIN: Final = re.compile(
     + rb'; from=<([^<>"\s]{0,1024})>,? to=<([^<>"\s]{1,1024})>,? proto=[A-Za-z0-9]{1,16},? '
     + rb"helo=<[^<>\s]*>\s*\Z"
 )
+"""A refusal without oddities, whole: no quotes and no brackets but Postfix's own, so that nothing
+in it can be read in a second way. Groups: client, code and status, reply, sender, recipient."""
 _BEGINNING: Final = re.compile(
     rb"(milter-)?(reject|discard): (?:(header|body|content) "
     rb"|(DATA content|[A-Z][A-Z -]{2,19}) from (?:" + CLIENT.pattern + rb"(?::\d{1,5})?: )?)"
@@ -85,10 +85,10 @@ def read_refusal(text: bytes, known_client: bytes) -> Refusal | None:
     `known_client` is the address of the message's client, which is what a header or body check
     is attributed to; those have no client field that comes before the client's own text.
     """
-    plain = _PLAIN.match(text)
+    plain = PLAIN_REFUSAL.match(text)
     if plain is not None:
         client, status, reply, sender, recipient = plain.groups()
-        outcome = reply_outcome(b"RCPT", status, reply, by_milter=False)
+        outcome = reply_outcome(b"RCPT", status, reply, False)
         return Refusal(b"RCPT", client, decoded(sender), decoded(recipient), False, outcome)
     beginning = _BEGINNING.match(text)
     if beginning is None:

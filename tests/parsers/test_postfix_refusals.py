@@ -1,8 +1,10 @@
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.parsers import postfix_refusals
+from pipelines.parsers import postfix, postfix_refusals
 from pipelines.parsers.postfix_refusals import read_refusal
 from tests.parsers.lines import MX_MS, line, parse, rows
 
@@ -95,11 +97,15 @@ WORDS = st.text("abU .:;,[]()@-5/", max_size=12).map(str.encode)
 ATOMS = st.text("abU.@-;,:[]=+", max_size=8).map(str.encode)
 
 
-@given(ATOMS, ATOMS.filter(bool), ATOMS, WORDS, st.sampled_from([b"", b":4711"]), st.booleans())
+@given(
+    st.tuples(ATOMS, ATOMS.filter(bool), ATOMS, WORDS),
+    st.sampled_from([b"", b":4711"]),
+    st.sampled_from([b"", b","]),
+)
 def test_the_short_way_reads_what_the_long_way_reads(
-    sender: bytes, recipient: bytes, helo: bytes, reason: bytes, port: bytes, commas: bool
+    parts: tuple[bytes, bytes, bytes, bytes], port: bytes, comma: bytes
 ) -> None:
-    comma = b"," if commas else b""
+    sender, recipient, helo, reason = parts
     text = (
         b"reject: RCPT from unknown[203.0.113.5]%s: 550 5.1.1 <%s>: %s; from=<%s>%s to=<%s>%s"
         b" proto=ESMTP%s helo=<%s>"
@@ -107,5 +113,28 @@ def test_the_short_way_reads_what_the_long_way_reads(
     )
     short = read_refusal(text, b"")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(postfix_refusals, "_PLAIN", postfix_refusals.re.compile(b"never"))
+        patch.setattr(postfix_refusals, "PLAIN_REFUSAL", re.compile(b"never"))
         assert read_refusal(text, b"") == short
+
+
+@given(
+    st.sampled_from([b"NOQUEUE", b"A9434A1A3CD"]),
+    st.sampled_from([b"", b" sasl_username=me"]),
+    st.sampled_from([b"203.0.113.5", b"127.0.0.1", b"203.0.113.500", b"2001:db8::5"]),
+    st.sampled_from([b"", b"\r", b" "]),
+)
+def test_the_short_way_of_the_loop_gives_the_same_events(
+    queue_id: bytes, authenticated: bytes, client: bytes, ending: bytes
+) -> None:
+    text = (
+        b"%s: reject: RCPT from unknown[%s]: 550 5.1.1 <u@example.org>: User unknown; from=<>"
+        b" to=<u@example.org> proto=ESMTP helo=<x>%s%s" % (queue_id, client, authenticated, ending)
+    )
+    lines = [line("smtpd", text)] * 2  # the first one makes the address known
+    short = parse(lines)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(postfix, "PLAIN_REFUSAL", re.compile(b"never"))
+        long = parse(lines)
+    assert rows(short.events) == rows(long.events)
+    assert short.events.outcome == long.events.outcome
+    assert (short.rejects, short.kinds) == (long.rejects, long.kinds)

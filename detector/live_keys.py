@@ -1,0 +1,123 @@
+"""Which keys the detector still needs: all others may be let go, and a snapshot leaves them out.
+
+Key tables remember every text they have seen, tracked or not. Letting go is only a cache's
+business: it changes no decision, so that it may happen at any time, in any copy of the detector.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.cases import Case
+from detector.closing import LogCloser
+from detector.collateral import Collateral
+from detector.docket import Docket
+from detector.enrich import AsnLookup
+from detector.evidence import EvidenceLog
+from detector.interning import KeyTable, KeyTables
+from detector.learning import Learner
+from detector.policy import Policy
+from detector.tracking import Sources, Victims
+
+__all__ = ["EngineState", "LiveKeys", "live_keys", "release_due", "release_keys"]
+
+Slots = NDArray[Any]
+
+
+class EngineState(Protocol):
+    """What the engine knows, part by part."""
+
+    policy: Policy
+    tables: KeyTables
+    lookup: AsnLookup | None
+    closer: LogCloser
+    sources: Sources
+    mailboxes: Victims
+    domain_table: KeyTable
+    domains: Victims
+    learner: Learner
+    evidence: EvidenceLog
+    collateral: Collateral
+    docket: Docket
+    cases: dict[tuple[str, int], Case]
+    observed: int
+    log_start: int | None
+    last_rows_at: int
+    cold: bool
+    outbound: dict[int, list[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class LiveKeys:
+    """By slot of each table, (slots,) bool: whether the detector still refers to the key."""
+
+    ips: NDArray[np.bool_]
+    mailboxes: NDArray[np.bool_]
+    domains: NDArray[np.bool_]
+
+
+def live_keys(engine: EngineState) -> LiveKeys:
+    """Give the keys that are tracked, or that a row, a case, a listing or a removal refers to."""
+    ips = _known(engine.sources.known, engine.tables.ips)
+    mailboxes = _known(engine.mailboxes.known, engine.tables.mailboxes)
+    domains = _known(engine.domains.known, engine.domain_table)
+    domains[0] = True
+    docket = engine.docket
+    listed = [listing.slot for listing in docket.lifecycle.listings.values()]
+    _mark(ips, [np.array([*listed, *docket.forgiven], np.int64)])
+    for part in (engine.closer, engine.evidence):
+        rows = part.slots_in_use()
+        _mark(ips, [rows[0]])
+        _mark(mailboxes, [rows[1]])
+    for (scope, slot), case in engine.cases.items():
+        owners = mailboxes if scope == "mailbox" else domains
+        owners[slot] = True
+        sources, victims = case.slots_in_use()
+        _mark(ips, [sources])
+        _mark(mailboxes, [victims])
+    return LiveKeys(ips, mailboxes, domains)
+
+
+def release_due(engine: EngineState) -> bool:
+    """Say whether a key table remembers twice as many texts as may be tracked, or as were live.
+
+    Ask after each `accept`: it costs nothing. Then a table holds at most twice the larger of
+    `memory.keys` and the keys in evidence (at most `memory.evidence_rows`), and one batch more.
+    """
+    keys = engine.policy.memory.keys
+    tables = (engine.tables.ips, engine.tables.mailboxes)
+    return any(table.texts > 2 * max(keys, table.settled) for table in tables)
+
+
+def release_keys(engine: EngineState, ips: Iterable[Slots], mailboxes: Iterable[Slots]) -> int:
+    """Forget every key that nobody needs; give how many slots became free.
+
+    `ips` and `mailboxes` are the slots that stages beside the engine refer to: open, late and held
+    rows of each partition (`PartitionTally.slots_in_use`) and tallies that are on their way. No
+    decoded batch may be waiting. Cost: about a microsecond a live key.
+    """
+    live = live_keys(engine)
+    _mark(live.ips, ips)
+    _mark(live.mailboxes, mailboxes)
+    engine.learner.release((live.mailboxes, live.domains))
+    return (
+        engine.tables.ips.release(live.ips)
+        + engine.tables.mailboxes.release(live.mailboxes)
+        + engine.domain_table.release(live.domains)
+    )
+
+
+def _known(known: NDArray[np.bool_], table: KeyTable) -> NDArray[np.bool_]:
+    """Give the tracked slots of a table, which may have grown since."""
+    live = np.zeros(len(table), np.bool_)
+    size = min(live.size, known.size)
+    live[:size] = known[:size]
+    return live
+
+
+def _mark(live: NDArray[np.bool_], parts: Iterable[Slots]) -> None:
+    for slots in parts:
+        live[slots[slots >= 0]] = True

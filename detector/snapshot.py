@@ -1,0 +1,210 @@
+"""Snapshots: all that decides, as bytes that another process goes on from.
+
+    magic · version u32 · header length u64 · header (JSON) · arrays, little-endian · SHA-256
+
+The header is a tree of numbers and text; an array stands in it as {"array": [number, type, shape]}.
+Slots are written as numbers of names, because another process has other slots. No pickle: whatever
+the bytes are, reading them runs nothing and gives a snapshot or a `SnapshotError`.
+"""
+
+import hashlib
+import math
+from base64 import b64decode, b64encode
+from itertools import accumulate
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from detector.cases import Case
+from detector.closing import PendingControl
+from detector.errors import FloodwatchError, SnapshotError
+from detector.live_keys import EngineState, live_keys
+from detector.log import Timed, decode_record, encode_record
+from detector.numbering import Numbering
+from detector.policy import policy_digest
+
+__all__ = ["VERSION", "restore", "snapshot"]
+
+MAGIC: Final = b"floodwatch snapshot\n"
+VERSION: Final = 1
+_HEAD_BYTES: Final = len(MAGIC) + 4 + 8
+_DIGEST_BYTES: Final = 32
+_ARRAY: Final = "array"
+_TYPES: Final = frozenset({"|b1", "|u1", "<i4", "<u4", "<i8", "<u8", "<f8"})
+
+
+def snapshot(engine: EngineState, log_offset: int) -> bytes:
+    """Write what the engine knows after the log up to (not including) `log_offset`.
+
+    Equal states give equal bytes. Cost: about a microsecond and 140 bytes a tracked key.
+    """
+    live = live_keys(engine)
+    tables = engine.tables
+    ips = Numbering.of(tables.ips, live.ips)
+    mailboxes = Numbering.of(tables.mailboxes, live.mailboxes)
+    domains = Numbering.of(engine.domain_table, live.domains)
+    numberings = {"mailbox": mailboxes, "domain": domains}
+    cases = sorted(
+        (scope, int(numberings[scope].numbers(np.array([slot]))[0]), slot)
+        for scope, slot in engine.cases
+    )
+    victims = engine.mailboxes.state(mailboxes)
+    victims["columns"]["domain"] = domains.numbers(victims["columns"]["domain"])
+    tree = {
+        "log_offset": log_offset,
+        "policy": policy_digest(engine.policy),
+        "asn_table": None if engine.lookup is None else engine.lookup.digest,
+        "ips": ips.names,
+        "mailboxes": mailboxes.names,
+        "domains": domains.names,
+        "closer": engine.closer.state(ips, mailboxes),
+        "controls": [
+            [pending.offset, b64encode(encode_record(pending.control, tables)).decode()]
+            for pending in engine.closer.pending_controls()
+        ],
+        "sources": engine.sources.state(ips),
+        "victims": victims,
+        "owners": engine.domains.state(domains),
+        "learner": engine.learner.state(mailboxes, domains),
+        "evidence": engine.evidence.state(ips, mailboxes),
+        "collateral": [engine.collateral.total, engine.collateral.observed_s],
+        "docket": engine.docket.state(ips),
+        "cases": {
+            str(i): {
+                "scope": scope,
+                "victim": number,
+                **engine.cases[scope, slot].state(ips, mailboxes),
+            }
+            for i, (scope, number, slot) in enumerate(cases)
+        },
+        "observed": engine.observed,
+        "log_start": engine.log_start,
+        "last_rows_at": engine.last_rows_at,
+        "cold": engine.cold,
+        "outbound": [[group, *engine.outbound[group]] for group in sorted(engine.outbound)],
+    }
+    return _packed(tree)
+
+
+def restore(engine: EngineState, blob: bytes) -> int:
+    """Bring a new engine to where `snapshot` was; give the offset at which to read the log on.
+
+    Raises:
+        SnapshotError: torn or of another version, policy or ASN table; the engine is of no use.
+    """
+    tree = _unpacked(blob)
+    digest = None if engine.lookup is None else engine.lookup.digest
+    for what, then, now in (
+        ("policy", tree.get("policy"), policy_digest(engine.policy)),
+        ("ASN table", tree.get("asn_table"), digest),
+    ):
+        if then != now:
+            raise SnapshotError(
+                f"made with {what} {then}, but {what} {now} is loaded: start with the one it was "
+                "made with (a new one takes effect through the log), or replay the log"
+            )
+    try:
+        return _restored(engine, tree)
+    except FloodwatchError as error:
+        raise SnapshotError(f"cannot be used: {error}") from error
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise SnapshotError(f"cannot be used: {type(error).__name__}: {error}") from error
+
+
+def _restored(engine: EngineState, tree: dict[str, Any]) -> int:
+    tables = engine.tables
+    ips = Numbering(tables.ips, tree["ips"])
+    mailboxes = Numbering(tables.mailboxes, tree["mailboxes"])
+    domains = Numbering(engine.domain_table, tree["domains"])
+    controls: list[PendingControl] = []
+    for offset, text in tree["controls"]:
+        control = decode_record(b64decode(text), tables)
+        if not isinstance(control, Timed):
+            raise SnapshotError(f"{type(control).__name__} waits for no close")
+        controls.append(PendingControl(offset, control))
+    engine.closer.restore(tree["closer"], ips, mailboxes, controls)
+    engine.sources.restore(tree["sources"], ips)
+    victims = tree["victims"]
+    victims["columns"]["domain"] = domains.slots(victims["columns"]["domain"])
+    engine.mailboxes.restore(victims, mailboxes)
+    engine.domains.restore(tree["owners"], domains)
+    engine.learner.restore(tree["learner"], mailboxes, domains)
+    engine.evidence.restore(tree["evidence"], ips, mailboxes)
+    engine.collateral.total, engine.collateral.observed_s = tree["collateral"]
+    engine.docket.restore(tree["docket"], ips)
+    for state in tree["cases"].values():
+        scope = state["scope"]
+        numbering = mailboxes if scope == "mailbox" else domains
+        slot = int(numbering.slots(np.array([state["victim"]]))[0])
+        engine.cases[scope, slot] = Case.restored(scope, slot, state, ips, mailboxes)
+        (engine.mailboxes if scope == "mailbox" else engine.domains).hot[slot] = True
+    engine.observed, engine.log_start = tree["observed"], tree["log_start"]
+    engine.last_rows_at, engine.cold = tree["last_rows_at"], tree["cold"]
+    engine.outbound = {group: counts for group, *counts in tree["outbound"]}
+    log_offset: int = tree["log_offset"]
+    return log_offset
+
+
+def _packed(tree: dict[str, Any]) -> bytes:
+    arrays: list[bytes] = []
+
+    def place(value: object) -> object:
+        if isinstance(value, np.ndarray):
+            little = value.astype(value.dtype.newbyteorder("<"), copy=False)
+            arrays.append(little.tobytes())
+            return {_ARRAY: [len(arrays) - 1, little.dtype.str, list(value.shape)]}
+        if isinstance(value, np.generic):
+            return value.item()
+        raise TypeError(f"a snapshot holds no {type(value).__name__}")
+
+    header = msgspec.json.encode(tree, enc_hook=place)
+    head = MAGIC + VERSION.to_bytes(4, "little") + len(header).to_bytes(8, "little")
+    body = b"".join((head, header, *arrays))
+    return body + hashlib.sha256(body).digest()
+
+
+def _unpacked(blob: bytes) -> dict[str, Any]:
+    if blob[: len(MAGIC)] != MAGIC:
+        raise SnapshotError(f"begins with {bytes(blob[: len(MAGIC)])!r}: it is something else")
+    version = int.from_bytes(blob[len(MAGIC) : len(MAGIC) + 4], "little")
+    if version != VERSION:
+        raise SnapshotError(
+            f"got version {version}, want version {VERSION}: read it with the floodwatch that "
+            "wrote it"
+        )
+    body = memoryview(blob)[:-_DIGEST_BYTES]
+    if len(blob) < _HEAD_BYTES + _DIGEST_BYTES or (
+        hashlib.sha256(body).digest() != blob[-_DIGEST_BYTES:]
+    ):
+        raise SnapshotError(f"torn or damaged: its {len(blob)} bytes do not match their checksum")
+    size = int.from_bytes(blob[len(MAGIC) + 4 : _HEAD_BYTES], "little")
+    try:
+        tree = msgspec.json.decode(body[_HEAD_BYTES : _HEAD_BYTES + size])
+        found: dict[int, tuple[dict[str, Any], str, str, list[int]]] = {}
+        _collect(tree, found)
+        ordered = [found[number] for number in range(len(found))]
+        sizes = [math.prod(shape) * np.dtype(kind).itemsize for _, _, kind, shape in ordered]
+        starts = list(accumulate(sizes, initial=_HEAD_BYTES + size))
+        for (parent, key, kind, shape), start in zip(ordered, starts, strict=False):
+            count = math.prod(shape)
+            parent[key] = np.frombuffer(body, kind, count, start).reshape(shape)
+    except (msgspec.MsgspecError, KeyError, IndexError, TypeError, ValueError) as error:
+        raise SnapshotError(f"cannot be read: {type(error).__name__}: {error}") from error
+    if not isinstance(tree, dict) or starts[-1] != len(body):
+        raise SnapshotError(f"has {len(body)} bytes where its header says {starts[-1]}")
+    return tree
+
+
+def _collect(tree: Any, found: dict[int, tuple[dict[str, Any], str, str, list[int]]]) -> None:
+    """Find the arrays in a tree of dicts: they stand nowhere else."""
+    for key, value in tree.items():
+        if not isinstance(value, dict):
+            continue
+        if value.keys() == {_ARRAY}:
+            number, kind, shape = value[_ARRAY]
+            if kind not in _TYPES:
+                raise TypeError(f"an array of {kind}")
+            found[number] = (tree, key, kind, shape)
+        else:
+            _collect(value, found)

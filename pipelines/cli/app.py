@@ -1,0 +1,210 @@
+"""The commands and their options; what they do is imported when they are called."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipelines.cli.guarded import DEFAULT_STORE, guarded
+
+__all__ = ["app", "run"]
+
+app = typer.Typer(
+    name="floodwatch",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Find the sources of mail floods in mail server logs, list them, and say why.",
+)
+
+Store = Annotated[str, typer.Option("--store", metavar="URL", help="Block store: sqlite:///PATH.")]
+PolicyFile = Annotated[
+    Path | None, typer.Option("--policy", metavar="FILE", help="Policy in TOML (else the default).")
+]
+AsnTables = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--asn-table", metavar="FILE", help="IP to ASN table: TSV, CSV or MMDB. May be repeated."
+    ),
+]
+Providers = Annotated[
+    Path | None,
+    typer.Option("--providers", metavar="FILE", help="Providers in TOML (else those shipped)."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Address = Annotated[str, typer.Argument(metavar="IP", help="An address, or a subject as listed.")]
+
+
+def run() -> None:
+    """Run the command line."""
+    app(prog_name="floodwatch")
+
+
+@app.command()
+def replay(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT...",
+            help="Files, folders, globs, or - for standard input; .gz and .zst as they are.",
+        ),
+    ],
+    *,
+    input_format: Annotated[
+        str, typer.Option("--format", help="auto, ndjson, postfix, parquet or log (a dump).")
+    ] = "auto",
+    policy: PolicyFile = None,
+    asn_table: AsnTables = None,
+    providers: Providers = None,
+    store: Store = DEFAULT_STORE,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Move the store that is there aside and start anew.")
+    ] = False,
+    decisions: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write every change, one JSON a line.")
+    ] = None,
+    rejects: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write what could not be read, and why.")
+    ] = None,
+    log: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the log, which can be replayed.")
+    ] = None,
+    trusted_relay: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NETWORK", help="Postfix: a relay whose orig_client is believed. Repeatable."
+        ),
+    ] = None,
+    log_ends: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATE", help="Postfix: latest date in a log without years (else the file's)."
+        ),
+    ] = None,
+    utc_offset: Annotated[
+        str, typer.Option(metavar="+HH:MM", help="Postfix: zone of times that name none.")
+    ] = "+00:00",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Replay mail logs: find floods, list their sources."""
+    with guarded():
+        from pipelines.cli.replaying import ReplayOptions, run_replay
+
+        options = ReplayOptions(
+            tuple(inputs), input_format, policy, tuple(asn_table or ()), providers, store, fresh,
+            decisions, rejects, log, tuple(trusted_relay or ()), log_ends, utc_offset, as_json,
+        )  # fmt: skip
+        code = run_replay(options)
+    raise typer.Exit(code)
+
+
+@app.command()
+def lookup(address: Address, store: Store = DEFAULT_STORE, as_json: AsJson = False) -> None:
+    """Say whether an address is listed, why, and until when."""
+    with guarded():
+        from pipelines.cli.listings import show_lookup
+
+        show_lookup(address, store, as_json=as_json)
+
+
+@app.command(name="list")
+def list_command(
+    *,
+    store: Store = DEFAULT_STORE,
+    rule: Annotated[str | None, typer.Option(help="Only listings of this rule.")] = None,
+    provider: Annotated[str | None, typer.Option(help="Only addresses of this provider.")] = None,
+    tier: Annotated[str | None, typer.Option(help="temporary or standing.")] = None,
+    asn: Annotated[int | None, typer.Option(help="Only addresses of this AS number.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, one listing a line.")
+    ] = False,
+) -> None:
+    """List what is listed."""
+    with guarded():
+        from pipelines.cli.listings import Filters, show_list
+
+        show_list(store, Filters(rule, provider, tier, asn), as_json=as_json)
+
+
+@app.command()
+def remove(
+    address: Address,
+    store: Store = DEFAULT_STORE,
+    reason: Annotated[str, typer.Option(help="What the request says; kept with it.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Ask for the removal of an address."""
+    with guarded():
+        from pipelines.cli.removal import file_removal
+
+        file_removal(address, store, reason, as_json=as_json)
+
+
+@app.command()
+def explain(address: Address, store: Store = DEFAULT_STORE, as_json: AsJson = False) -> None:
+    """Show why an address was listed, from stored facts."""
+    with guarded():
+        from pipelines.cli.explaining import show_explanation
+
+        show_explanation(address, store, as_json=as_json)
+
+
+@app.command()
+def policy(
+    file: PolicyFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
+    toml: Annotated[
+        bool, typer.Option("--toml", help="Print the policy as a file to start from.")
+    ] = False,
+) -> None:
+    """Print the listing and removal criteria in words."""
+    with guarded():
+        from pipelines.cli.policies import show_policy
+
+        show_policy(file, as_json=as_json, toml=toml)
+
+
+@app.command()
+def check(
+    policy: PolicyFile = None,
+    asn_table: AsnTables = None,
+    providers: Providers = None,
+    store: Store = DEFAULT_STORE,
+) -> None:
+    """Check policy, tables and store; change nothing."""
+    with guarded():
+        from pipelines.cli.policies import check_settings
+
+        code = check_settings(policy, tuple(asn_table or ()), providers, store)
+    raise typer.Exit(code)
+
+
+_PASSED_ON: dict[str, Any] = {
+    "allow_extra_args": True,
+    "ignore_unknown_options": True,
+    "help_option_names": [],
+}
+
+
+@app.command(context_settings=_PASSED_ON)
+def simulate(context: typer.Context) -> None:
+    """Write mail traffic with known floods, by a seed."""
+    with guarded():
+        from pipelines.simulate.__main__ import main as simulation
+
+        code = simulation(context.args)
+    raise typer.Exit(code)
+
+
+@app.command()
+def schema(
+    what: Annotated[
+        str, typer.Argument(metavar="[event|decision]", help="Which contract.")
+    ] = "event",
+) -> None:
+    """Print the JSON schema of an event or a decision."""
+    with guarded():
+        from pipelines.cli.schemas import show_schema
+
+        show_schema(what)

@@ -1,0 +1,155 @@
+"""`floodwatch lookup` and `floodwatch list`."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from pipelines.cli.guarded import DEFAULT_STORE, UsageError, say
+from pipelines.cli.reasons import fired, part_in_flood
+from pipelines.cli.shown import columns, rfc3339, subject_of
+from pipelines.cli.stored import Stored, listing_json, opened
+from pipelines.ports import Listing
+from pipelines.publish import ascii_json
+
+__all__ = ["Filters", "print_json", "show_list", "show_lookup"]
+
+_TIERS = ("temporary", "standing")
+_LISTS = frozenset({"list", "hold"})
+
+
+def print_json(value: object, *, indent: bool = True) -> None:
+    """Print a value as JSON in printable ASCII."""
+    text = orjson.dumps(value, option=orjson.OPT_INDENT_2 if indent else 0)
+    sys.stdout.write(ascii_json(text).decode() + "\n")
+
+
+def show_lookup(address: str, url: str, *, as_json: bool) -> None:
+    """Say whether an address is listed; why, until when, what next."""
+    subject = subject_of(address)
+    with opened(url) as stored:
+        state, listing = stored.state(subject)
+        changes = stored.store.audit(subject)
+        if as_json:
+            why = _last(changes, _LISTS)
+            print_json(
+                {
+                    "subject": subject,
+                    "state": state,
+                    "as_of": stored.watermark_ms,
+                    "listing": None if listing is None else listing_json(listing),
+                    "evidence": None if listing is None or why is None else why["evidence"],
+                    "changes": len(changes),
+                }
+            )
+            return
+        lines = [f"{subject} is {state} (as of {rfc3339(stored.watermark_ms)})"]
+        if listing is not None:
+            rows = [*_facts(stored, listing, state, changes), ("next", _next(subject, url))]
+            lines += columns(rows, indent="  ")
+        elif changes:
+            lines += columns(_history(changes), indent="  ")
+            lines.append(f"  next     floodwatch explain {subject}{_where(url)}")
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _facts(
+    stored: Stored, listing: Listing, state: str, changes: Sequence[dict[str, Any]]
+) -> list[tuple[str, str]]:
+    why = _last(changes, _LISTS)
+    evidence = {} if why is None else why["evidence"]
+    rows = [
+        ("tier", listing.tier + (" (shadow: recorded, not published)" if listing.shadow else "")),
+        ("rule", listing.rule),
+        ("why", fired(evidence) or "its evidence holds no window"),
+        ("part", part_in_flood(evidence)),
+        ("network", stored.network(listing.asn, listing.provider)),
+        (
+            "since",
+            f"{rfc3339(listing.listed_ms)}, last attempt seen {rfc3339(listing.last_seen_ms)}",
+        ),
+        ("until", _until(listing)),
+    ]
+    if state == "held":
+        rows.append(("held", "it would block too much normal mail: an operator decides"))
+    return [row for row in rows if row[1]]
+
+
+def _next(subject: str, url: str) -> str:
+    where = _where(url)
+    return f"floodwatch explain {subject}{where}, floodwatch remove {subject}{where}"
+
+
+def _where(url: str) -> str:
+    """Give the option that a further command needs."""
+    return "" if url == DEFAULT_STORE else f" --store {shlex.quote(url)}"
+
+
+def _until(listing: Listing) -> str:
+    quiet, hard = rfc3339(listing.until_ms), rfc3339(listing.hard_until_ms)
+    return f"{quiet} if it stays quiet, in any case {hard}"
+
+
+def _history(changes: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    last = changes[-1]
+    listed = sum(change["change"] == "list" for change in changes)
+    reason = last["evidence"].get("reason", "")
+    return [
+        ("before", f"listed {listed:,} times; policy and evidence are kept"),
+        (
+            "last",
+            f"{last['change']} at {rfc3339(last['time'])}" + (f": {reason}" if reason else ""),
+        ),
+    ]
+
+
+def _last(changes: Sequence[dict[str, Any]], kinds: frozenset[str]) -> dict[str, Any] | None:
+    return next((change for change in reversed(changes) if change["change"] in kinds), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which listings to show; None: all."""
+
+    rule: str | None = None
+    provider: str | None = None
+    tier: str | None = None
+    asn: int | None = None
+
+    def keep(self, listing: Listing) -> bool:
+        """Say whether a listing is shown."""
+        return (
+            self.provider in (None, listing.provider)
+            and self.tier in (None, listing.tier)
+            and self.asn in (None, listing.asn)
+        )
+
+
+def show_list(url: str, filters: Filters, *, as_json: bool) -> None:
+    """List what is in force, by subject."""
+    if filters.tier not in (None, *_TIERS):
+        raise UsageError(f"--tier: got {filters.tier!a}, must be {' or '.join(_TIERS)}")
+    with opened(url) as stored:
+        found = [
+            one
+            for one in stored.store.listings(stored.watermark_ms, rule=filters.rule)
+            if filters.keep(one)
+        ]
+        if as_json:
+            for one in found:
+                print_json(listing_json(one), indent=False)
+            return
+        if found:
+            heading = ("subject", "tier", "rule", "since", "until", "network")
+            rows = [
+                (
+                    one.subject, one.tier, one.rule, rfc3339(one.listed_ms),
+                    rfc3339(one.until_ms), stored.network(one.asn, one.provider),
+                )
+                for one in found
+            ]  # fmt: skip
+            sys.stdout.write("\n".join(columns([heading, *rows])) + "\n")
+        say(f"{len(found):,} listed (as of {rfc3339(stored.watermark_ms)})")

@@ -1,0 +1,98 @@
+"""`floodwatch remove`: a request is filed, and what is known of its answer is said at once."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
+
+from detector.lifecycle import Lifecycle
+from detector.lifecycle import Listing as Term
+from detector.policy import ListingTerms
+from detector.wording import duration
+from pipelines.cli.listings import print_json
+from pipelines.cli.shown import rfc3339, subject_of
+from pipelines.cli.stored import opened
+from pipelines.ports import Listing
+
+__all__ = ["file_removal"]
+
+KIND: Final = "removal"
+_LISTS: Final = frozenset({"list", "hold"})
+
+
+def file_removal(address: str, url: str, reason: str, *, as_json: bool) -> None:
+    """File a removal request with the store's time; the detector answers it.
+
+    What is stored may be an hour behind the source's last attempt, so that a refusal can be told
+    for certain, and a grant cannot.
+    """
+    subject = subject_of(address)
+    with opened(url):
+        pass  # a store that is not there is not made for a request
+    with opened(url, read_only=False) as stored:
+        now = stored.watermark_ms
+        state, listing = stored.state(subject)
+        pending = [
+            request
+            for request in stored.store.requests(pending_only=True)
+            if request.kind == KIND and request.subject == subject
+        ]
+        answer: dict[str, Any] = {"subject": subject, "state": state, "request": None}
+        lines = [f"{subject} is {state} (as of {rfc3339(now)})"]
+        if state != "listed" or listing is None:
+            lines.append("  nothing to remove: no request was filed")
+        else:
+            number = (
+                pending[0].id if pending else stored.store.add_request(KIND, subject, now, reason)
+            )
+            terms = stored.policy().listing
+            needed_s, earliest_ms = _earliest(listing, stored.store.audit(subject), terms)
+            refused = earliest_ms > now
+            answer |= {
+                "request": number,
+                "expected": "refuse" if refused else "pending",
+                "rule": listing.rule,
+                "last_offence": listing.last_seen_ms,
+                "quiet_needed_s": needed_s,
+                "earliest": earliest_ms,
+            }
+            again = " (it was pending already)" if pending else ""
+            lines.append(f"  request {number} is filed{again}")
+            lines += _expectation(listing, needed_s, earliest_ms, refused=refused)
+            lines.append("  it is answered by the next replay of the same input into this store")
+    if as_json:
+        print_json(answer)
+    else:
+        sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _expectation(listing: Listing, needed_s: int, earliest_ms: int, *, refused: bool) -> list[str]:
+    quiet = f"a {listing.tier} listing needs {duration(needed_s)} of quiet"
+    last = f"its last attempt is from {rfc3339(listing.last_seen_ms)}"
+    if refused:
+        return [
+            f"  as things stand it will be refused: rule {listing.rule}, {last}, and {quiet}",
+            f"  earliest grant {rfc3339(earliest_ms)}, if it stays quiet and observed until then",
+        ]
+    return [f"  pending until the next close: {last}, and {quiet}"]
+
+
+def _earliest(
+    listing: Listing, changes: Sequence[dict[str, Any]], terms: ListingTerms
+) -> tuple[int, int]:
+    """Give the quiet that a request needs, in seconds, and when it can be over at the earliest."""
+    began = listing.listed_ms // 1000
+    earlier = [
+        change
+        for change in changes
+        if change["change"] in _LISTS
+        and change["seq"] < listing.listed_seq
+        and change["time"] // 1000 > began - terms.memory_s
+    ]
+    last = listing.last_seen_ms // 1000
+    term = Term(
+        subject=listing.subject, slot=0, rule=listing.rule, tier=listing.tier, asn=-1, provider="",
+        first_seen=last, last_seen=last, listed_at=began, observed_at=last,
+        repeats=len(earlier), told_at=began, victim="",
+    )  # fmt: skip
+    needed_s = Lifecycle(terms).quiet_needed(term, on_request=True)
+    return needed_s, (last + needed_s + 1) * 1000

@@ -1,0 +1,181 @@
+"""`floodwatch replay`: options become a replay, its progress a bar, its summary a page."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from detector.errors import StoreUrlError
+from pipelines.cli.guarded import FAILED, UsageError, say
+from pipelines.cli.listings import print_json
+from pipelines.cli.summary_page import summary_page
+from pipelines.config_file import load_policy
+from pipelines.replay.formats import FORMATS, PostfixTerms
+from pipelines.replay.run import Progress, Replay, replay
+from pipelines.stores import open_store
+
+__all__ = ["ReplayOptions", "run_replay"]
+
+_SQLITE: Final = "sqlite:///"
+_AUTO: Final = "auto"
+_DAY_S: Final = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayOptions:
+    """The command line of a replay, as given."""
+
+    inputs: tuple[str, ...]
+    input_format: str
+    policy: Path | None
+    asn_tables: tuple[Path, ...]
+    providers: Path | None
+    store: str
+    fresh: bool
+    decisions: Path | None
+    rejects: Path | None
+    log: Path | None
+    trusted_relays: tuple[str, ...]
+    log_ends: str | None
+    utc_offset: str
+    as_json: bool
+
+
+def run_replay(options: ReplayOptions) -> int:
+    """Replay and print the summary; give the exit code."""
+    spec = _spec(options)
+    if options.fresh:
+        _move_aside(options.store)
+    store = open_store(options.store)
+    try:
+        with _bar() as show:
+            summary = replay(spec, store, show)
+        if options.as_json:
+            print_json(summary.as_json())
+        else:
+            written = [str(p) for p in (options.decisions, options.rejects, options.log) if p]
+            _print_page(summary_page(summary, written))
+    finally:
+        store.close()
+    for failure in summary.failures:
+        say(f"floodwatch: {failure}")
+    return FAILED if summary.failures else 0
+
+
+def _spec(options: ReplayOptions) -> Replay:
+    kind = options.input_format
+    if kind not in {_AUTO, *FORMATS}:
+        raise UsageError(f"--format: got {kind!a}, must be {_AUTO}, {', '.join(FORMATS)}")
+    outputs = [p.absolute() for p in (options.decisions, options.rejects, options.log) if p]
+    if len(set(outputs)) < len(outputs):
+        raise UsageError("--decisions, --rejects and --log: must be different files")
+    taken = {Path(name).absolute() for name in options.inputs} & set(outputs)
+    if taken:
+        raise UsageError(f"{min(map(ascii, map(str, taken)))}: is an input, and cannot be written")
+    return Replay(
+        inputs=options.inputs,
+        store_url=options.store,
+        policy=load_policy(None if options.policy is None else str(options.policy)),
+        input_format=None if kind == _AUTO else kind,
+        postfix=_postfix_terms(options),
+        asn_tables=options.asn_tables,
+        providers=options.providers,
+        decisions=options.decisions,
+        rejects=options.rejects,
+        log=options.log,
+    )
+
+
+def _postfix_terms(options: ReplayOptions) -> PostfixTerms:
+    from pipelines.parsers.postfix import PostfixParser
+
+    try:
+        zone = datetime.strptime(options.utc_offset, "%z").utcoffset() or timedelta(0)
+    except ValueError:
+        raise UsageError(f"--utc-offset: got {options.utc_offset!a}, want +HH:MM") from None
+    offset_s = int(zone.total_seconds())
+    reference: int | None = None
+    if options.log_ends is not None:
+        try:
+            day = datetime.strptime(options.log_ends, "%Y-%m-%d").replace(tzinfo=UTC)
+        except ValueError:
+            raise UsageError(f"--log-ends: got {options.log_ends!a}, want YYYY-MM-DD") from None
+        reference = (int(day.timestamp()) + _DAY_S - 1 - offset_s) * 1000
+    terms = PostfixTerms(reference, offset_s, options.trusted_relays)
+    try:
+        PostfixParser(reference_ms=reference or 0, trusted_relays=terms.trusted_relays)
+    except ValueError as error:
+        raise UsageError(f"--trusted-relay: {ascii(str(error))[1:-1]}") from None
+    return terms
+
+
+def _move_aside(url: str) -> None:
+    """Give a store of ours another name, so that a new one takes its place."""
+    if not url.startswith(_SQLITE):
+        if url != "memory:":
+            raise StoreUrlError(ascii(url)[1:-1], "--fresh knows only sqlite:///PATH")
+        return
+    path = Path(url.removeprefix(_SQLITE))
+    if not path.exists():
+        return
+    open_store(url).close()  # refuses what is not ours, and folds its log into the file
+    number = 1
+    while (aside := path.with_name(f"{path.name}.{number}")).exists():
+        number += 1
+    path.rename(aside)
+    for ending in ("-wal", "-shm"):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
+    say(f"floodwatch: the store that was there is now {ascii(str(aside))[1:-1]}")
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[Progress], None]]:
+    """Show a bar with rate and time left, on a terminal only."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("replay"), BarColumn(), TextColumn("{task.percentage:3.0f} %"),
+        TextColumn("{task.fields[lines]:,} lines"), TextColumn("{task.fields[rate]}"),
+        TextColumn("{task.fields[listed]:,} listed"), TimeElapsedColumn(),
+        TextColumn("left"), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None, lines=0, rate="", listed=0)
+
+        def show(now: Progress) -> None:
+            elapsed = bar.tasks[0].elapsed or 0.0
+            rate = f"{now.lines / elapsed / 1000:,.0f} k/s" if elapsed else ""
+            bar.update(
+                task, total=now.total_bytes, completed=now.bytes_read,
+                lines=now.lines, rate=rate, listed=now.listed,
+            )  # fmt: skip
+
+        yield show
+
+
+def _print_page(lines: list[str]) -> None:
+    """Print the summary, its headings bold where the terminal shows it."""
+    if not sys.stderr.isatty():
+        say("\n".join(lines))
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    for line in lines:
+        heading = line and not line.startswith(" ")
+        first, gap, rest = line.partition("  ")
+        console.print(Text.assemble((first, "bold"), gap + rest) if heading else Text(line))

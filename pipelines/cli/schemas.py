@@ -1,0 +1,107 @@
+"""`floodwatch schema`: the contracts of an event and a decision as JSON Schema."""
+
+from typing import Any, Final
+
+from pipelines.cli.guarded import UsageError
+from pipelines.cli.listings import print_json
+
+__all__ = ["DECISION", "EVENT", "show_schema"]
+
+_DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
+_TIME: Final = {
+    "description": "RFC 3339 with an offset, or whole Unix milliseconds",
+    "anyOf": [{"type": "integer"}, {"type": "string", "format": "date-time"}],
+}
+_TEXT: Final = {"type": "string"}
+_MILLISECONDS: Final = {"type": "integer", "description": "Unix milliseconds"}
+
+
+def _optional(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+EVENT: Final[dict[str, Any]] = {
+    "$schema": _DRAFT,
+    "title": "floodwatch event: one message to one recipient, or a refusal; one object a line",
+    "anyOf": [
+        {"$ref": "#/$defs/event"},
+        {
+            "type": "object",
+            "title": "heartbeat: the time without an event",
+            "required": ["heartbeat"],
+            "properties": {"heartbeat": _TIME},
+        },
+    ],
+    "$defs": {
+        "event": {
+            "type": "object",
+            "required": ["time", "client_ip", "action"],
+            "properties": {
+                "time": _TIME,
+                "client_ip": {"type": "string", "description": "the MTA's own field"},
+                "action": {"enum": ["accept", "reject", "defer", "discard"]},
+                "recipient": {
+                    "description": "may be missing only on a reject at connect",
+                    "anyOf": [
+                        _TEXT,
+                        {"type": "array", "items": _TEXT, "minItems": 1, "maxItems": 4096},
+                        {"type": "null"},
+                    ],
+                },
+                "received": _optional(_TIME),
+                "asn": _optional({"type": "integer", "minimum": 0, "maximum": 2**32 - 1}),
+                "sender": _optional({"type": "string", "description": "empty: the null sender"}),
+                "cause": _optional(
+                    {"enum": ["blocklist", "unknown_user", "rate", "content", "other"]}
+                ),
+                "direction": _optional({"enum": ["inbound", "outbound"]}),
+                **dict.fromkeys(("helo", "rdns", "host", "queue_id", "reason"), _TEXT),
+                **dict.fromkeys(("auth_domain", "list_id"), _TEXT),
+                "size": {"type": "integer"},
+            },
+            "if": {"properties": {"action": {"const": "reject"}}},
+            "else": {
+                "required": ["recipient"],
+                "properties": {"recipient": {"not": {"type": "null"}}},
+            },
+        }
+    },
+}
+
+_DECISION_FIELDS: Final[dict[str, Any]] = {
+    "v": {"const": 1, "description": "version of this contract"},
+    "seq": {"type": "integer", "minimum": 1, "description": "without gaps, in order"},
+    "id": _TEXT,
+    "time": {**_MILLISECONDS, "description": "Unix ms at which it was knowable"},
+    "change": {"enum": ["list", "extend", "remove", "expire", "refuse", "hold", "release"]},
+    "shadow": {"type": "boolean", "description": "recorded, not published"},
+    "subject": {"type": "string", "description": "192.0.2.7 or 2001:db8:1:2::/64"},
+    "tier": {"enum": ["temporary", "standing", ""], "description": "empty: was never listed"},
+    "rule": _TEXT,
+    "asn": _optional({"type": "integer"}),
+    "provider": _TEXT,
+    "first_seen": _MILLISECONDS,
+    "last_seen": _MILLISECONDS,
+    "until": {**_MILLISECONDS, "description": "Unix ms at which it ends if it stays quiet"},
+    "hard_until": {**_MILLISECONDS, "description": "Unix ms at which readers drop it"},
+    "policy": {"type": "string", "pattern": "^[0-9a-f]{12}$"},
+    "evidence": {"type": "object", "description": "numbers enough to recompute the offence"},
+}
+DECISION: Final[dict[str, Any]] = {
+    "$schema": _DRAFT,
+    "title": "floodwatch decision: one change of one subject; one object a line",
+    "type": "object",
+    "required": list(_DECISION_FIELDS),
+    "properties": {
+        **_DECISION_FIELDS,
+        "request": {"type": "string", "description": "the request this answers"},
+    },
+}
+
+
+def show_schema(what: str) -> None:
+    """Print one of the contracts."""
+    known = {"event": EVENT, "decision": DECISION}
+    if what not in known:
+        raise UsageError(f"schema: got {what!a}, must be {' or '.join(known)}")
+    print_json(known[what])

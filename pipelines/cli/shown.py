@@ -1,0 +1,76 @@
+"""Times, numbers and texts as people read them on a terminal."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from detector.subjects import ip_key, subject_text
+from pipelines.cli.guarded import UsageError
+
+__all__ = ["columns", "network", "per_cent", "rfc3339", "subject_of"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def rfc3339(time_ms: int) -> str:
+    """Give a time to the second, in UTC.
+
+    >>> rfc3339(1_777_283_325_999)
+    '2026-04-27T09:48:45Z'
+    """
+    try:
+        return (_EPOCH + timedelta(milliseconds=time_ms)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except OverflowError:
+        return f"{time_ms} ms"
+
+
+def per_cent(part: float, whole: float) -> str:
+    """Give a share in per cent with as many digits as say something.
+
+    >>> per_cent(1, 3), per_cent(12, 34_567), per_cent(0, 0)
+    ('33.3 %', '0.035 %', '0 %')
+    """
+    if not part or not whole:
+        return "0 %"
+    share = 100 * part / whole
+    return f"{share:.3g} %" if share >= 1 else f"{share:.2g} %"
+
+
+def network(asn: int | None, name: str = "", provider: str = "") -> str:
+    """Say to whom an address belongs."""
+    if asn is None:
+        return provider or "unknown network"
+    said = f"AS{asn} {name}".rstrip()
+    return f"{said} ({provider})" if provider and provider != name else said
+
+
+def subject_of(text: str) -> str:
+    """Give the subject that an address belongs to.
+
+    Raises:
+        UsageError: no address.
+    """
+    key = ip_key(text.strip().removesuffix("/64"))
+    if key is None:
+        problem = "want an IPv4 or IPv6 address, as 192.0.2.7 or 2001:db8::1"
+        raise UsageError(f"got {text[:64]!a}, {problem}")
+    return subject_text(key)
+
+
+def columns(
+    rows: Sequence[Sequence[Any]], right: Sequence[int] = (), indent: str = ""
+) -> list[str]:
+    """Align rows under each other; the columns in `right` are numbers and stand to the right.
+
+    >>> columns([("a", 1), ("bcd", 22)], right=[1])
+    ['a     1', 'bcd  22']
+    """
+    texts = [[f"{v:,}" if isinstance(v, int) else str(v) for v in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    return [
+        (indent + "  ".join(
+            text.rjust(width) if index in right else text.ljust(width)
+            for index, (text, width) in enumerate(zip(row, widths, strict=True))
+        )).rstrip()
+        for row in texts
+    ]  # fmt: skip

@@ -1,0 +1,111 @@
+"""The summary of a replay as a page of text."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from pipelines.cli.shown import columns, network, per_cent, rfc3339
+from pipelines.replay.summary import Summary
+
+__all__ = ["summary_page"]
+
+_MOST_NAMED: Final = 4
+
+
+def summary_page(summary: Summary, written: list[str]) -> list[str]:
+    """Give the lines; a heading starts a line, what belongs to it is indented."""
+    lines = columns([*_input(summary), *_result(summary)])
+    if summary.floods:
+        lines += ["", *_floods(summary)]
+    if summary.rules:
+        lines += ["", *_shares(summary)]
+    lines += ["", *columns(_outputs(summary, written))]
+    return lines
+
+
+def _input(s: Summary) -> list[tuple[str, str]]:
+    names = [name for name, _, _ in s.inputs]
+    shown = ", ".join(names[:_MOST_NAMED])
+    if len(names) > _MOST_NAMED:
+        shown += f" and {len(names) - _MOST_NAMED:,} more"
+    kinds = sorted({kind for _, kind, _ in s.inputs})
+    rows = [("Input", f"{shown} ({', '.join(kinds)})")]
+    if s.first_ms is not None and s.last_ms is not None:
+        rows.append(("Time", f"{rfc3339(s.first_ms)} to {rfc3339(s.last_ms)}"))
+    rejects = sum(s.rejects.values())
+    lines = f"{s.lines:,} lines, " if s.lines else ""
+    said = f"{lines}{s.events:,} events ({s.late:,} late), {rejects:,} rejects"
+    if s.heartbeats:
+        said += f", {s.heartbeats:,} heartbeats"
+    rows.append(("Read", said))
+    if rejects:
+        rows.append(("", f"rejects: {_counts(s.rejects)}"))
+    if s.no_interest:
+        total = sum(s.no_interest.values())
+        rows.append(("", f"{total:,} lines of no interest: {_counts(s.no_interest, 3)}"))
+    if s.forgotten:
+        rows.append(("", f"{s.forgotten:,} messages forgotten before their end, to bound memory"))
+    rows += [("", f"left out, in no format we know: {name}") for name in s.left_out[:_MOST_NAMED]]
+    return rows
+
+
+def _result(s: Summary) -> list[tuple[str, str]]:
+    listed = s.changes.get("list", 0)
+    shadow = " (shadow mode: nothing is published)" if s.shadow else ""
+    held = f", {s.held:,} held for an operator" if s.held else ""
+    others = s.messages - s.stopped
+    cost = per_cent(s.cost, others)
+    rows = [
+        ("Floods", f"{s.floods_found:,} found"),
+        ("Listed", f"{listed:,} times, {s.in_force:,} in force at the end{held}{shadow}"),
+        (
+            "Stopped",
+            f"{s.stopped:,} messages to flooded victims, sent after their source was listed",
+        ),
+        ("Cost", f"{s.cost:,} messages of listed sources to others ({cost} of all other mail)"),
+    ]
+    if s.alerts:
+        rows.append(("Alert", f"{s.alerts:,} listings pass the alert level on normal mail"))
+    return rows
+
+
+def _floods(s: Summary) -> list[str]:
+    heading = "Largest floods" if s.floods_found > len(s.floods) else "Floods"
+    rows: list[tuple[object, ...]] = [
+        ("messages", "sources", "listed", "found", "first listed", "rule", "victim"),
+        *(
+            (
+                f.messages, f.sources, f.listed, rfc3339(f.found_ms), rfc3339(f.first_listed_ms),
+                max(f.rules, key=lambda rule: (f.rules[rule], rule)), f.victim,
+            )
+            for f in s.floods
+        ),
+    ]  # fmt: skip
+    return [heading, *columns(rows, right=(0, 1, 2), indent="  ")]
+
+
+def _shares(s: Summary) -> list[str]:
+    lines = ["Listings"]
+    rows: list[tuple[object, ...]] = [(f"rule {name}", count) for name, count in s.rules.items()]
+    rows += [(f"provider {name}", count) for name, count in list(s.providers.items())[:_MOST_NAMED]]
+    rows += [(network(asn, name), count) for asn, name, count in s.networks[:_MOST_NAMED]]
+    return lines + columns(rows, right=(1,), indent="  ")
+
+
+def _outputs(s: Summary, written: list[str]) -> list[tuple[str, str]]:
+    changes = ", ".join(f"{count:,} {kind}" for kind, count in s.changes.items()) or "none"
+    rows = [("Changes", f"{changes} (policy {s.policy})")]
+    new = f"{s.new_changes:,} changes are new" if s.new_changes else "nothing new"
+    rows.append(("Store", f"{s.store}: {new}"))
+    rows += [("Written", name) for name in written]
+    if not s.asn_table:
+        rows.append(("Note", "no --asn-table: networks are told apart by their prefix alone"))
+    if s.asn_problems:
+        rows.append(("Note", f"{s.asn_problems:,} lines of the ASN table left out (see check)"))
+    return rows
+
+
+def _counts(counts: Mapping[str, int], named: int = _MOST_NAMED) -> str:
+    """Name the largest counts, and say how many more there are."""
+    shown = [f"{name} {count:,}" for name, count in list(counts.items())[:named]]
+    more = sum(list(counts.values())[named:])
+    return ", ".join(shown) + (f", others {more:,}" if more else "")

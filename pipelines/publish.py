@@ -1,0 +1,158 @@
+"""The publish stage: changes go to the block store and to a file, whole or not at all."""
+
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Final, Self
+
+import orjson
+
+from detector.errors import FloodwatchError
+from pipelines.ports import BlockStore, Change
+
+__all__ = ["OutputError", "Publisher", "SideFile", "ascii_json"]
+
+_BATCH: Final = 5_000
+_DELETE: Final = b"\x7f"
+
+
+class OutputError(FloodwatchError):
+    """A file that cannot be written: `name` is the file, `problem` says why."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"output {name}: {problem}")
+        self.name = name
+        self.problem = problem
+
+
+class SideFile:
+    """A file that is written to the side, and takes its place whole when all of it is there.
+
+    Used as a context: `commit` at the end makes it, anything else leaves what stood there before.
+    A device or pipe is written as it comes, because it cannot be put in place.
+
+    Raises:
+        OutputError: it cannot be written; nothing is left behind.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.name = ascii(str(path))[1:-1]
+        self._direct = path.is_relative_to("/dev") or (path.exists() and not path.is_file())
+        self._path = path if self._direct else path.resolve()
+        self._side = self._path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            if path.is_dir():
+                raise OutputError(self.name, "it is a directory: name a file in it")
+            self._file: BinaryIO = (path if self._direct else self._side).open("wb", 1 << 20)
+        except OSError as error:
+            raise self._in_words(error) from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        self._discard()
+
+    def write(self, content: bytes) -> None:
+        """Write behind what is there."""
+        try:
+            self._file.write(content)
+        except OSError as error:
+            raise self._in_words(error) from None
+
+    def commit(self) -> None:
+        """Put the file in its place, on the disk."""
+        try:
+            self._file.flush()
+            if not self._direct:
+                os.fsync(self._file.fileno())
+            self._file.close()
+            if not self._direct:
+                self._side.replace(self._path)
+        except OSError as error:
+            raise self._in_words(error) from None
+
+    def _discard(self) -> None:
+        with contextlib.suppress(OSError):  # what could not be written is thrown away anyway
+            self._file.close()
+        if not self._direct:
+            self._side.unlink(missing_ok=True)
+
+    def _in_words(self, error: OSError) -> OutputError:
+        match error:
+            case FileNotFoundError():
+                words = "there is no such directory: make it, or name another path"
+            case PermissionError():
+                words = "may not be written: check the permissions of the directory"
+            case BrokenPipeError():
+                words = "its reader has gone"
+            case _:
+                words = f"cannot be written ({error.strerror}): nothing of it was kept"
+        return OutputError(self.name, words)
+
+
+def ascii_json(line: bytes) -> bytes:
+    r"""Give the same JSON in printable ASCII, so that no terminal obeys what a log held.
+
+    >>> ascii_json('{"a":"x\u202e\x7f"}'.encode())
+    b'{"a":"x\\u202e\\u007f"}'
+    """
+    if line.isascii() and _DELETE not in line:
+        return line
+    out: list[str] = []
+    for character in line.decode():
+        code = ord(character)
+        if code < 0x7F:  # noqa: PLR2004 - ASCII that JSON itself leaves printable
+            out.append(character)
+        else:
+            units = character.encode("utf-16-be").hex()
+            out += (f"\\u{units[i : i + 4]}" for i in range(0, len(units), 4))
+    return "".join(out).encode()
+
+
+class Publisher:
+    """Writes every change to `decisions` and, in batches, to the store together with facts.
+
+    Changes that stand in the store already are compared with it and not written again; facts are
+    held back as long as there are such changes, because the store is further than we are.
+    """
+
+    def __init__(self, store: BlockStore, decisions: SideFile | None) -> None:
+        self.new = 0
+        self._store = store
+        self._decisions = decisions
+        self._known = store.last_seq()
+        self._last = 0
+        self._waiting: list[Change] = []
+
+    def publish(self, changes: Sequence[dict[str, Any]], facts: Mapping[str, str]) -> None:
+        """Take the next changes; `facts` are what is true behind the last of them."""
+        if self._decisions is not None:
+            lines = [ascii_json(orjson.dumps(change)) + b"\n" for change in changes]
+            self._decisions.write(b"".join(lines))
+        self._waiting += map(_numbered, changes)
+        if len(self._waiting) >= _BATCH:
+            self._flush(facts)
+
+    def finish(self, facts: Mapping[str, str]) -> None:
+        """Store what is left, with the last facts."""
+        self._flush(facts)
+
+    def _flush(self, facts: Mapping[str, str]) -> None:
+        if self._waiting:
+            self._last = self._waiting[-1]["seq"]
+        self.new += self._store.apply(self._waiting, None if self._last < self._known else facts)
+        self._waiting = []
+
+
+def _numbered(change: dict[str, Any]) -> Change:
+    """Give a change with its request as the store numbers it: the log has texts."""
+    request = change.get("request")
+    if isinstance(request, str) and request.isdecimal():
+        return {**change, "request": int(request)}
+    return change

@@ -1,0 +1,88 @@
+"""What a file holds, told by its first bytes, and the reader for it."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from detector.decode import EventReader
+from pipelines.ingest import JsonLines, LineReader, ReadLines
+from pipelines.parsers.postfix import PostfixParser, looks_like_postfix
+
+__all__ = ["FORMATS", "HEAD_BYTES", "LOG_MAGIC", "PostfixTerms", "detect_format", "line_reader"]
+
+FORMATS: Final = ("ndjson", "postfix", "parquet", "log")
+HEAD_BYTES: Final = 1 << 16
+"""How much of a file is looked at."""
+LOG_MAGIC: Final = b"floodwatch log 1\n"
+_PARQUET: Final = b"PAR1"
+_JSON: Final = re.compile(rb'\s*\{\s*"')
+_BOM: Final = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class PostfixTerms:
+    """What a raw log does not say itself.
+
+    `reference_ms`: latest plausible time, for dates without a year (None: the file's own date).
+    """
+
+    reference_ms: int | None = None
+    utc_offset_s: int = 0
+    trusted_relays: tuple[str, ...] = ()
+
+
+def detect_format(head: bytes, *, named: bool) -> str | None:
+    r"""Name the format of what begins with `head`: "" for an empty file, None for none we know.
+
+    One JSON object is enough where somebody `named` the file, so that its bad lines are told; of a
+    file that lies about in a folder most lines must be.
+
+    >>> detect_format(b'{"time": 1}\n', named=True), detect_format(b"%PDF-1.7", named=True)
+    ('ndjson', None)
+    """
+    if head.startswith(LOG_MAGIC):
+        return "log"
+    if head.startswith(_PARQUET):
+        return "parquet"
+    lines = [line for line in head.removeprefix(_BOM).split(b"\n") if line.strip()]
+    if not lines:
+        return ""
+    if len(lines) > 1 and len(head) >= HEAD_BYTES:
+        lines.pop()  # cut short, perhaps
+    if looks_like_postfix(lines):
+        return "postfix"
+    objects = sum(_JSON.match(line) is not None for line in lines)
+    return "ndjson" if objects and (named or 2 * objects > len(lines)) else None
+
+
+def line_reader(name: str, events: EventReader, terms: PostfixTerms, newest_ms: int) -> LineReader:
+    """Make the reader of one partition; `newest_ms` is the date of its newest file."""
+    if name != "postfix":
+        return JsonLines(events)
+    reference = newest_ms if terms.reference_ms is None else terms.reference_ms
+    parser = PostfixParser(
+        reference_ms=reference,
+        utc_offset_s=terms.utc_offset_s,
+        trusted_relays=terms.trusted_relays,
+    )
+    return _PostfixLines(parser, events)
+
+
+class _PostfixLines:
+    """A raw Postfix log, joined by its queue ids."""
+
+    def __init__(self, parser: PostfixParser, events: EventReader) -> None:
+        self._parser = parser
+        self._events = events
+
+    def read(self, block: bytes, first: int) -> ReadLines:
+        if b"\r\n" in block:
+            block = block.replace(b"\r\n", b"\n")
+        lines = block.split(b"\n")
+        if not lines[-1]:
+            lines.pop()
+        parsed = self._parser.feed(lines, first)
+        columns, rejects = self._events.intern(parsed.events)
+        return ReadLines(
+            columns, parsed.rejects + rejects, len(lines), parsed.kinds, parsed.evicted
+        )

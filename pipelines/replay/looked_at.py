@@ -1,0 +1,97 @@
+"""What the inputs of a replay are, found out before anything is read of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pipelines.replay.formats import FORMATS, HEAD_BYTES, detect_format
+from pipelines.sources.files import STDIN, InputError, InputPartition, find_partitions
+from pipelines.sources.packed import PackedFile
+
+__all__ = ["LookedAt", "look_at"]
+
+_WANTED: Final = "want events in JSON, one a line, a raw Postfix log, Parquet or a dump of the log"
+_SHOWN_BYTES: Final = 40
+
+
+@dataclass(frozen=True, slots=True)
+class LookedAt:
+    """The partitions with their format and how they begin (at most HEAD_BYTES, unpacked).
+
+    `opened` are the pipes, by name of the partition: they can be read only once.
+    """
+
+    partitions: tuple[tuple[InputPartition, str, bytes], ...]
+    opened: dict[str, PackedFile]
+    left_out: tuple[str, ...]
+    total_bytes: int | None
+    modified_ms: dict[str, int]
+
+    @property
+    def is_log(self) -> bool:
+        """Whether the input is a dump of the log."""
+        return any(kind == "log" for _, kind, _ in self.partitions)
+
+    def opened_log(self) -> PackedFile:
+        """Give the dump, from its first byte."""
+        name = self.partitions[0][0].name
+        return self.opened.get(name) or PackedFile(name)
+
+    def newest_ms(self, partition: InputPartition) -> int | None:
+        """Give when the newest file of a partition was written, None for a pipe."""
+        return self.modified_ms.get(partition.name)
+
+
+def look_at(inputs: Sequence[str], name: str | None) -> LookedAt:
+    """Find the files of all inputs and tell their formats; `name` is the format where it is given.
+
+    Raises:
+        InputError: an input that names no file, or none that we can read.
+        UnreadableInputError: a file that may not be read.
+    """
+    found: list[tuple[InputPartition, str, bytes]] = []
+    opened: dict[str, PackedFile] = {}
+    left_out: list[str] = []
+    modified: dict[str, int] = {}
+    total: int | None = 0
+    for partition in find_partitions(inputs):
+        kind, head = "", b""
+        for path in partition.paths:
+            file = PackedFile(path)
+            if file.modified_ms is not None:
+                modified[path] = file.modified_ms
+            if not head:
+                head = file.peek(HEAD_BYTES)
+                kind = name or detect_format(head, named=partition.named) or ""
+            if not file.is_regular:
+                opened[path] = file
+                total = None
+                if len(partition.paths) > 1 and partition.name != path:
+                    raise InputError(path, "a pipe is no part of a rotated log: name it alone")
+            else:
+                file.close()
+                if total is not None:
+                    total += Path(path).stat().st_size
+        if head.strip() and not kind:
+            if partition.named:
+                shown = ascii(head[:_SHOWN_BYTES])[2:-1]
+                problem = f"in no format we know: it begins with '{shown}', {_WANTED}"
+                options = ", ".join(FORMATS)
+                raise InputError(partition.name, f"{problem} (or say --format {options})")
+            left_out.append(partition.name)
+            continue
+        if kind == "parquet" and STDIN in partition.paths:
+            raise InputError(STDIN, "Parquet cannot be read from a pipe: name the file")
+        found.append((partition, kind, head))
+    if not found:
+        first = left_out[0] if left_out else inputs[0]
+        raise InputError(first, f"none of the files found is in a format we know: {_WANTED}")
+    if any(kind == "log" for _, kind, _ in found) and (
+        len(found) > 1 or len(found[0][0].paths) > 1
+    ):
+        raise InputError(
+            next(p.name for p, kind, _ in found if kind == "log"),
+            "a dump of the log is a whole input: replay it alone",
+        )
+    return LookedAt(tuple(found), opened, tuple(left_out), total, modified)

@@ -1,0 +1,277 @@
+"""Replay: finite inputs through ingest, detect and publish, in one process and in log order."""
+
+import contextlib
+import gc
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from detector.decode import EventReader
+from detector.engine import Engine
+from detector.errors import FloodwatchError
+from detector.events import Reject
+from detector.interning import KeyTables
+from detector.log import End, LogRecord, Partitions, RemovalRequest
+from detector.policy import Policy, policy_digest
+from detector.policy_text import policy_to_json
+from detector.tally import Tally
+from pipelines.asn_file import load_asn_files
+from pipelines.clock import now_ms
+from pipelines.detect import Detection
+from pipelines.ingest import IngestCounts, PartitionIngest
+from pipelines.ports import BlockStore
+from pipelines.provider_file import load_providers
+from pipelines.publish import Publisher, SideFile, ascii_json
+from pipelines.replay.escaped import escaped, escaped_bytes
+from pipelines.replay.formats import PostfixTerms, line_reader
+from pipelines.replay.log_file import LogWriter, read_log
+from pipelines.replay.looked_at import LookedAt, look_at
+from pipelines.replay.partition import PartitionFiles
+from pipelines.replay.same_input import INPUT, check_same_input, heads_fact
+from pipelines.replay.summary import Findings, Summary, largest, most_common
+from pipelines.replay.toll import Toll
+from pipelines.sources.files import UnreadableInputError
+
+__all__ = ["Progress", "Replay", "replay"]
+
+_MOST_NETWORKS: Final = 10
+REMOVAL: Final = "removal"
+"""The kind of request that asks to remove a subject."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What to replay, with what, into what."""
+
+    inputs: tuple[str, ...]
+    store_url: str
+    policy: Policy = field(default_factory=Policy)
+    input_format: str | None = None
+    postfix: PostfixTerms = field(default_factory=PostfixTerms)
+    asn_tables: tuple[Path, ...] = ()
+    providers: Path | None = None
+    decisions: Path | None = None
+    rejects: Path | None = None
+    log: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a replay is: `total_bytes` is None where a pipe is among the inputs."""
+
+    bytes_read: int
+    total_bytes: int | None
+    lines: int
+    listed: int
+
+
+def replay(
+    spec: Replay, store: BlockStore, progress: Callable[[Progress], None] = lambda _: None
+) -> Summary:
+    """Read all inputs, decide, and publish every change; give the numbers.
+
+    An input that fails in the middle is named in the summary's `failures`; what came before counts.
+
+    Raises:
+        FloodwatchError: what cannot be used as it was named, or an output that cannot be written.
+    """
+    looked_at = look_at(spec.inputs, spec.input_format)
+    with contextlib.ExitStack() as stack, _lazy_garbage():
+        run = _Run(spec, store, looked_at, stack, progress)
+        run.read()
+        return run.finish()
+
+
+@contextlib.contextmanager
+def _lazy_garbage() -> Iterator[None]:
+    """Collect garbage rarely: a block makes many objects and no circles (1.5 x on decoding)."""
+    before = gc.get_threshold()
+    gc.set_threshold(200_000, 50, 50)
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)
+
+
+class _Run:
+    """The wiring of one replay."""
+
+    def __init__(
+        self, spec: Replay, store: BlockStore, looked_at: LookedAt,
+        stack: contextlib.ExitStack, progress: Callable[[Progress], None],
+    ) -> None:  # fmt: skip
+        self._spec, self._store, self._looked_at = spec, store, looked_at
+        self._progress = progress
+        self._asns = asns = load_asn_files(spec.asn_tables) if spec.asn_tables else None
+        self._keys = KeyTables()
+        providers = load_providers(spec.providers)
+        engine = Engine(spec.policy, self._keys, lookup=asns, providers=providers)
+        self._facts = {
+            "policy": policy_to_json(spec.policy),
+            "policy_digest": policy_digest(spec.policy),
+            "asn_digest": asns.digest if asns is not None else "",
+            "provider_digest": providers.digest,
+            "input_names": json.dumps([escaped(p.name) for p, _, _ in looked_at.partitions]),
+        }
+        heads = [head for _, _, head in looked_at.partitions]
+        check_same_input(store, spec.store_url, heads, self._facts)
+        self._facts[INPUT] = heads_fact(heads)
+
+        def side(path: Path | None) -> SideFile | None:
+            return None if path is None else stack.enter_context(SideFile(path))
+
+        self._decisions, self._rejects, self._log = map(
+            side, (spec.decisions, spec.rejects, spec.log)
+        )
+        keep = None if self._log is None else LogWriter(self._log, self._keys).write
+        self._detection = Detection(engine, keep)
+        self._publisher = Publisher(store, self._decisions)
+        self._counts, self._findings, self._toll = IngestCounts(), Findings(), Toll(engine)
+        self._files = [
+            PartitionFiles(p, kind, looked_at.opened.get(p.name))
+            for p, kind, _ in looked_at.partitions
+        ]
+        for file in self._files:
+            stack.callback(file.close)
+        self._first_ms: int | None = None
+        self._failures: list[FloodwatchError] = []
+
+    def read(self) -> None:
+        """Read all there is."""
+        if self._looked_at.is_log:
+            self._read_log()
+        else:
+            self._read_lines()
+
+    def _read_log(self) -> None:
+        """Follow a dump of the log: its records are what they were."""
+        self._take(self._requests(pending_only=True))
+        with contextlib.closing(self._looked_at.opened_log()) as file:
+            try:
+                for records in read_log(file, self._keys):
+                    self._counts.count_tallies([r for r in records if isinstance(r, Tally)])
+                    self._take(records)
+                    self._show(file.raw_bytes)
+            except UnreadableInputError as error:
+                self._failures.append(error)
+
+    def _read_lines(self) -> None:
+        """Read the partitions, always the one that is least far in event time."""
+        clock = self._spec.policy.clock
+        events = EventReader(self._keys)
+        partitions = []
+        for number, (partition, kind, _) in enumerate(self._looked_at.partitions):
+            newest = self._looked_at.newest_ms(partition) or now_ms()
+            reader = line_reader(kind, events, self._spec.postfix, newest)
+            partitions.append(PartitionIngest(number, reader, clock, self._counts))
+        self._take([Partitions(len(partitions)), *self._requests(pending_only=False)])
+        reading = list(partitions)
+        while reading:
+            one = min(reading, key=lambda each: (each.clock_ms, each.partition))
+            files = self._files[one.partition]
+            block = files.next_block(one.next_line)
+            tallies, rejects = one.feed(block) if block else one.finish()
+            self._keep_rejects(files, rejects)
+            self._take(tallies)
+            one.acknowledge(tallies)
+            if not block:
+                self._take([End(one.partition)])
+                self._failures += files.failures
+                reading.remove(one)
+            self._show(sum(each.raw_bytes for each in self._files))
+
+    def _requests(self, *, pending_only: bool) -> list[LogRecord]:
+        """Give the removal requests of the store as controls, answered ones at their old place."""
+        return [
+            RemovalRequest(request.time_ms, request.subject, str(request.id))
+            for request in self._store.requests(pending_only=pending_only)
+            if request.kind == REMOVAL
+        ]
+
+    def _take(self, records: Sequence[LogRecord]) -> None:
+        """Hand records to the detector, and what it says to everybody else."""
+        for group, changes in self._detection.take(records):
+            rows = [record.rows for record in group if isinstance(record, Tally)]
+            if self._first_ms is None and rows:
+                self._first_ms = min(
+                    (int(r.tick.min()) * 1000 for r in rows if len(r)), default=None
+                )
+            self._findings.count(changes)
+            self._toll.count(rows, changes)
+            self._publisher.publish(changes, self._facts_now() if changes else {})
+
+    def _facts_now(self) -> dict[str, str]:
+        watermark = self._detection.watermark_ms
+        return self._facts | ({} if watermark is None else {"watermark_ms": str(watermark)})
+
+    def _keep_rejects(self, files: PartitionFiles, rejects: Sequence[Reject]) -> None:
+        if self._rejects is None:
+            return
+        for reject in rejects:
+            path, line = files.place(reject.position)
+            said: dict[str, Any] = {
+                "input": escaped(path),
+                "line": line,
+                "reason": reject.reason,
+                "detail": escaped(reject.detail),
+                "excerpt": escaped_bytes(reject.excerpt),
+            }
+            self._rejects.write(ascii_json(orjson.dumps(said)) + b"\n")
+
+    def _show(self, bytes_read: int) -> None:
+        self._progress(
+            Progress(
+                bytes_read,
+                self._looked_at.total_bytes,
+                self._counts.lines,
+                self._findings.changes["list"],
+            )
+        )
+
+    def finish(self) -> Summary:
+        """Put everything in its place and sum up."""
+        networks = self._networks()
+        names = {str(asn): name for asn, name, _ in networks if name}
+        self._publisher.finish(self._facts_now() | {"asn_names": json.dumps(names)})
+        for file in (self._decisions, self._rejects, self._log):
+            if file is not None:
+                file.commit()
+        watermark = self._detection.watermark_ms
+        at = watermark or 0
+        counts, findings, toll = self._counts, self._findings, self._toll
+        floods = findings.floods()
+        return Summary(
+            inputs=tuple(
+                (escaped(p.name), kind or "empty", len(p.paths))
+                for p, kind, _ in self._looked_at.partitions
+            ),
+            bytes_read=sum(file.raw_bytes for file in self._files),
+            lines=counts.lines, records=counts.records, events=counts.events, late=counts.late,
+            heartbeats=counts.heartbeats, forgotten=counts.forgotten,
+            rejects=most_common(counts.rejects), no_interest=most_common(counts.kinds),
+            first_ms=self._first_ms, last_ms=watermark,
+            changes=most_common(findings.changes), rules=most_common(findings.rules),
+            providers=most_common(findings.providers), networks=networks[:_MOST_NETWORKS],
+            floods_found=len(floods), floods=largest(floods),
+            in_force=len(self._store.listings(at)), held=len(self._store.held(at)),
+            messages=toll.messages, stopped=toll.stopped, cost=toll.cost, alerts=findings.alerts,
+            policy=self._facts["policy_digest"], shadow=self._spec.policy.mode == "shadow",
+            store=self._spec.store_url, new_changes=self._publisher.new,
+            asn_table=self._asns is not None,
+            asn_problems=len(self._asns.problems) if self._asns is not None else 0,
+            left_out=tuple(map(escaped, self._looked_at.left_out)),
+            failures=tuple(map(str, self._failures)),
+        )  # fmt: skip
+
+    def _networks(self) -> tuple[tuple[int, str, int], ...]:
+        """Give the networks with listings: ASN, name, how many."""
+        counts = self._findings.asns
+        by_count = sorted(counts, key=lambda asn: (-counts[asn], asn))
+        name = self._asns.name if self._asns is not None else lambda _: ""
+        return tuple((asn, escaped(name(asn)), counts[asn]) for asn in by_count)

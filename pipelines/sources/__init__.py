@@ -1,0 +1,1 @@
+"""Where records come from: files and what they are packed in, rotation families, whole lines."""

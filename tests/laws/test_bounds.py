@@ -1,0 +1,69 @@
+"""What is kept is bounded, and what is let go is chosen by name and time, never by slot."""
+
+from dataclasses import replace
+from random import Random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detector.engine import Engine
+from detector.interning import KeyTables
+from detector.log import LogRecord, Partitions
+from detector.policy import MemoryBounds, Policy
+from tests.builders import START_MS, event_line
+from tests.laws.test_batches import tallies_of
+
+BOUND = 20
+POLICY = replace(Policy(), memory=MemoryBounds(BOUND, 10_000, 1_024, 100))
+
+
+def crowd(seed: int, count: int) -> list[bytes]:
+    """Make events of many sources at many mailboxes, several of them in the same second."""
+    rng = Random(seed)
+    lines = []
+    for index in range(count):
+        number = rng.randrange(4 * BOUND)
+        lines.append(
+            event_line(
+                {"time": START_MS + index // 8 * 1_000, "client_ip": f"100.64.{number}.1",
+                 "action": "accept", "recipient": f"u{number}@d{number % 50}.example"}
+            )
+        )  # fmt: skip
+    return [*lines, event_line({"heartbeat": START_MS + 600_000})]
+
+
+def after(lines: list[bytes], names: list[str]) -> Engine:
+    """Detect in a process that has seen `names` before."""
+    tables = KeyTables()
+    tables.ips.slots(names, len(names))
+    engine = Engine(POLICY, tables)
+    log: list[LogRecord] = [Partitions(1), *tallies_of(lines, [0, len(lines)], tables, 2)[0]]
+    engine.accept(enumerate(log))
+    return engine
+
+
+def known(engine: Engine) -> tuple[list[str], list[str], list[str]]:
+    """Give what is tracked, by name."""
+    a, b, c = (
+        sorted(tracked.table.names[slot] for slot in tracked.known.nonzero()[0].tolist())
+        for tracked in (engine.sources, engine.mailboxes, engine.domains)
+    )
+    return a, b, c
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 2**32), st.integers(30, 300))
+def test_eviction_knows_no_slots_and_keeps_the_bound(seed: int, count: int) -> None:
+    """In other slots the same keys stay, the latest ones; domains go with their mailboxes."""
+    lines = crowd(seed, count)
+    other = [f"100.64.{number}.1" for number in range(4 * BOUND)]
+    Random(seed).shuffle(other)
+    engine = after(lines, [])
+    sources, mailboxes, domains = known(engine)
+    assert (sources, mailboxes, domains) == known(after(lines, other))
+    assert max(len(sources), len(mailboxes)) <= BOUND
+    owners = {mailbox.rpartition("@")[2] for mailbox in mailboxes}
+    assert set(domains) - {"\0"} == owners or not engine.mailboxes.evicted
+    assert set(engine.sources.places) == set(
+        engine.sources.group[engine.sources.known].tolist()
+    ) or not (engine.sources.evicted)

@@ -1,0 +1,301 @@
+"""A snapshot holds all that decides, fits no other policy, and survives torn files."""
+
+import os
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detector.cases import Case, CaseRow, Flood
+from detector.decode import EventReader
+from detector.engine import Engine
+from detector.errors import SnapshotError
+from detector.interning import KeyTables
+from detector.lifecycle import Listing
+from detector.live_keys import live_keys, release_due, release_keys
+from detector.log import End, LogRecord, Partitions, decode_record, encode_record
+from detector.models.baseline import Baseline
+from detector.policy import Policy
+from detector.snapshot import restore, snapshot
+from detector.tally import PartitionTally
+from pipelines.snapshot_file import load_snapshot, previous_path, save_snapshot
+from tests.builders import asn_table, event_line, quick_policy, story
+
+
+def wire_log(seed: int) -> tuple[Policy, list[bytes]]:
+    """Make a policy and the log of one story, as bytes."""
+    rng = Random(seed)
+    policy = quick_policy(rng)
+    lateness_ms = policy.clock.lateness_s * 1_000
+    tables = KeyTables()
+    reader = EventReader(tables)
+    part = PartitionTally(0, policy.clock.lateness_s, policy.clock.future_s)
+    lines = [event_line(one.fields) for one in story(rng, 1, minutes=8, lateness_ms=lateness_ms)]
+    events, _, count = reader.read_json(b"\n".join(lines), 0)
+    tallies, _ = part.feed(events, count, final=True)
+    log: list[LogRecord] = [Partitions(1), *tallies, *part.finish(), End(0)]
+    return policy, [encode_record(record, tables) for record in log]
+
+
+def fresh(policy: Policy, *names: str) -> Engine:
+    """Make a detector that knows nothing, in a process that has seen some addresses."""
+    tables = KeyTables()
+    tables.ips.slots(names, len(names))
+    tables.mailboxes.slots([f"{name}@x" for name in names], len(names))
+    return Engine(policy, tables, lookup=asn_table())
+
+
+def follow(engine: Engine, log: list[bytes], first: int, stop: int) -> bytes:
+    """Follow a part of the log in one go."""
+    records = [(at, decode_record(log[at], engine.tables)) for at in range(first, stop)]
+    return b"".join(orjson.dumps(change) + b"\n" for change in engine.accept(records))
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 2**32), st.lists(st.floats(0, 1), min_size=1, max_size=4))
+def test_after_a_restore_at_any_point_the_rest_is_the_same(seed: int, points: list[float]) -> None:
+    """Other slots, another process, the same bytes; and the snapshot of the copy is the same."""
+    policy, log = wire_log(seed)
+    whole = follow(fresh(policy), log, 0, len(log))
+    engine, at, out = fresh(policy, "10.0.0.9"), 0, b""
+    for point in sorted(points):
+        stop = round(point * len(log))
+        out += follow(engine, log, at, stop)
+        at = stop
+        blob = snapshot(engine, at)
+        engine = fresh(policy, "10.0.0.1", "192.0.2.20", "10.0.0.3")
+        assert restore(engine, blob) == at
+        assert snapshot(engine, at) == blob
+    assert out + follow(engine, log, at, len(log)) == whole
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 2**32), st.lists(st.floats(0, 1), min_size=1, max_size=6))
+def test_letting_go_of_keys_is_only_a_caches_business(seed: int, points: list[float]) -> None:
+    """Whenever keys are released, decisions stay, and only live keys are remembered."""
+    policy, log = wire_log(seed)
+    whole = follow(fresh(policy), log, 0, len(log))
+    engine, at, out = fresh(policy, "10.0.0.1", "10.0.0.2"), 0, b""
+    for point in sorted(points):
+        stop = round(point * len(log))
+        out += follow(engine, log, at, stop)
+        at = stop
+        release_keys(engine, [], [])
+        live = live_keys(engine)
+        assert engine.tables.ips.texts == 1 + np.count_nonzero(live.ips)
+        assert engine.tables.mailboxes.texts == 1 + np.count_nonzero(live.mailboxes)
+    assert out + follow(engine, log, at, len(log)) == whole
+
+
+def test_keys_in_use_elsewhere_are_kept() -> None:
+    """Open, late and held rows of a partition refer to slots that must not be let go."""
+    engine = fresh(Policy(), "10.0.0.1")
+    reader, part = EventReader(engine.tables), PartitionTally(0, 2, 300)
+    line = event_line(
+        {"time": 1_767_225_600_000, "client_ip": "192.0.2.1", "action": "accept",
+         "recipient": "ann@example.org"}
+    )  # fmt: skip
+    events, _, _ = reader.read_json(line, 0)
+    part.feed(events, 1)
+    ips, mailboxes = part.slots_in_use()
+    assert not release_due(engine)
+    release_keys(engine, ips, mailboxes)
+    assert engine.tables.ips.find("192.0.2.1") == ips[0][0]
+    assert engine.tables.mailboxes.find("ann@example.org") == mailboxes[0][0]
+    assert engine.tables.ips.find("10.0.0.1") < 0
+    tallies = part.feed(events.take(slice(0, 0)), 1, final=True)[0] + part.finish()
+    (tally,) = (one for one in tallies if len(one.rows))
+    assert engine.tables.ips.names[tally.rows.ip[0]] == "192.0.2.1"
+
+
+def test_memory_is_bounded_by_the_policy_not_by_the_input() -> None:
+    """Thousands of addresses and removals leave no more keys behind than the policy allows."""
+    policy, log = wire_log(5)
+    engine = fresh(policy)
+    follow(engine, log, 0, len(log))
+    tables = engine.tables
+    for block in range(20):
+        texts = [f"10.{block}.{i // 250}.{i % 250}" for i in range(1_000)]
+        tables.ips.slots(texts, len(texts))
+    assert release_due(engine)
+    release_keys(engine, [], [])
+    assert not release_due(engine)
+    assert len(tables.ips) - len(tables.ips.free) == tables.ips.texts - 1
+
+
+STATE: dict[str, set[str]] = {
+    "Engine": {
+        "policy", "tables", "lookup", "closer", "sources", "mailboxes", "domain_table", "domains",
+        "learner", "evidence", "collateral", "docket", "cases", "observed", "log_start",
+        "last_rows_at", "cold", "outbound",
+        "_base",  # set at the begin of each close
+        "_seen",  # one tick's answers
+    },
+    "LogCloser": {"partitions", "closed", "repeated", "started", "_rows", "_controls"},
+    "Sources": {
+        "table", "known", "last_at", "evicted", "asn", "group", "net_hash", "group_hash", "normal",
+        "place", "places", "volume", "_volume_h",
+    },
+    "Victims": {
+        "table", "known", "last_at", "evicted", "hash", "domain", "limit_min", "limit_10min",
+        "limit_hour", "limit_all", "hot", "new", "all", "hour", "day",
+    },
+    "Ring": {"steps", "step_s", "step", "counts", "total"},
+    "Learner": {
+        "_policy", "_sources", "_mailboxes", "_domains", "relations", "mailbox_normals",
+        "domain_normals", "groups", "active", "volume", "_tainted",
+    },
+    "VictimNormals": {
+        "victims", "_policy", "base_min", "base_10min", "base_hour", "models", "_cold",
+        "_day_before", "_day_periods",
+        "_slots", "_new", "_all",  # gathered from the models
+    },
+    "Relations": {"_mask", "_tags", "_counts", "_keep_of_1024", "_day", "learned_s", "refused"},
+    "EvidenceLog": {"_capacity", "_columns", "_size", "covers_from", "dropped"},
+    "Collateral": {"limits", "total", "observed_s"},
+    "Docket": {
+        "policy", "digest", "sources", "collateral", "providers", "never", "allowed", "lifecycle",
+        "listed", "forgiven", "seq", "cost",
+        "changes", "_tick", "_observed", "_time_ms",  # of one close
+    },
+    "Lifecycle": {"terms", "listings", "history", "removed_at", "_due"},
+    "Case": {
+        "scope", "slot", "flood", "rows", "_memory", "_now",
+        "_new", "_all", "_tried", "new_short", "new_long", "all_short", "all_long", "all_memory",
+        "tried_long",  # all of them follow from the rows
+    },
+}  # fmt: skip
+
+
+def attributes(thing: object) -> set[str]:
+    """Give the names of what an object holds."""
+    slots = getattr(type(thing), "__slots__", ())
+    return set(vars(thing)) if hasattr(thing, "__dict__") else set(slots)
+
+
+def test_nothing_that_decides_is_missing_from_a_snapshot() -> None:
+    """Whoever adds state to the detector has to say here, and in `state`, what becomes of it."""
+    policy, log = wire_log(3)
+    engine = fresh(policy)
+    follow(engine, log, 0, len(log) // 2)
+    case = Case("mailbox", 0, 600)
+    parts: list[Any] = [
+        engine, engine.closer, engine.sources, engine.mailboxes, engine.mailboxes.day,
+        engine.learner, engine.learner.mailbox_normals, engine.learner.relations, engine.evidence,
+        engine.collateral, engine.docket, engine.docket.lifecycle, case,
+    ]  # fmt: skip
+    for part in parts:
+        name = type(part).__name__
+        assert attributes(part) == STATE[name], f"{name}: see detector/snapshot.py"
+    assert set(Baseline.__slots__) == {"_fading", "_mean", "_square", "samples"}
+    assert {field for kind in (CaseRow, Flood, Listing) for field in kind.__slots__}
+
+
+# -- what cannot be used -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def taken() -> tuple[Policy, bytes]:
+    """Take a snapshot in the middle of a story."""
+    policy, log = wire_log(7)
+    engine = fresh(policy)
+    follow(engine, log, 0, len(log) * 2 // 3)
+    return policy, snapshot(engine, 42)
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_a_torn_or_damaged_snapshot_is_refused_in_words(
+    taken: tuple[Policy, bytes], data: st.DataObject
+) -> None:
+    """Cut anywhere, or changed in any byte, it is an error and never another state."""
+    policy, blob = taken
+    if data.draw(st.booleans()):
+        bad = blob[: data.draw(st.integers(0, len(blob) - 1))]
+    else:
+        at = data.draw(st.integers(0, len(blob) - 1))
+        bad = blob[:at] + bytes([blob[at] ^ data.draw(st.integers(1, 255))]) + blob[at + 1 :]
+    with pytest.raises(SnapshotError, match=r"^snapshot: "):
+        restore(fresh(policy), bad)
+
+
+def test_a_snapshot_of_another_version_policy_or_table_says_so(
+    taken: tuple[Policy, bytes],
+) -> None:
+    """The message names what was found, what is loaded, and what to do."""
+    policy, blob = taken
+    newer = blob[:20] + (9).to_bytes(4, "little") + blob[24:]
+    with pytest.raises(SnapshotError, match=r"got version 9, want version 1"):
+        restore(fresh(policy), newer)
+    with pytest.raises(SnapshotError, match=r"made with policy .* start with the one it was made"):
+        restore(fresh(Policy()), blob)
+    with pytest.raises(SnapshotError, match=r"made with ASN table .* None is loaded"):
+        restore(Engine(policy, KeyTables()), blob)
+    with pytest.raises(SnapshotError, match=r"it is something else"):
+        restore(fresh(policy), b"SQLite format 3\0")
+
+
+def whole(blob: bytes) -> bytes:
+    """Read a snapshot as the runner would."""
+    if not blob.startswith(b"whole"):
+        raise SnapshotError("torn")
+    return blob
+
+
+def test_a_torn_file_falls_back_to_the_one_before(tmp_path: Path) -> None:
+    """The newest whole snapshot is loaded, and what was passed over is told."""
+    path = tmp_path / "detector.snapshot"
+    assert load_snapshot(path, whole) is None
+    save_snapshot(path, b"whole 1")
+    save_snapshot(path, b"whole 2")
+    assert load_snapshot(path, whole) == (b"whole 2", [])
+    path.write_bytes(b"who")
+    loaded = load_snapshot(path, whole)
+    assert loaded is not None
+    assert loaded[0] == b"whole 1"
+    assert str(path) in str(loaded[1][0])
+    previous_path(path).write_bytes(b"")
+    with pytest.raises(SnapshotError, match=r"detector\.snapshot: torn; .*previous: torn"):
+        load_snapshot(path, whole)
+
+
+@pytest.mark.parametrize("step", range(5))
+def test_a_crash_or_a_full_disk_at_any_step_leaves_a_whole_snapshot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """Writing, syncing and both renames may each be the last thing that happens."""
+    path = tmp_path / "detector.snapshot"
+    save_snapshot(path, b"whole 1")
+    save_snapshot(path, b"whole 2")
+    left = step
+    real_sync, real_replace = os.fsync, Path.replace
+
+    def count() -> None:
+        nonlocal left
+        if left == 0:
+            raise OSError(28, "No space left on device")
+        left -= 1
+
+    def sync(number: int) -> None:
+        count()
+        real_sync(number)
+
+    def replace(here: Path, there: Path) -> Path:
+        count()
+        return real_replace(here, there)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(Path, "replace", replace)
+    if step < 4:
+        with pytest.raises(SnapshotError, match=r"cannot write .*: No space left on device"):
+            save_snapshot(path, b"whole 3")
+    else:
+        save_snapshot(path, b"whole 3")
+    loaded = load_snapshot(path, whole)
+    assert loaded is not None
+    assert loaded[0] == (b"whole 3" if step > 2 else b"whole 2")

@@ -1,0 +1,93 @@
+"""When ticks close, what counts there, and what was not observed."""
+
+import numpy as np
+import pytest
+
+from detector.closing import Close, LogCloser
+from detector.errors import TallyGapError
+from detector.log import Dead, End, Gap, Idle, LogRecord, Partitions
+from detector.tally import Rows, Tally
+
+
+def tally(partition: int, number: int, through: int, *ticks: int) -> Tally:
+    """Make a tally that passes `through`; the last of `ticks` is its own, earlier ones are late."""
+    count = len(ticks)
+    rows = Rows(
+        np.array(ticks, np.int64), np.zeros(count, np.int32), np.zeros(count, np.int32),
+        np.zeros(count, np.uint8), np.ones(count, np.uint32), np.zeros(count, np.uint32),
+        np.zeros(count, np.uint64), np.full(count, -1, np.int64),
+    )  # fmt: skip
+    own = ticks[-1] if ticks else through + 1
+    return Tally(partition, number, own, through, 0, -1, rows)
+
+
+def closes(*records: LogRecord) -> list[Close]:
+    """Take records one by one, and close after each."""
+    closer, out = LogCloser(), []
+    for offset, record in enumerate(records):
+        closer.take(record, offset)
+        while (close := closer.close()) is not None:
+            out.append(close)
+    return out
+
+
+def spans(*records: LogRecord) -> list[tuple[int, int, int]]:
+    """Give (first, last, unobserved) of each close."""
+    return [(close.first, close.last, close.unobserved) for close in closes(*records)]
+
+
+def test_a_tick_closes_when_every_awaited_partition_has_passed_it() -> None:
+    """The slowest one sets the pace; the log begins with its first row."""
+    records = (Partitions(2), tally(0, 1, 12, 12), tally(1, 1, 8), tally(1, 2, 10), tally(1, 3, 13))
+    assert spans(*records) == [(12, 12, 0)]
+
+
+def test_late_rows_count_at_the_close_of_the_tally_they_ride_in() -> None:
+    """They keep their tick; where that close has gone by, the next one takes them."""
+    (first, second) = closes(Partitions(1), tally(0, 1, 10, 10), tally(0, 2, 11, 4, 11))
+    assert (first.rows.tick.tolist(), first.at.tolist()) == ([10], [10])
+    assert (second.rows.tick.tolist(), second.at.tolist()) == ([4, 11], [11, 11])
+    behind = closes(
+        Partitions(2), tally(0, 1, 10, 10), tally(1, 1, 10), Dead(1), tally(0, 2, 20, 20),
+        tally(1, 2, 15, 15), tally(0, 3, 21), tally(1, 3, 22),
+    )  # fmt: skip
+    assert [(c.rows.tick.tolist(), c.at.tolist()) for c in behind[2:]] == [([15], [21])]
+
+
+def test_what_a_dead_partition_left_out_is_not_observed() -> None:
+    """The others go on without it; it is awaited again from its first tally past the last close."""
+    records = (
+        Partitions(2), tally(0, 1, 10, 10), tally(1, 1, 10, 10), Dead(1), tally(0, 2, 20, 20),
+        tally(1, 2, 18, 18), tally(0, 3, 25, 25), tally(1, 3, 30, 30), tally(0, 4, 28, 28),
+    )  # fmt: skip
+    assert spans(*records) == [(10, 10, 0), (11, 20, 10), (21, 25, 5), (26, 28, 0)]
+
+
+def test_an_idle_partition_holds_nobody_up_and_hides_nothing() -> None:
+    """Its owner was at its end, so that the silence was observed."""
+    records = (Partitions(2), tally(0, 1, 10, 10), tally(1, 1, 10), Idle(1), tally(0, 2, 20, 20))
+    assert spans(*records) == [(10, 10, 0), (11, 20, 0)]
+
+
+def test_a_missing_tally_is_an_error_until_a_gap_is_declared() -> None:
+    """The error names the gap; what it may have taken with it closes unobserved."""
+    before = (Partitions(1), tally(0, 1, 10, 10))
+    with pytest.raises(TallyGapError, match=r"tallies 2 to 3 of partition 0 .* gap\(0, 2, 3\)"):
+        spans(*before, tally(0, 4, 20, 18))
+    after = (*before, Gap(0, 2, 3), tally(0, 4, 20, 18), tally(0, 5, 22, 22))
+    assert spans(*after) == [(10, 10, 0), (11, 17, 7), (18, 20, 0), (21, 22, 0)]
+
+
+def test_the_last_close_of_finite_inputs_is_the_last_tick_with_rows() -> None:
+    """Quiet behind it is not counted as observed."""
+    records = (Partitions(2), tally(0, 1, 10, 10), End(0), tally(1, 1, 30), tally(1, 2, 31), End(1))
+    assert spans(*records) == [(10, 30, 0), (31, 31, 0)]
+    short = (Partitions(2), tally(0, 1, 10, 10), End(0), End(1))
+    assert spans(*short) == [(10, 10, 0)]
+
+
+def test_a_repeated_tally_is_dropped() -> None:
+    """A zombie or a redelivery writes the same bytes again."""
+    one = tally(0, 1, 10, 10)
+    (close,) = closes(Partitions(1), one, one, one)
+    assert close.rows.count.tolist() == [1]

@@ -1,0 +1,169 @@
+"""Addresses and mailboxes as keys, against the standard library."""
+
+import ipaddress
+from ipaddress import IPv4Address, IPv6Address
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from detector.subjects import ip_key, ip_subjects, mailbox_key, mailbox_masked, subject_text
+
+
+def oracle(text: str) -> bytes | None:
+    """What `ipaddress` makes of a text: the bytes of the subject."""
+    if "%" in text:  # a zone names an interface of some host, not an address of the Internet
+        return None
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, IPv4Address):
+        return address.packed
+    mapped = address.ipv4_mapped
+    return mapped.packed if mapped is not None else address.packed[:8]
+
+
+def oracle_text(key: bytes) -> str:
+    if len(key) == 4:
+        return str(IPv4Address(key))
+    return str(ipaddress.IPv6Network((int.from_bytes(key + bytes(8), "big"), 64)))
+
+
+v4 = st.ip_addresses(v=4).map(str)
+v6 = st.ip_addresses(v=6)
+sparse_v6 = st.lists(st.sampled_from([0, 0, 0, 1, 0xDB8, 0xFFFF]), min_size=8, max_size=8).map(
+    lambda groups: IPv6Address(b"".join(group.to_bytes(2, "big") for group in groups))
+)
+spelled_v6 = (v6 | sparse_v6).flatmap(
+    lambda address: st.sampled_from(
+        [str(address), address.exploded, str(address).upper(), address.exploded.upper()]
+    )
+)
+mapped = (
+    v4.map("::ffff:{}".format) | v4.map("::FFFF:{}".format) | v4.map("0:0:0:0:0:ffff:{}".format)
+)
+embedded = st.tuples(st.sampled_from(["::", "64:ff9b::", "1:2:3:4:5:6:", "::1:"]), v4).map("".join)
+rubbish = st.text(alphabet="0123456789abcdefABCDEFgx.:/%+-_ \t１٣", max_size=45) | st.text(
+    max_size=20
+)
+addresses = v4 | spelled_v6 | mapped | embedded
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> str:
+    text = draw(addresses)
+    at = draw(st.integers(0, len(text)))
+    return text[:at] + draw(st.sampled_from([":", ".", "0", "f", " ", "", "::"])) + text[at + 1 :]
+
+
+@given(addresses | rubbish | mutated())
+@example("")
+@example(":::")
+@example("1:2:3:4:5:6:7::")
+@example("::2:3:4:5:6:7:8")
+@example("1:2:3:4:5:6:7:8:9")
+@example("1:2:3:4:5:6:7::8")
+@example("1.2.3.4::")
+@example("::ffff:01.2.3.4")
+@example("1 ::")
+@example("+1::")
+@example("1_1::")
+@example("0x1::")
+@example("192.0.2.256")
+def test_an_address_is_read_as_ipaddress_reads_it(text: str) -> None:
+    assert ip_key(text) == oracle(text)
+
+
+@given(addresses)
+def test_a_subject_is_written_as_ipaddress_writes_it(text: str) -> None:
+    key = ip_key(text)
+    assert key is not None
+    assert subject_text(key) == oracle_text(key)
+
+
+@given(st.lists(addresses | rubbish | mutated(), max_size=12))
+def test_many_at_once_read_like_one_by_one(texts: list[str]) -> None:
+    want: list[tuple[str, int] | None] = []
+    for text in texts:
+        key = oracle(text)
+        if key is None and ":" in text and text.endswith("/64"):
+            own = oracle(text.removesuffix("/64"))
+            key = own if own is not None and oracle_text(own) == text else None
+        want.append(None if key is None else (oracle_text(key), int.from_bytes(key, "big")))
+    assert ip_subjects(texts) == want
+
+
+@given(addresses)
+def test_a_subjects_own_text_stands_for_it(text: str) -> None:
+    (read,) = ip_subjects([text])
+    assert read is not None
+    assert ip_subjects([read[0]]) == [read]
+
+
+def test_a_mapped_address_is_the_ipv4_address() -> None:
+    assert ip_subjects(["::ffff:192.0.2.7", "::FFFF:c000:207"]) == [("192.0.2.7", 0xC0000207)] * 2
+
+
+def test_a_network_is_no_client_address_unless_it_is_the_subject_itself() -> None:
+    assert ip_subjects(["192.0.2.7/64", "192.0.2.7/32", "2001:DB8::/64", "2001:db8::1/64"]) == (
+        [None] * 4
+    )
+
+
+def test_neighbouring_rubbish_never_joins_into_addresses() -> None:
+    """Eight numbers in two texts are no two addresses when they are cut at the wrong place."""
+    assert ip_subjects(["1.2.3", "4.5.6.7.8"]) == [None, None]
+    assert ip_subjects(["1.2.3.4", "1.2.3.4."]) == [("1.2.3.4", 0x01020304), None]
+
+
+def test_enormous_texts_are_no_addresses() -> None:
+    for text in ("1." * 500_000, ":" * 500_000, "f" * 500_000, "0" * 500_000 + ".0.0.0"):
+        assert ip_key(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("Ann@Example.ORG", "ann@example.org"),
+        ("<ann@example.org>", "ann@example.org"),
+        ("ann+a+b@example.org", "ann@example.org"),
+        ("+ann@example.org", "+ann@example.org"),
+        ("ann@example.org.", "ann@example.org"),
+        ('"a@b"@example.org', '"a@b"@example.org'),
+        (" ann@example.org\r", "ann@example.org"),
+        ("postmaster", "postmaster"),
+        ("MÜLLER@EXAMPLE.ORG", "müller@example.org"),
+        ("", None),
+        ("   ", None),
+        ("<>", None),
+        ("a" * 513, None),
+        ("a\ud800@example.org", None),
+    ],
+)
+def test_spellings_of_a_mailbox(text: str, key: str | None) -> None:
+    assert mailbox_key(text) == key
+
+
+letters = st.text(alphabet="aZ+@<>. \t.Éİß\u0130\u212a'\"", max_size=20)
+
+
+@given(letters | st.text(max_size=30) | st.emails())
+def test_a_mailbox_key_is_its_own_key_and_can_be_written(text: str) -> None:
+    """What goes over the log comes back as the same key, and as UTF-8."""
+    key = mailbox_key(text)
+    if key is not None:
+        assert mailbox_key(key) == key
+        assert key.encode()
+
+
+@given(st.emails())
+def test_case_and_plus_addresses_share_a_mailbox(text: str) -> None:
+    local, _, domain = text.rpartition("@")
+    if not local.startswith("+"):
+        assert mailbox_key(f"{local}+tag@{domain}") == mailbox_key(text.upper().lower())
+
+
+@given(st.text(alphabet="abcdefgh", min_size=2, max_size=12))
+def test_a_masked_mailbox_shows_no_more_than_its_initials(name: str) -> None:
+    assert mailbox_masked(f"{name}@{name}.org") == f"{name[0]}***@{name[0]}***.org"
