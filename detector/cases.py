@@ -55,6 +55,8 @@ class Part:
     first: int
     last: int
     deferred: bool
+    met: bool = False
+    """Judged as a stranger at least once (see `Flood.strangers`)."""
 
 
 @dataclass(slots=True)
@@ -72,6 +74,8 @@ class Flood:
     count: int
     span_s: int
     normal: float | None
+    usual: float
+    """What strangers usually send the victim in ten minutes, at most."""
     share: float
     """The victim's usual share of all mail: what it may get of an ASN's volume."""
     total: int = 0
@@ -82,6 +86,9 @@ class Flood:
     """Sources not taken for part of it, by group, with (network, group): looked at again when
     their group grows."""
     light: bool = False
+    strangers: int = 0
+    with_history: int = 0
+    """Strangers judged so far, and those of them that had sent clean mail to others before."""
     senders: int = 0
 
     def add(self, row: CaseRow) -> None:
@@ -287,16 +294,17 @@ class Case:
             self.new_short -= row.new
             self.all_short -= row.all
 
-    def onset(self, span_s: int) -> int:
+    def onset(self, span_s: int, usual_10min: float) -> int:
         """Give the tick from which the flood in the last `span_s` seconds can be seen.
 
-        Going back minute by minute, as long as strangers send a quarter of the busiest minute.
+        Going back minute by minute, as long as there is a quarter of the busiest minute, and
+        clearly more than usual.
         """
         minutes = [
-            sum(self._new[(self._now - m * SHORT_S - age) % self._memory] for age in range(SHORT_S))
+            sum(self._all[(self._now - m * SHORT_S - age) % self._memory] for age in range(SHORT_S))
             for m in range(max(2, span_s // SHORT_S))
         ]
-        least = max(2.0, max(minutes) / 4)
+        least = max(2.0, max(minutes) / 4, 1.5 * usual_10min * SHORT_S / LONG_S)
         back = max((m for m, count in enumerate(minutes) if count >= least), default=0)
         for m in range(back + 1):
             if minutes[m] < least and (m + 1 > back or minutes[m + 1] < least):

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import TallyGapError
-from detector.log import Control, Dead, End, Gap, Idle, LogRecord, Partitions, Timed
+from detector.log import Dead, End, Gap, Idle, LogRecord, Partitions, Timed
 from detector.numbering import Numbering
 from detector.partition_clock import TICK_MS
 from detector.tally import Rows, Tally, join_rows, take_rows

@@ -234,7 +234,8 @@ class Docket:
 
     def state(self, ips: Numbering) -> dict[str, Any]:
         """Give what a snapshot needs."""
-        forgiven = sorted(zip(ips.numbers(list(self.forgiven)).tolist(), self.forgiven.values()))
+        numbers = ips.numbers(np.array(list(self.forgiven), np.int64)).tolist()
+        forgiven = sorted(zip(numbers, self.forgiven.values(), strict=True))
         return {
             "lifecycle": self.lifecycle.state(),
             "forgiven": forgiven,

@@ -33,6 +33,7 @@ from detector.rules import (
     Limits,
     Offence,
     Victim,
+    allowance,
     hourly,
     is_calm,
     is_light,
@@ -315,6 +316,7 @@ class Engine:
         gate = victims.new.total[slots] >= victims.limit_10min[slots]
         gate |= victims.new.newest(slots) >= victims.limit_min[slots]
         gate |= victims.all.total[slots] >= victims.limit_all[slots]
+        gate |= victims.all.newest(slots) >= victims.limit_all_min[slots]
         gate &= ~victims.hot[slots]
         if not gate.any():
             return
@@ -451,7 +453,8 @@ class Engine:
         normals = learner.mailbox_normals if case.scope == "mailbox" else learner.domain_normals
         limits = Limits(
             int(victims.limit_min[slot]), int(victims.limit_10min[slot]),
-            int(victims.limit_hour[slot]), int(victims.limit_all[slot]), normals.normal(slot),
+            int(victims.limit_hour[slot]), int(victims.limit_all_min[slot]),
+            int(victims.limit_all[slot]), normals.normal(slot),
         )  # fmt: skip
         domain = None
         if case.scope == "mailbox":
@@ -465,7 +468,7 @@ class Engine:
         victim: Victim | None = None
         if case.flood is None:
             victim = self._victim(case)
-            finding = judge(case, victim, self.policy, self.learner.relations, self._scene(tick))
+            finding = judge(case, victim, self.policy, self._scene(tick))
             if finding is None:
                 return []
             self._start_flood(case, finding.span_s, finding.count, finding.limit, finding.normal, tick)
@@ -477,9 +480,10 @@ class Engine:
         self, case: Case, span_s: int, count: int, limit: int, normal: float | None, tick: int
     ) -> None:
         """Begin a flood with what its window holds."""
-        start = case.onset(min(span_s, LONG_S))
+        start = case.onset(min(span_s, LONG_S), self._usual_all(case))
         case.flood = Flood(
             start, tick, tick, limit, count, span_s, normal,
+            self._usual_strangers(case) if normal is None else normal,
             self.usual_share(case, min(span_s, LONG_S), tick),
         )  # fmt: skip
         for row in case.rows:
@@ -489,6 +493,20 @@ class Engine:
             parent = self.cases.get(("domain", int(self.mailboxes.domain[case.slot])))
             if parent is not None:
                 parent.exclude(case.slot)
+
+    def _usual_all(self, case: Case) -> float:
+        """Give what a victim usually gets in ten minutes."""
+        learner = self.learner
+        normals = learner.mailbox_normals if case.scope == "mailbox" else learner.domain_normals
+        model = normals.models.get(case.slot)
+        answer = model[1].normal() if model is not None else None
+        return answer.mean if isinstance(answer, Normal) else normals.usual(case.slot)
+
+    def _usual_strangers(self, case: Case) -> float:
+        """Give at most what strangers usually send a victim without a baseline of its own."""
+        learner = self.learner
+        normals = learner.mailbox_normals if case.scope == "mailbox" else learner.domain_normals
+        return 0.0 if self.cold else normals.usual(case.slot)
 
     def _scene(self, tick: int) -> "_Scene":
         if self._seen is None or self._seen.tick != tick:
@@ -522,10 +540,13 @@ class Engine:
         assert flood is not None  # noqa: S101 - the caller checked
         rule = self.policy.rules.victim_flood
         flood.pressed = tick
+        was_light = flood.light
         flood.light = is_light(case, flood, rule, tick)
         out: list[Offence] = []
         listed: list[int] = []
-        for ip, (net, group) in suspects(flood, touched).items():
+        for ip, (net, group) in suspects(
+            flood, touched, everybody=flood.light and not was_light
+        ).items():
             if ip not in flood.parts:
                 continue
             spared = flood.spared.setdefault(group, {})
@@ -536,7 +557,7 @@ class Engine:
                 continue
             if not takes_part(
                 flood, victim, self.policy, self.learner.relations, (ip, net, group),
-                self.sources.hourly_volume(ip), tick,
+                self.sources.hourly_volume(ip), int(self.sources.normal[ip]), tick,
             ):  # fmt: skip
                 spared[ip] = (net, group)
                 continue
@@ -630,9 +651,9 @@ class Engine:
                 continue
             count, limit = int(victims.hour.total[slot]), int(victims.limit_hour[slot])
             rule = self.policy.rules.victim_flood
-            if not hourly(case, count, limit, rule, self._scene(tick)):
-                continue
             victim = self._victim(case)
+            if not hourly(case, victim, count, limit, rule, self._scene(tick)):
+                continue
             self._start_flood(case, 3600, count, limit, victim.limits.normal_10min, tick)
             assert case.flood is not None  # noqa: S101 - just started
             touched = {row.ip: (row.net, row.group) for row in case.rows}
@@ -784,6 +805,17 @@ class _Scene:
             np.add.at(sums, where, weight)
             self._volumes[span_s] = dict(zip(groups.tolist(), sums.tolist(), strict=True))
         return self._volumes[span_s]
+
+    def allowed(self, victim: Victim, group: int, span_s: int) -> float:
+        """Messages that the victim's relation with a group allows in a span; 0 for strangers."""
+        engine = self._engine
+        key = mixed_one(victim.hash, group)
+        relations = engine.learner.relations
+        if not relations.known(key):
+            return 0.0
+        return allowance(
+            relations.expected(key, span_s), engine.policy.relations, known=True
+        )
 
     def share(self, case: Case, span_s: int) -> float:
         """The victim's usual share of all mail, from before the last seconds."""

@@ -18,7 +18,7 @@ from detector.models.base import Normal, NotReady
 from detector.models.baseline import Baseline
 from detector.numbering import Numbering
 from detector.policy import Policy
-from detector.relations import EVERYBODY, Relations, mixed
+from detector.relations import Relations, mixed
 from detector.tracking import Sources, Victims
 
 __all__ = ["PERIOD_S", "Learner", "VictimNormals"]
@@ -137,6 +137,7 @@ class VictimNormals:
         victims.limit_10min[:] = self.base_10min
         victims.limit_hour[:] = self.base_hour
         victims.limit_all[:] = self.base_10min
+        victims.limit_all_min[:] = self.base_min
         if not self._slots.size:
             return
         factor, sigmas = rule.baseline_factor, rule.baseline_sigmas
@@ -152,6 +153,9 @@ class VictimNormals:
         victims.limit_hour[self._slots] = limit(self.base_hour, new * 6, spread * 2.5)
         every, spread = self._all[0] * breadth, self._all[1] * breadth
         victims.limit_all[self._slots] = limit(self.base_10min, every, spread)
+        minute = every / 10
+        root = np.sqrt(minute + spread / 10)
+        victims.limit_all_min[self._slots] = limit(self.base_min, minute, root)
 
     def set_cold_limits(self, elapsed_s: int) -> None:
         """Set lower bounds of what `rules` asks for in the cold start (see `_judge_cold`).
@@ -163,7 +167,7 @@ class VictimNormals:
         self._cold.append((elapsed_s, victims.hour.total.copy()))
         victims.limit_min[:] = self.base_min
         victims.limit_10min[:] = self.base_10min
-        victims.limit_hour[:] = victims.limit_all[:] = NEVER
+        victims.limit_hour[:] = victims.limit_all[:] = victims.limit_all_min[:] = NEVER
         for limit, span_s in (
             (victims.limit_min, SHORT_S),
             (victims.limit_10min, min(LONG_S, elapsed_s // 2)),
@@ -346,8 +350,6 @@ class Learner:
         for victim in (mailbox, domain_hash):
             for source in (net, group):
                 self.relations.learn(mixed(victim, source), weight)
-        everybody = np.full(net.size, EVERYBODY, np.uint64)
-        self.relations.learn(mixed(everybody, net), weight)
         np.add.at(self._sources.normal, ip, weight.astype(np.uint32))
 
     def _learn_groups(

@@ -64,7 +64,7 @@ class VictimRule:
     domain_per_min: int = setting(40, "messages a minute at one customer domain", 10, 1_000_000)
     domain_per_10min: int = setting(120, "messages in 10 minutes at one domain", 20, 1_000_000)
     domain_mailboxes: int = setting(10, "mailboxes of a domain that must be involved", 2, 10_000)
-    single_source_factor: float = setting(1.5, "factor on limits fed by very few networks", 1, 100)
+    single_source_factor: float = setting(1.1, "factor on limits fed by very few networks", 1, 100)
     baseline_factor: float = setting(2.0, "times the learned normal that a flood must exceed", 1, 50)
     baseline_sigmas: float = setting(4.0, "deviations above normal that it must exceed", 0, 50)
     diverse_networks: int = setting(8, "networks from which a flood counts as diverse", 2, 10_000)
@@ -118,7 +118,7 @@ class RelationTerms:
     learn_delay_s: int = setting(600, "seconds before clean mail becomes a relation", 60, 86_400)
     half_life_days: int = setting(14, "days after which a relation counts half", 1, 365)
     floor: int = setting(2, "messages a known source may always send into a flood", 0, 1000)
-    factor: float = setting(3.0, "times its usual volume that a known source may send", 1, 100)
+    factor: float = setting(1.5, "times its usual volume that a known source may send", 1, 100)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,14 +13,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["EVERYBODY", "KNOWN", "MESSAGE", "Relations", "mixed", "mixed_one", "text_hash"]
+__all__ = ["KNOWN", "MESSAGE", "Relations", "mixed", "mixed_one", "text_hash"]
 
 MESSAGE: Final = 16
 """One learned message; below a quarter of it a relation has faded."""
 KNOWN: Final = MESSAGE // 4
 WEAK: Final = 2 * MESSAGE
-EVERYBODY: Final = 0x65766572796F6E65
-"""Stands for the victim in the relation of a network with all our customers together."""
 DAY_S: Final = 86_400
 
 Hashes = NDArray[np.uint64]

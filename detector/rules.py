@@ -9,12 +9,12 @@ import math
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from detector.cases import LONG_S, SHORT_S, Case, Flood
-from detector.policy import Policy, VictimRule
-from detector.relations import EVERYBODY, KNOWN, MESSAGE, Relations, mixed_one
+from detector.cases import LONG_S, SHORT_S, Case, CaseRow, Flood
+from detector.policy import Policy, RelationTerms, VictimRule
+from detector.relations import KNOWN, MESSAGE, Relations, mixed_one
 
 __all__ = [
-    "Finding", "Limits", "Offence", "Scene", "Victim",
+    "Finding", "Limits", "allowance", "Offence", "Scene", "Victim",
     "hourly", "is_calm", "is_light", "judge", "suspects", "takes_part",
 ]  # fmt: skip
 
@@ -23,14 +23,21 @@ HEAVY_SHARE: Final = 0.02
 """An ASN is a visible part of a flood from 3 messages and a fiftieth of it on."""
 COLD_FACTOR: Final = 5
 """In the first seconds of a log only a rate of five times the limit is beyond doubt."""
+COLD_NETWORKS: Final = 5
 HOUR_S: Final = 3_600
-REPEAT_SHARE: Final = 0.2
+REPEAT_SHARE: Final = 0.15
 """Messages behind the first to each mailbox; a newsletter has none, a flood over victims many."""
 TOP_SHARE: Final = 0.5
 USUAL_FACTOR: Final = 3.0
+LIGHT_LEAST: Final = 5.0
+HISTORY_SHARE: Final = 0.25
+"""While fewer of a flood's strangers than this have sent clean mail to anybody before, having done
+so tells a bystander; in a list bomb through mail providers most have, and it tells nothing."""
 MOST_SHARE: Final = 0.5
-EXPLAINED: Final = 2.0
+EXPLAINED: Final = 1.5
 """Times its fair share of an ASN's general volume that a victim may get."""
+UNEXPLAINED_SHARE: Final = 0.5
+VOLUME_SHARE: Final = 0.1
 CAP_LEAST: Final = 3.0
 HOURLY_PACE: Final = 12
 
@@ -42,6 +49,7 @@ class Limits:
     per_min: int
     per_10min: int
     per_hour: int
+    all_per_min: int
     all_10min: int
     normal_10min: float | None
 
@@ -89,133 +97,146 @@ class Scene(Protocol):
     def share(self, case: Case, span_s: int) -> float:
         """The victim's usual share of all mail, from before the last seconds."""
 
+    def allowed(self, victim: Victim, group: int, span_s: int) -> float:
+        """Messages that the victim's relation with a group allows in a span; 0 for strangers."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Excess:
     """Messages of strangers that no ASN's general volume explains.
 
-    `diverse` counts them with each network capped, `repeats` those from few networks behind the
-    first to each mailbox.
+    `diverse` counts them with each network capped, `repeats` those behind the first to each
+    mailbox.
     """
 
+    total: int
     count: float
     diverse: float
     repeats: float
 
 
-def judge(
-    case: Case, victim: Victim, policy: Policy, relations: Relations, scene: Scene
-) -> Finding | None:
+def judge(case: Case, victim: Victim, policy: Policy, scene: Scene) -> Finding | None:
     """Say whether a case is a flood at the close that the scene describes."""
     if scene.cold_s is not None:
         return _judge_cold(case, victim, policy.rules.victim_flood, scene.cold_s, scene)
-    return _judge_warm(case, victim, policy, relations, scene)
+    return _judge_warm(case, victim, policy.rules.victim_flood, scene)
 
 
-def _excess(case: Case, span_s: int, limit: float, rule: VictimRule, scene: Scene) -> _Excess | None:
+def _excess(
+    case: Case, victim: Victim, span_s: int, limit: float, rule: VictimRule, scene: Scene
+) -> _Excess | None:
     """Count what is beyond explanation in a window; None where it is no flood by its shape.
 
     When an ASN sends more to everybody (its queue after our outage, a newsletter, a busy day), a
     victim's usual share of that is no attack.
     """
-    every = case.recent(span_s)
-    rows = [row for row in every if row.new]
+    rows = [row for row in case.recent(span_s) if row.all]
     mailboxes: dict[int, int] = {}
     groups: dict[int, int] = {}
-    totals: dict[int, int] = {}
-    for row in every:
-        totals[row.group] = totals.get(row.group, 0) + row.all
     for row in rows:
-        mailboxes[row.mailbox] = mailboxes.get(row.mailbox, 0) + row.new
-        groups[row.group] = groups.get(row.group, 0) + row.new
+        mailboxes[row.mailbox] = mailboxes.get(row.mailbox, 0) + row.all
+        groups[row.group] = groups.get(row.group, 0) + row.all
     total = sum(groups.values())
     if case.scope == "domain" and (
         len(mailboxes) < rule.domain_mailboxes or max(mailboxes.values()) > TOP_SHARE * total
     ):
         return None
     share = min(scene.share(case, span_s), MOST_SHARE)
-    left: dict[int, float] = {}
+    left = {
+        group: max(0.0, 1.0 - scene.allowed(victim, group, span_s) / count)
+        for group, count in groups.items()
+    }
+    whole = 1.0
     if share > 0:
         volumes = scene.volumes(span_s)
         fair = EXPLAINED * share / (1 - share)
-        for group, count in groups.items():
-            others = max(0, volumes.get(group, 0) - totals[group])
-            left[group] = max(0.0, 1.0 - fair * others / count)
-    sent: dict[int, dict[int, int]] = {}
-    for row in rows:
-        by_group = sent.setdefault(row.net, {})
-        by_group[row.group] = by_group.get(row.group, 0) + row.new
-    nets = {
-        net: math.fsum(count * left.get(group, 1.0) for group, count in by_group.items())
-        for net, by_group in sent.items()
-    }
+        most = VOLUME_SHARE * sum(volumes.values())
+        elsewhere = []
+        for group, volume in volumes.items():
+            others = max(0, volume - groups.get(group, 0))
+            elsewhere.append(min(others, most))
+            if group in groups:
+                left[group] = min(left[group], max(0.0, 1.0 - fair * others / groups[group]))
+        whole = max(0.0, 1.0 - EXPLAINED * fair * math.fsum(elsewhere) / max(total, 1))
+    nets = _weighed(rows, left, "net")
     cap = max(CAP_LEAST, limit / rule.diverse_networks)
-    big = {net for net, count in nets.items() if count > cap}
-    pairs = {(row.net, row.mailbox) for row in rows if row.net in big}
+    weights = _weighed(rows, left, "mailbox")
     return _Excess(
-        math.fsum(nets.values()),
-        math.fsum(min(count, cap) for count in nets.values()),
-        math.fsum(nets[net] for net in big) - len(pairs),
+        total,
+        min(math.fsum(nets.values()), total * whole),
+        min(math.fsum(min(count, cap) for count in nets.values()), total * whole),
+        math.fsum(max(0.0, weight - 1.0) for weight in weights.values()),
     )
 
 
-def _passed(
-    case: Case, span_s: int, limit: float, rule: VictimRule, scene: Scene
-) -> tuple[int, int] | None:
-    """Give (count, limit) where a window holds a flood.
+def _weighed(rows: list[CaseRow], left: dict[int, float], by: str) -> dict[int, float]:
+    """Sum messages by network or mailbox, each weighed by what is unexplained of its group.
 
-    Many networks: the limit holds as it is. Few: a mailbox must get `single_source_factor` times
-    as much, and a domain's mailboxes must get more than a message each from them, because a
-    newsletter to a whole domain looks the same otherwise.
+    Counts are summed before they are weighed: floats must not depend on the order of rows.
     """
-    excess = _excess(case, span_s, limit, rule, scene)
+    sent: dict[int, dict[int, int]] = {}
+    for row in rows:
+        counts = sent.setdefault(getattr(row, by), {})
+        counts[row.group] = counts.get(row.group, 0) + row.all
+    return {
+        key: math.fsum(count * left[group] for group, count in counts.items())
+        for key, counts in sent.items()
+    }
+
+
+def _base(case: Case, rule: VictimRule, span_s: int) -> int:
+    """Give the published limit of a span, for a victim of which nothing is known."""
+    if case.scope == "domain":
+        return rule.domain_per_min if span_s <= SHORT_S else rule.domain_per_10min
+    return rule.mailbox_per_min if span_s <= SHORT_S else rule.mailbox_per_10min
+
+
+def _passed(
+    case: Case, victim: Victim, span_s: int, count: int, limit: float, rule: VictimRule, scene: Scene
+) -> tuple[int, int] | None:
+    """Give (count, limit) where a window of `count` messages, above its `limit`, holds a flood.
+
+    What no ASN's general volume explains must alone exceed the published limit. Many networks: as
+    it is. Few: `single_source_factor` times as much. A domain's mailboxes must get more than a
+    message each, because a newsletter to a whole domain looks the same otherwise.
+    """
+    base = _base(case, rule, span_s)
+    excess = _excess(case, victim, span_s, base, rule, scene)
     if excess is None:
         return None
-    if excess.diverse >= limit:
-        return int(excess.diverse), math.ceil(limit)
-    limit *= rule.single_source_factor
     if case.scope == "domain" and excess.repeats < REPEAT_SHARE * excess.count:
         return None
-    return (int(excess.count), math.ceil(limit)) if excess.count >= limit else None
+    if excess.count < UNEXPLAINED_SHARE * excess.total:
+        return None
+    if excess.diverse >= base:
+        return count, math.ceil(limit)
+    factor = rule.single_source_factor
+    if excess.count >= base * factor and count >= limit:
+        return count, math.ceil(max(limit, base * factor))
+    return None
 
 
-def hourly(case: Case, count: int, limit: int, rule: VictimRule, scene: Scene) -> bool:
+def hourly(case: Case, victim: Victim, count: int, limit: int, rule: VictimRule, scene: Scene) -> bool:
     """Say whether strangers sent too much in an hour; the last ten minutes stand for its shape."""
-    excess = _excess(case, LONG_S, limit, rule, scene)
+    excess = _excess(case, victim, LONG_S, _base(case, rule, LONG_S), rule, scene)
     if excess is None or case.new_long <= 0:
         return False
     part = excess.diverse / case.new_long
     return count * part >= limit and excess.diverse >= limit / HOURLY_PACE
 
 
-def _judge_warm(
-    case: Case, victim: Victim, policy: Policy, relations: Relations, scene: Scene
-) -> Finding | None:
-    rule, limits = policy.rules.victim_flood, victim.limits
-    spans = ((SHORT_S, case.new_short, limits.per_min), (LONG_S, case.new_long, limits.per_10min))
-    for span_s, count, limit in spans:
+def _judge_warm(case: Case, victim: Victim, rule: VictimRule, scene: Scene) -> Finding | None:
+    limits = victim.limits
+    for span_s, new, limit_new, every, limit_all in (
+        (SHORT_S, case.new_short, limits.per_min, case.all_short, limits.all_per_min),
+        (LONG_S, case.new_long, limits.per_10min, case.all_long, limits.all_10min),
+    ):
+        count, limit = (new, limit_new) if new >= limit_new else (every, limit_all)
         if count >= limit:
-            passed = _passed(case, span_s, limit, rule, scene)
+            passed = _passed(case, victim, span_s, count, limit, rule, scene)
             if passed is not None:
                 return Finding(span_s, *passed, limits.normal_10min)
-    if case.all_long >= limits.all_10min and case.scope == "mailbox":
-        over = _above_relations(case, victim, policy, relations)
-        base = rule.mailbox_per_10min * rule.single_source_factor
-        if over >= base:
-            return Finding(LONG_S, over, math.ceil(base), limits.normal_10min)
     return None
-
-
-def _above_relations(case: Case, victim: Victim, policy: Policy, relations: Relations) -> int:
-    """Count the messages of ten minutes that no relation explains."""
-    by_group: dict[int, int] = {}
-    for row in case.recent(LONG_S):
-        by_group[row.group] = by_group.get(row.group, 0) + row.all
-    over = []
-    for group, count in by_group.items():
-        usual = relations.expected(mixed_one(victim.hash, group), LONG_S)
-        over.append(max(0.0, count - policy.relations.floor - policy.relations.factor * usual))
-    return int(math.fsum(over))
 
 
 def _judge_cold(
@@ -233,7 +254,8 @@ def _judge_cold(
         return None
     if elapsed_s < SHORT_S * 3 // 2:
         limit = per_min * COLD_FACTOR
-        if not domain and case.new_short >= limit:
+        few = len({row.net for row in case.recent(SHORT_S) if row.new}) <= COLD_NETWORKS
+        if not domain and few and case.new_short >= limit:
             return Finding(SHORT_S, case.new_short, limit, None)
         return None
     for span_s, base in ((SHORT_S, per_min), (min(LONG_S, elapsed_s // 2), per_10min)):
@@ -247,7 +269,7 @@ def _judge_cold(
         spread = rule.baseline_sigmas * math.sqrt(usual + 1.0)
         beyond = max(base, rule.baseline_factor * usual, usual + spread)
         if count >= beyond:
-            passed = _passed(case, span_s, beyond, rule, scene)
+            passed = _passed(case, victim, span_s, count, beyond, rule, scene)
             if passed is not None:
                 return Finding(span_s, *passed, usual * LONG_S / span_s)
     return None
@@ -264,25 +286,31 @@ def is_light(case: Case, flood: Flood, rule: VictimRule, now: int) -> bool:
         return False
     heavy = max(HEAVY_MESSAGES, HEAVY_SHARE * flood.total)
     light = sum(count for count in flood.groups.values() if count < heavy)
-    usual = (flood.normal or 0.0) * max(now - flood.start + 1, SHORT_S) / LONG_S
-    return light >= max(rule.light_share * flood.total, USUAL_FACTOR * usual)
+    usual = flood.usual * max(now - flood.start + 1, SHORT_S) / LONG_S
+    return light >= LIGHT_LEAST + USUAL_FACTOR * usual
+
+
+def allowance(usual: float, terms: RelationTerms, *, known: bool) -> float:
+    """Give what a source that usually sends `usual` may send: its volume, and chance on top."""
+    return (terms.floor if known else 0) + terms.factor * usual + 2 * math.sqrt(usual)
 
 
 def takes_part(
     flood: Flood, victim: Victim, policy: Policy, relations: Relations,
-    source: tuple[int, int, int], volume_h: int, now: int,
+    source: tuple[int, int, int], volume_h: int, normal: int, now: int,
 ) -> bool:  # fmt: skip
     """Say whether a source (slot, network hash, group hash) is part of a flood so far.
 
     `volume_h` is what its ASN sent to everybody in the last hour: of that a victim may get its
-    usual share, so that a big provider's ordinary mail is no attack, nor its busy day.
+    usual share, so that a big provider's ordinary mail is no attack, nor its busy day. `normal`
+    are the clean messages learned from the source itself.
     """
     ip, net, group = source
     part = flood.parts[ip]
     if not part.attempts and not part.deferred:
         return False
     terms = policy.relations
-    span_s = max(now - flood.start + 1, LONG_S)
+    span_s = max(now - flood.start + 1, 2 * SHORT_S)
     share = min(flood.share, MOST_SHARE)
     others = max(0.0, volume_h * max(1.0, span_s / HOUR_S) - flood.groups[group])
     fair = share / (1 - share) * others
@@ -291,24 +319,35 @@ def takes_part(
         usual = least
         if known >= KNOWN:
             usual = max(least, known / MESSAGE * span_s / max(relations.learned_s, span_s))
-        if usual and sent <= (terms.floor if known else 0) + terms.factor * usual:
+        if usual and sent <= allowance(usual, terms, known=known >= KNOWN):
             return False
     heavy = flood.groups[group] >= max(HEAVY_MESSAGES, HEAVY_SHARE * flood.total)
-    if flood.nets[net] <= terms.floor:
-        if victim.domain_hash is not None and relations.known(mixed_one(victim.domain_hash, net)):
-            return False
-        if not heavy and relations.known(mixed_one(EVERYBODY, net)):
-            return False
-    return heavy or flood.light
+    known = normal > 0 or (
+        victim.domain_hash is not None and relations.known(mixed_one(victim.domain_hash, net))
+    )
+    if not part.met:
+        part.met = True
+        flood.strangers += 1
+        flood.with_history += known
+    if heavy:
+        return True
+    if not flood.light:
+        return False
+    telling = flood.with_history < HISTORY_SHARE * flood.strangers
+    return not (known and telling and flood.nets[net] <= terms.floor)
 
 
-def suspects(flood: Flood, touched: dict[int, tuple[int, int]]) -> dict[int, tuple[int, int]]:
-    """Give the sources to look at: those that just sent, and those spared so far beside them."""
-    groups = None if flood.light else {group for _, group in touched.values()}
+def suspects(
+    flood: Flood, touched: dict[int, tuple[int, int]], *, everybody: bool
+) -> dict[int, tuple[int, int]]:
+    """Give the sources to look at: those that just sent, and those spared so far beside them.
+
+    `everybody` that was spared is looked at when the flood has just become one of many ASNs.
+    """
     out = dict(touched)
-    for group, spared in flood.spared.items():
-        if groups is None or group in groups:
-            out.update(spared)
+    groups = flood.spared if everybody else {group for _, group in touched.values()}
+    for group in groups:
+        out.update(flood.spared.get(group, {}))
     return out
 
 

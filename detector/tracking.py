@@ -180,7 +180,7 @@ class Victims(_Tracked):
     """
 
     _per_slot = (
-        "known", "last_at", "hash", "domain", "limit_min", "limit_10min", "limit_hour", "limit_all",
+        "known", "last_at", "hash", "domain", "limit_min", "limit_10min", "limit_hour", "limit_all", "limit_all_min",
     )  # fmt: skip
     _rings = ("new", "all", "hour", "day")
 
@@ -193,6 +193,7 @@ class Victims(_Tracked):
         self.limit_10min = np.zeros(0, np.uint32)
         self.limit_hour = np.zeros(0, np.uint32)
         self.limit_all = np.zeros(0, np.uint32)
+        self.limit_all_min = np.zeros(0, np.uint32)
         self.hot = np.zeros(0, np.bool_)
         """Under examination: rows of this victim are looked at one by one."""
         self.new = Ring(11, 60)
@@ -216,6 +217,7 @@ class Victims(_Tracked):
         self.hash[slots] = [text_hash(self.table.names[slot]) for slot in slots.tolist()]
         self.limit_min[slots], self.limit_10min[slots] = limits
         self.limit_hour[slots] = self.limit_all[slots] = 2**32 - 1
+        self.limit_all_min[slots] = 2**32 - 1
 
 
 def evictable(tracked: _Tracked, bound: int, kept: NDArray[np.bool_]) -> NDArray[np.int64]:
