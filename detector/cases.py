@@ -249,8 +249,16 @@ class Case:
 
     def total(self, span_s: int, *, strangers: bool) -> int:
         """Count the messages of the last `span_s` seconds (at most the memory)."""
-        counts = self._new if strangers else self._all
-        return sum(counts[(self._now - age) % self._memory] for age in range(min(span_s, self._memory)))
+        return self._sum(self._new if strangers else self._all, 0, span_s)
+
+    def _sum(self, counts: list[int], youngest: int, oldest: int) -> int:
+        """Sum the ticks of ages `[youngest, oldest)`, at most the memory."""
+        memory = self._memory
+        stop = (self._now - youngest) % memory + 1
+        start = stop - (min(oldest, memory) - youngest)
+        if start >= 0:
+            return sum(counts[start:stop])
+        return sum(counts[start:]) + sum(counts[:stop])
 
     def recent(self, span_s: int) -> list[CaseRow]:
         """Give the rows of the last `span_s` seconds, at most LONG_S."""
@@ -301,7 +309,7 @@ class Case:
         clearly more than usual.
         """
         minutes = [
-            sum(self._all[(self._now - m * SHORT_S - age) % self._memory] for age in range(SHORT_S))
+            self._sum(self._all, m * SHORT_S, (m + 1) * SHORT_S)
             for m in range(max(2, span_s // SHORT_S))
         ]
         least = max(2.0, max(minutes) / 4, 1.5 * usual_10min * SHORT_S / LONG_S)
@@ -315,10 +323,7 @@ class Case:
     def timeline(self) -> list[int]:
         """Give all messages of the last ten minutes, minute by minute, oldest first."""
         return [
-            sum(
-                self._all[(self._now - minute * SHORT_S - age) % self._memory]
-                for age in range(SHORT_S)
-            )
+            self._sum(self._all, minute * SHORT_S, (minute + 1) * SHORT_S)
             for minute in range(LONG_S // SHORT_S - 1, -1, -1)
         ]
 

@@ -17,7 +17,7 @@ from detector.models.baseline import Baseline
 from detector.policy import ConcentrationRule
 from detector.relations import KNOWN, Relations, mixed
 from detector.tally import Rows
-from detector.tracking import Sources, Victims
+from detector.tracking import Sources, Victims, group_hashes
 
 __all__ = ["Concentration", "concentrations"]
 
@@ -56,7 +56,7 @@ def strangers(
         removed = np.full(sources.known.size, -1, np.int64)
         removed[list(forgiven)] = list(forgiven.values())
         weight[rows.tick <= removed[rows.ip]] = 0
-    keys = mixed(mailboxes.hash[rows.rcpt], sources.group_hash[rows.ip])
+    keys = mixed(mailboxes.hash[rows.rcpt], group_hashes(rows.asn))
     return np.where(relations.counts(keys) >= KNOWN, 0, weight)
 
 
@@ -69,7 +69,7 @@ def concentrations(
     rows, _ = evidence.between(tick + 1 - MINUTE_S, tick + 1)
     if not len(rows):
         return []
-    owner = rows.ip.astype(np.int64) if models is None else sources.group[rows.ip]
+    owner = rows.ip.astype(np.int64) if models is None else rows.asn
     subjects, where = np.unique(owner, return_inverse=True)
     weight = (rows.count.astype(np.int64) - rows.nulls) * messages[rows.outcome]
     sums = np.zeros(subjects.size, np.int64)
@@ -137,7 +137,7 @@ def _examine(
     for span_s, limit in ((MINUTE_S, rule.per_min), (LONG_S, rule.per_10min)):
         limit = max(limit, int(np.ceil(beyond * span_s / LONG_S)))
         rows, _ = evidence.between(tick + 1 - span_s, tick + 1)
-        owner = rows.ip if models is None else sources.group[rows.ip]
+        owner = rows.ip if models is None else rows.asn
         own = _pick(rows, np.flatnonzero((owner == subject) & (rows.tick > tick - span_s)))
         weight = strangers(own, messages, sources, mailboxes, relations, forgiven)
         by_victim: dict[int, int] = {}

@@ -49,6 +49,14 @@ class Docket:
         """Normal messages that the listings in force block."""
         self._tick = self._observed = self._time_ms = 0
 
+    def take_policy(self, policy: Policy) -> None:
+        """Take a new policy into force; listings keep the tier and the rule they have."""
+        self.policy = policy
+        self.digest = policy_digest(policy)
+        self.lifecycle.terms = policy.listing
+        self.collateral.limits = policy.guard
+        self.allow_ranges(self.allowed)
+
     def ensure(self, size: int) -> None:
         """Make room for source slots."""
         self.listed = grown(self.listed, size)

@@ -2,8 +2,16 @@
 
 FloodwatchError
 ├── AsnTableError            an IP to ASN table that cannot be used
+├── InputError               an input that cannot be used (pipelines/sources/files.py)
+│   └── UnreadableInputError it is there, and cannot be read to its end (the same)
+├── LogError                 the log cannot be followed
+│   ├── LogFormatError       a record that this version cannot read
+│   └── TallyGapError        tallies are missing
+├── OutputError              a file that cannot be written (pipelines/publish.py)
 ├── PolicyError              a policy with errors, all of them at once
 ├── ProviderFileError        a provider file with errors, all of them at once
+├── SnapshotError            a snapshot that cannot be used
+├── UsageError               a command that was given wrongly (pipelines/cli/guarded.py)
 └── StoreError               the block store
     ├── StoreUrlError        an address that names no store we have
     ├── StoreMissingError    the file or its directory is not there
@@ -15,7 +23,10 @@ FloodwatchError
     ├── StoreFullError       the disk is full
     ├── StoreChangeError     a change that the contract does not allow
     ├── StoreGapError        a change is missing before this one
-    └── StoreConflictError   another change already stands under this number
+    ├── StoreConflictError   another change already stands under this number
+    └── OtherReplayError     another input made it (pipelines/replay/same_input.py)
+
+The simulator drives a Postfix of its own and has its PostfixError (pipelines/simulate/postfix).
 """
 
 from collections.abc import Sequence
@@ -23,8 +34,11 @@ from collections.abc import Sequence
 __all__ = [
     "AsnTableError",
     "FloodwatchError",
+    "LogError",
+    "LogFormatError",
     "PolicyError",
     "ProviderFileError",
+    "SnapshotError",
     "StoreChangeError",
     "StoreConflictError",
     "StoreCorruptError",
@@ -37,6 +51,7 @@ __all__ = [
     "StoreReadOnlyError",
     "StoreUrlError",
     "StoreVersionError",
+    "TallyGapError",
 ]
 
 

@@ -10,16 +10,17 @@ from detector.tally import Rows
 
 __all__ = ["EvidenceLog"]
 
-_COLUMNS: Final = ("at", "tick", "ip", "rcpt", "outcome", "count", "nulls", "senders")
+_COLUMNS: Final = ("at", "tick", "ip", "rcpt", "outcome", "count", "nulls", "senders", "group")
 _TYPES: Final = (
-    np.int64, np.int64, np.int32, np.int32, np.uint8, np.uint32, np.uint32, np.uint64,
+    np.int64, np.int64, np.int32, np.int32, np.uint8, np.uint32, np.uint32, np.uint64, np.int64,
 )  # fmt: skip
 
 
 class EvidenceLog:
     """The last `capacity` inbound rows that name a recipient, in the order of their closes.
 
-    One flat array a column; `covers_from` says from which close on the log is whole.
+    One flat array a column; `covers_from` says from which close on the log is whole. Each row keeps
+    the ASN group that its source had then; rows given back have it in `asn`.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -33,7 +34,7 @@ class EvidenceLog:
         """Count the rows."""
         return self._size
 
-    def append(self, rows: Rows, at: NDArray[np.int64]) -> None:
+    def append(self, rows: Rows, at: NDArray[np.int64], group: NDArray[np.int64]) -> None:
         """Keep rows; `at` (n,) is the close at which each counts, never falling."""
         need = self._size + len(rows)
         if need > self._columns[0].size:
@@ -46,6 +47,7 @@ class EvidenceLog:
             self.covers_from = int(at[0])
         values = (
             at, rows.tick, rows.ip, rows.rcpt, rows.outcome, rows.count, rows.nulls, rows.senders,
+            group,
         )  # fmt: skip
         for column, value in zip(self._columns, values, strict=True):
             column[self._size : need] = value
@@ -60,9 +62,8 @@ class EvidenceLog:
         times = self._columns[0][: self._size]
         first = max(first, self.covers_from or first)
         a, b = np.searchsorted(times, [first, stop]).tolist()
-        at, tick, ip, rcpt, outcome, count, nulls, senders = (c[a:b] for c in self._columns)
-        asn = np.zeros(0, np.int64)
-        return Rows(tick, ip, rcpt, outcome, count, nulls, senders, asn), at
+        at, *columns = (column[a:b] for column in self._columns)
+        return Rows(*columns), at
 
     def trim(self, needed_from: int) -> None:
         """Drop rows older than anybody needs, and whole closes beyond the capacity (counted).

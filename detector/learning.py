@@ -19,7 +19,7 @@ from detector.models.baseline import Baseline
 from detector.numbering import Numbering
 from detector.policy import Policy
 from detector.relations import Relations, mixed
-from detector.tracking import Sources, Victims
+from detector.tracking import Sources, Victims, group_hashes
 
 __all__ = ["PERIOD_S", "Learner", "VictimNormals"]
 
@@ -35,13 +35,9 @@ class VictimNormals:
     """Baselines of the busy victims of one scope, and the limits that follow from them."""
 
     def __init__(self, victims: Victims, policy: Policy, *, domain: bool) -> None:
-        rule = policy.rules.victim_flood
         self.victims = victims
-        self._policy = policy
-        self.base_min = rule.domain_per_min if domain else rule.mailbox_per_min
-        self.base_10min = rule.domain_per_10min if domain else rule.mailbox_per_10min
-        ratio = self.base_10min / rule.mailbox_per_10min
-        self.base_hour = round(rule.mailbox_per_hour * ratio)
+        self._domain = domain
+        self.take_policy(policy)
         self.models: dict[int, tuple[Baseline, Baseline]] = {}
         self._slots = np.zeros(0, np.int64)
         self._new: list[NDArray[np.float64]] = [np.zeros(0), np.zeros(0)]
@@ -54,6 +50,16 @@ class VictimNormals:
     def base(self) -> tuple[int, int]:
         """The limits a minute and in ten minutes of a victim without a history."""
         return self.base_min, self.base_10min
+
+    def take_policy(self, policy: Policy) -> None:
+        """Go on with the numbers of another policy."""
+        rule = policy.rules.victim_flood
+        self._policy = policy
+        self.base_min = rule.domain_per_min if self._domain else rule.mailbox_per_min
+        self.base_10min = rule.domain_per_10min if self._domain else rule.mailbox_per_10min
+        self.base_hour = round(
+            rule.mailbox_per_hour * self.base_10min / rule.mailbox_per_10min
+        )
 
     def learn(
         self, frozen: set[int], steps: int, breadth: float, minute: int
@@ -160,7 +166,8 @@ class VictimNormals:
     def set_cold_limits(self, elapsed_s: int) -> None:
         """Set lower bounds of what `rules` asks for in the cold start (see `_judge_cold`).
 
-        What came in the first half of the elapsed time must be exceeded in the second.
+        What came in the first half of the elapsed time must be exceeded in the second; the limit of
+        the longer window is therefore one of all messages since the log's start.
         """
         victims = self.victims
         factor = self._policy.rules.victim_flood.baseline_factor
@@ -177,6 +184,8 @@ class VictimNormals:
                 share = factor * span_s / (elapsed_s + SHORT_S - span_s)
                 least = np.floor(before[-1] * share).astype(np.uint32)
                 np.maximum(limit[: least.size], least, out=limit[: least.size])
+                if limit is victims.limit_10min:
+                    limit[: least.size] += before[-1]
 
     def end_cold(self) -> None:
         """Drop what only the cold start needs."""
@@ -252,6 +261,12 @@ class Learner:
         self.volume = Baseline(policy.baseline.fading)
         """All messages in ten minutes, without those of floods."""
         self._tainted: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None
+
+    def take_policy(self, policy: Policy) -> None:
+        """Go on with the numbers of another policy."""
+        self._policy = policy
+        for normals in (self.mailbox_normals, self.domain_normals):
+            normals.take_policy(policy)
 
     def breadth(self) -> float:
         """Say how many times more mailboxes than usual are active, 1.0 at least."""
@@ -346,11 +361,12 @@ class Learner:
         weight, ip = weight[index], rows.ip[index]
         mailbox = self._mailboxes.hash[rows.rcpt[index]]
         domain_hash = self._domains.hash[domain[index]]
-        net, group = self._sources.net_hash[ip], self._sources.group_hash[ip]
+        net, group = self._sources.net_hash[ip], group_hashes(rows.asn[index])
         for victim in (mailbox, domain_hash):
             for source in (net, group):
                 self.relations.learn(mixed(victim, source), weight)
-        np.add.at(self._sources.normal, ip, weight.astype(np.uint32))
+        known = self._sources.known[ip]
+        np.add.at(self._sources.normal, ip[known], weight[known].astype(np.uint32))
 
     def _learn_groups(
         self, tick: int, evidence: EvidenceLog, messages: NDArray[np.int64],
@@ -361,7 +377,7 @@ class Learner:
         clean = ~now[0][rows.rcpt]
         weight = (rows.count.astype(np.int64) - rows.nulls) * messages[rows.outcome] * clean
         self.volume.learn_one(int(weight.sum()))
-        groups, where = np.unique(self._sources.group[rows.ip], return_inverse=True)
+        groups, where = np.unique(rows.asn, return_inverse=True)
         sums = np.zeros(groups.size, np.int64)
         np.add.at(sums, where, weight)
         seen = dict(zip(groups.tolist(), sums.tolist(), strict=True))

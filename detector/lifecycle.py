@@ -108,11 +108,10 @@ class Lifecycle:
         heapq.heappush(self._due, (now + 60, listing.subject))
 
     def attempt(self, listing: Listing, tick: int, observed: int) -> None:
-        """Note an attempt at a flooded victim: quiet begins anew."""
+        """Note an attempt at a flooded victim: quiet begins anew, behind a pause that lies ahead."""
         listing.last_seen = max(listing.last_seen, tick)
         listing.observed_at = observed
-        listing.paused_s = 0
-        listing.paused_until = 0
+        listing.paused_s = max(0, listing.paused_until - tick)
         long_flood = listing.last_seen - listing.first_seen >= self.terms.standing_flood_s
         if listing.tier == TEMPORARY and long_flood:
             listing.tier = STANDING

@@ -72,6 +72,7 @@ def live_keys(engine: EngineState) -> LiveKeys:
         rows = part.slots_in_use()
         _mark(ips, [rows[0]])
         _mark(mailboxes, [rows[1]])
+    _mark(domains, [engine.mailboxes.domain[engine.evidence.slots_in_use()[1]]])
     for (scope, slot), case in engine.cases.items():
         owners = mailboxes if scope == "mailbox" else domains
         owners[slot] = True

@@ -13,7 +13,7 @@ import numpy as np
 
 from detector.errors import LogFormatError
 from detector.interning import NO_KEY, KeyTables
-from detector.tally import Rows, Tally
+from detector.rows import Rows, Tally
 
 __all__ = [
     "AllowlistChange",

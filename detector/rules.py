@@ -250,7 +250,7 @@ def _judge_cold(
     domain = case.scope == "domain"
     per_min = rule.domain_per_min if domain else rule.mailbox_per_min
     per_10min = rule.domain_per_10min if domain else rule.mailbox_per_10min
-    if case.new_short < victim.limits.per_min and case.new_long < victim.limits.per_10min:
+    if case.new_short < per_min and case.new_long < per_10min:
         return None
     if elapsed_s < SHORT_S * 3 // 2:
         limit = per_min * COLD_FACTOR

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from detector.cases import Case
 from detector.closing import PendingControl
@@ -131,6 +132,7 @@ def _restored(engine: EngineState, tree: dict[str, Any]) -> int:
     engine.domains.restore(tree["owners"], domains)
     engine.learner.restore(tree["learner"], mailboxes, domains)
     engine.evidence.restore(tree["evidence"], ips, mailboxes)
+    _identify(engine)
     engine.collateral.total, engine.collateral.observed_s = tree["collateral"]
     engine.docket.restore(tree["docket"], ips)
     for state in tree["cases"].values():
@@ -144,6 +146,22 @@ def _restored(engine: EngineState, tree: dict[str, Any]) -> int:
     engine.outbound = {group: counts for group, *counts in tree["outbound"]}
     log_offset: int = tree["log_offset"]
     return log_offset
+
+
+def _identify(engine: EngineState) -> None:
+    """Say of evicted keys that rows of evidence still refer to what follows from their names."""
+    ip, rcpt = engine.evidence.slots_in_use()
+    engine.sources.identify(_unknown(ip, engine.sources.known))
+    slots = _unknown(rcpt, engine.mailboxes.known)
+    engine.mailboxes.identify(slots)
+    names = [engine.tables.mailboxes.names[slot].rpartition("@")[2] for slot in slots.tolist()]
+    domain = engine.domain_table.slots(names, len(names))
+    engine.mailboxes.domain[slots] = domain
+    engine.domains.identify(_unknown(domain, engine.domains.known))
+
+
+def _unknown(slots: NDArray[np.int32], known: NDArray[np.bool_]) -> NDArray[np.int64]:
+    return np.unique(slots[~known[slots]]).astype(np.int64)
 
 
 def _packed(tree: dict[str, Any]) -> bytes:

@@ -26,6 +26,14 @@ LONGEST_MAILBOX: Final = 512
 _V6_BYTES: Final = 16
 _GROUP_DIGITS: Final = 4
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_UNSEEN: Final = re.compile(
+    "[\0-\x1f\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f"
+    "\u205f-\u206f\u3000\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U000e0000-\U000e0fff]"
+)
+"""Controls, bidi marks, odd spaces and what shows nothing: named here, since Pythons differ."""
+_FIRST_LETTER: Final = re.compile(r"(?:\\u[0-9a-f]{4}|\\U[0-9a-f]{8}|.)?")
+_MASK: Final = "***"
+_BASIC_PLANE: Final = 0xFFFF
 _OCTETS: Final = {str(number): number for number in range(256)}
 
 
@@ -174,12 +182,27 @@ def _mailbox(text: str) -> str | None:
 
 
 def mailbox_masked(mailbox: str) -> str:
-    """Hide who a victim is from the public, but let its own operator recognise it.
+    r"""Hide who a victim is from the public, but let its own operator recognise it.
+
+    What a terminal would obey is escaped. A masked mailbox masks as itself.
 
     >>> mailbox_masked("ann.lee@example.org"), mailbox_masked("example.org")
     ('a***@e***.org', 'e***.org')
+    >>> mailbox_masked("\x1b[2J@example.o\u202erg")
+    '\\u001b***@e***.o\\u202erg'
     """
-    local, at, domain = mailbox.rpartition("@")
+    local, at, domain = _UNSEEN.sub(_escape, mailbox).rpartition("@")
     first, dot, rest = domain.rpartition(".")
-    hidden = f"{first[:1]}***{dot}{rest}" if dot else f"{domain[:1]}***"
-    return f"{local[:1]}***@{hidden}" if at else hidden
+    hidden = f"{_initial(first)}{dot}{rest}" if dot else _initial(domain)
+    return f"{_initial(local)}@{hidden}" if at else hidden
+
+
+def _initial(name: str) -> str:
+    """Give the first character, or the escape of one, and the mask."""
+    first = _FIRST_LETTER.match(name)
+    return _MASK if first is None or name == _MASK else first[0] + _MASK
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\u{code:04x}" if code <= _BASIC_PLANE else f"\\U{code:08x}"

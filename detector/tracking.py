@@ -11,7 +11,7 @@ from detector.numbering import Numbering
 from detector.relations import mixed, text_hash
 from detector.windows import Ring, grown
 
-__all__ = ["UNKNOWN_ASN", "Sources", "Victims", "evictable"]
+__all__ = ["UNKNOWN_ASN", "Sources", "Victims", "evictable", "group_hashes"]
 
 UNKNOWN_ASN: Final = -1
 _V6_GROUP_BASE: Final = 2**33
@@ -22,6 +22,8 @@ class _Tracked:
     """Slots known to the detector, with the close at which each was last seen."""
 
     _per_slot: tuple[str, ...] = ("known", "last_at")
+    _lasting: tuple[str, ...] = ()
+    """Columns that follow from the name: rows in evidence need them when the slot is evicted."""
     _rings: tuple[str, ...] = ()
 
     def __init__(self, table: KeyTable) -> None:
@@ -48,7 +50,8 @@ class _Tracked:
     def forget(self, slots: NDArray[np.int64]) -> None:
         """Zero the state of slots (they are evicted)."""
         for name in self._per_slot:
-            getattr(self, name)[slots] = 0
+            if name not in self._lasting:
+                getattr(self, name)[slots] = 0
         for name in self._rings:
             getattr(self, name).clear(slots)
         self.evicted += slots.size
@@ -79,6 +82,7 @@ class Sources(_Tracked):
     """Client addresses: network, ASN and clean mail learned; and what each ASN group sends."""
 
     _per_slot = ("known", "last_at", "asn", "group", "net_hash", "group_hash", "place", "normal")
+    _lasting = ("net_hash",)
 
     def __init__(self, table: KeyTable) -> None:
         super().__init__(table)
@@ -93,6 +97,7 @@ class Sources(_Tracked):
         self.place = np.zeros(0, np.int32)
         """Where the group stands in `volume`; 0 is nobody's."""
         self.places: dict[int, int] = {}
+        """By group hash."""
         self._volume_h = np.zeros(0, np.uint32)
         self.volume = Ring(7, 600)
         """Messages of each group in the last hour, to whomever."""
@@ -105,7 +110,7 @@ class Sources(_Tracked):
         places = np.array([self.places[one] for one in groups], np.int64)
         hour = grown(self._volume_h, self.volume.total.size)
         return state | {
-            "groups": np.array(groups, np.int64),
+            "groups": np.array(groups, np.uint64),
             "volume": self.volume.state(places),
             "volume_h": hour[places],
         }
@@ -119,22 +124,22 @@ class Sources(_Tracked):
         self.volume.restore(state["volume"], np.arange(1, len(groups) + 1))
         self._volume_h = np.concatenate([np.zeros(1, np.uint32), state["volume_h"]])
         for slot in np.flatnonzero(self.known).tolist():
-            self.place[slot] = self.places[int(self.group[slot])]
+            self.place[slot] = self.places[int(self.group_hash[slot])]
 
     def begin_minute(self, step: int) -> None:
         """Move `volume` to a step; what it holds now is what rules see in the coming minute."""
         self.volume.advance(step)
         self._volume_h = self.volume.total.copy()
 
-    def hourly_volume(self, ip: int) -> int:
-        """Give what a source's group sent in the hour before this minute, to whomever."""
-        place = int(self.place[ip])
+    def hourly_volume(self, group: int) -> int:
+        """Give what a group (by hash) sent in the hour before this minute, to whomever."""
+        place = self.places.get(group, 0)
         return int(self._volume_h[place]) if place < self._volume_h.size else 0
 
     def forget(self, slots: NDArray[np.int64]) -> None:
         """Zero the state of slots (they are evicted), and of groups that have no source left."""
         super().forget(slots)
-        left = set(self.group[self.known].tolist())
+        left = set(self.group_hash[self.known].tolist())
         kept = sorted(left & self.places.keys())
         places = np.zeros(self.volume.total.size, np.int32)
         old = np.array([self.places[one] for one in kept], np.int64)
@@ -154,22 +159,33 @@ class Sources(_Tracked):
         if lookup is not None and unknown.any():
             keys = [self.table.key(slot) for slot in slots[unknown].tolist()]
             asn[unknown] = lookup.lookup(keys)
-        number = np.array([self.table.numbers[slot] for slot in slots.tolist()], np.uint64)
-        v6 = np.array([self.table.is_v6[slot] for slot in slots.tolist()], np.bool_)
+        number, v6 = self.identify(slots)
         self.known[slots] = True
         self.asn[slots] = np.maximum(asn, UNKNOWN_ASN)
         wide = np.where(v6, number >> np.uint64(32), number >> np.uint64(16)).astype(np.int64)
         group = np.where(asn >= 0, asn, -2 - wide - np.where(v6, _V6_GROUP_BASE, 0))
-        for one in sorted(set(group.tolist()) - self.places.keys()):
+        self.group[slots] = group
+        self.group_hash[slots] = group_hashes(group)
+        hashes = self.group_hash[slots].tolist()
+        for one in sorted(set(hashes) - self.places.keys()):
             self.places[one] = len(self.places) + 1
         self.volume.ensure(len(self.places) + 1)
-        self.place[slots] = [self.places[one] for one in group.tolist()]
+        self.place[slots] = [self.places[one] for one in hashes]
+
+    def identify(
+        self, slots: NDArray[np.int64]
+    ) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+        """Set what follows from the addresses alone; give their numbers and which are IPv6."""
+        number = np.array([self.table.numbers[slot] for slot in slots.tolist()], np.uint64)
+        v6 = np.array([self.table.is_v6[slot] for slot in slots.tolist()], np.bool_)
         net = np.where(v6, number >> np.uint64(16), number >> np.uint64(8))
-        self.group[slots] = group
         self.net_hash[slots] = mixed(net * np.uint64(2) + v6, np.full(net.size, _NET_SALT))
-        self.group_hash[slots] = mixed(
-            group.astype(np.uint64), np.full(group.size, _GROUP_SALT, np.uint64)
-        )
+        return number, v6
+
+
+def group_hashes(groups: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Hash ASN groups, element by element."""
+    return mixed(groups.astype(np.uint64), np.full(groups.size, _GROUP_SALT, np.uint64))
 
 
 class Victims(_Tracked):
@@ -183,6 +199,7 @@ class Victims(_Tracked):
         "known", "last_at", "hash", "domain", "limit_min", "limit_10min", "limit_hour", "limit_all", "limit_all_min",
     )  # fmt: skip
     _rings = ("new", "all", "hour", "day")
+    _lasting = ("hash", "domain")
 
     def __init__(self, table: KeyTable) -> None:
         super().__init__(table)
@@ -214,10 +231,15 @@ class Victims(_Tracked):
     def admit(self, slots: NDArray[np.int64], limits: tuple[int, int]) -> None:
         """Begin with new victims; their limits are those of a victim without a history."""
         self.known[slots] = True
-        self.hash[slots] = [text_hash(self.table.names[slot]) for slot in slots.tolist()]
+        self.identify(slots)
         self.limit_min[slots], self.limit_10min[slots] = limits
         self.limit_hour[slots] = self.limit_all[slots] = 2**32 - 1
         self.limit_all_min[slots] = 2**32 - 1
+
+
+    def identify(self, slots: NDArray[np.int64]) -> None:
+        """Set what follows from the names alone, but for the domain."""
+        self.hash[slots] = [text_hash(self.table.names[slot]) for slot in slots.tolist()]
 
 
 def evictable(tracked: _Tracked, bound: int, kept: NDArray[np.bool_]) -> NDArray[np.int64]:

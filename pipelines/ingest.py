@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detector.decode import HEARTBEAT, EventColumns, EventReader
 from detector.events import Reject
 from detector.policy import ClockSpec
-from detector.tally import PartitionTally, Tally
+from detector.tally import PartitionTally, Tally, tally_rows
 
 __all__ = ["IngestCounts", "JsonLines", "LineReader", "PartitionIngest", "ReadLines"]
 
@@ -70,13 +71,12 @@ class IngestCounts:
 
     def count_tallies(self, tallies: list[Tally]) -> None:
         """Count the events of tallies."""
-        for tally in tallies:
-            rows = tally.rows
-            # Late rows stand behind those on time, so the last one says whether there are any.
-            if len(rows) and rows.tick[-1] != tally.tick:
-                self.late += int(rows.count[rows.tick != tally.tick].sum())
-        if tallies:
-            self.events += int(np.concatenate([tally.rows.count for tally in tallies]).sum())
+        rows = tally_rows(tallies)
+        ticks = np.fromiter((tally.tick for tally in tallies), np.int64, len(tallies))
+        sizes = np.fromiter(map(len, tallies), np.int64, len(tallies))
+        late = rows.tick != np.repeat(ticks, sizes)
+        self.events += int(rows.count.sum())
+        self.late += int(rows.count[late].sum())
 
 
 class PartitionIngest:
@@ -111,6 +111,10 @@ class PartitionIngest:
         rest = self._tally.finish()
         self._counts.count_tallies(rest)
         return tallies + rest, rejects
+
+    def slots_in_use(self) -> tuple[list[NDArray[np.int32]], list[NDArray[np.int32]]]:
+        """Give the ip and mailbox slots that this partition still refers to."""
+        return self._tally.slots_in_use()
 
     def acknowledge(self, tallies: list[Tally]) -> None:
         """Note that the detector has these tallies."""

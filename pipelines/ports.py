@@ -59,7 +59,7 @@ class BlockStore(Protocol):
         """Store the changes that are new, with the facts, all of it or nothing; count the new ones.
 
         A change that stands there already is compared with it. One whose `request` is the id of a
-        pending request answers it.
+        pending request, as text, answers it.
 
         Raises:
             StoreConflictError: another change stands under that `seq`.

@@ -135,7 +135,7 @@ class Publisher:
         if self._decisions is not None:
             lines = [ascii_json(orjson.dumps(change)) + b"\n" for change in changes]
             self._decisions.write(b"".join(lines))
-        self._waiting += map(_numbered, changes)
+        self._waiting += changes
         if len(self._waiting) >= _BATCH:
             self._flush(facts)
 
@@ -148,11 +148,3 @@ class Publisher:
             self._last = self._waiting[-1]["seq"]
         self.new += self._store.apply(self._waiting, None if self._last < self._known else facts)
         self._waiting = []
-
-
-def _numbered(change: dict[str, Any]) -> Change:
-    """Give a change with its request as the store numbers it: the log has texts."""
-    request = change.get("request")
-    if isinstance(request, str) and request.isdecimal():
-        return {**change, "request": int(request)}
-    return change

@@ -383,7 +383,7 @@ def test_whoever_opens_the_file_finds_readable_views(tmp_path: Path) -> None:
     with closing(SqliteStore(path)) as store:
         number = store.add_request("removal", "192.0.2.7", 1_700_000_000_000, "please")
         store.apply(
-            [change(1), change(2, "hold", "192.0.2.8"), change(3, "refuse", request=number)]
+            [change(1), change(2, "hold", "192.0.2.8"), change(3, "refuse", request=str(number))]
         )
     with closing(sqlite3.connect(path)) as plain:
         plain.row_factory = sqlite3.Row

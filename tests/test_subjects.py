@@ -145,6 +145,7 @@ def test_spellings_of_a_mailbox(text: str, key: str | None) -> None:
     assert mailbox_key(text) == key
 
 
+BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 letters = st.text(alphabet="aZ+@<>. \t.Éİß\u0130\u212a'\"", max_size=20)
 
 
@@ -167,3 +168,14 @@ def test_case_and_plus_addresses_share_a_mailbox(text: str) -> None:
 @given(st.text(alphabet="abcdefgh", min_size=2, max_size=12))
 def test_a_masked_mailbox_shows_no_more_than_its_initials(name: str) -> None:
     assert mailbox_masked(f"{name}@{name}.org") == f"{name[0]}***@{name[0]}***.org"
+
+
+@given(st.text(max_size=20) | st.text(alphabet="a*.@\\u0\x1b\u202e\u2028\x85\0", max_size=12))
+def test_a_masked_mailbox_masks_as_itself_and_moves_no_terminal(text: str) -> None:
+    masked = mailbox_masked(text)
+    assert mailbox_masked(masked) == masked
+    assert not [c for c in masked if category(c) in {"Cc", "Cs", "Zl", "Zp"} or c in BIDI]
+
+
+def test_an_escape_is_one_initial() -> None:
+    assert mailbox_masked("\u202egro@\x1b]0;x\x07.\x9btest") == (r"\u202e***@\u001b***.\u009btest")

@@ -193,7 +193,7 @@ def simulate(context: typer.Context) -> None:
     with guarded():
         from pipelines.simulate.__main__ import main as simulation
 
-        code = simulation(context.args)
+        code = simulation(context.args, "floodwatch simulate")
     raise typer.Exit(code)
 
 

@@ -15,10 +15,11 @@ from detector.engine import Engine
 from detector.errors import FloodwatchError
 from detector.events import Reject
 from detector.interning import KeyTables
+from detector.live_keys import release_due, release_keys
 from detector.log import End, LogRecord, Partitions, RemovalRequest
 from detector.policy import Policy, policy_digest
 from detector.policy_text import policy_to_json
-from detector.tally import Tally
+from detector.tally import Tally, tally_rows
 from pipelines.asn_file import load_asn_files
 from pipelines.clock import now_ms
 from pipelines.detect import Detection
@@ -157,6 +158,7 @@ class _Run:
                 for records in read_log(file, self._keys):
                     self._counts.count_tallies([r for r in records if isinstance(r, Tally)])
                     self._take(records)
+                    self._let_go([])
                     self._show(file.raw_bytes)
             except UnreadableInputError as error:
                 self._failures.append(error)
@@ -184,7 +186,21 @@ class _Run:
                 self._take([End(one.partition)])
                 self._failures += files.failures
                 reading.remove(one)
+            self._let_go(reading)
             self._show(sum(each.raw_bytes for each in self._files))
+
+    def _let_go(self, reading: Sequence[PartitionIngest]) -> None:
+        """Forget the keys that nobody needs, once there are too many."""
+        engine = self._detection.engine
+        if not release_due(engine):
+            return
+        ips, mailboxes = self._toll.slots_in_use()
+        for one in reading:
+            own_ips, own_mailboxes = one.slots_in_use()
+            ips += own_ips
+            mailboxes += own_mailboxes
+        release_keys(engine, ips, mailboxes)
+        self._toll.let_go()
 
     def _requests(self, *, pending_only: bool) -> list[LogRecord]:
         """Give the removal requests of the store as controls, answered ones at their old place."""
@@ -197,11 +213,9 @@ class _Run:
     def _take(self, records: Sequence[LogRecord]) -> None:
         """Hand records to the detector, and what it says to everybody else."""
         for group, changes in self._detection.take(records):
-            rows = [record.rows for record in group if isinstance(record, Tally)]
-            if self._first_ms is None and rows:
-                self._first_ms = min(
-                    (int(r.tick.min()) * 1000 for r in rows if len(r)), default=None
-                )
+            rows = tally_rows([record for record in group if isinstance(record, Tally)])
+            if self._first_ms is None and len(rows):
+                self._first_ms = int(rows.tick.min()) * 1000
             self._findings.count(changes)
             self._toll.count(rows, changes)
             self._publisher.publish(changes, self._facts_now() if changes else {})

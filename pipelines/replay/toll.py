@@ -5,7 +5,7 @@ message's second and its victim is being flooded, or is one the source was liste
 same source sends to others is the price: mail that the listing would have blocked.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -42,9 +42,10 @@ class Toll:
         self._victims: dict[int, frozenset[str]] = {}
         self._waiting: list[Rows] = []
 
-    def count(self, rows: Iterable[Rows], changes: Sequence[Mapping[str, Any]]) -> None:
+    def count(self, rows: Rows, changes: Sequence[Mapping[str, Any]]) -> None:
         """Count rows once their tick is closed; `changes` are what the detector said of them."""
-        self._waiting += (part for part in rows if len(part))
+        if len(rows):
+            self._waiting.append(rows)
         self._note(changes)
         self._mark_floods()
         watermark = self._engine.watermark()
@@ -58,6 +59,24 @@ class Toll:
         else:
             self._waiting = []
         self._count(joined)
+
+    def slots_in_use(self) -> tuple[list[NDArray[np.int32]], list[NDArray[np.int32]]]:
+        """Give the ip and mailbox slots of rows whose tick is open."""
+        return [rows.ip for rows in self._waiting], [rows.rcpt for rows in self._waiting]
+
+    def let_go(self) -> None:
+        """Forget what was kept under slots that have become free: others will get them."""
+        tables = self._engine.tables
+        sources = np.array(tables.ips.free, np.int64)
+        self._since[sources[sources < self._since.size]] = _NEVER
+        self._upto[sources[sources < self._upto.size]] = _NEVER
+        for slot in self._victims.keys() & set(tables.ips.free):
+            del self._victims[slot]
+        for index, table in enumerate((tables.mailboxes, self._engine.domain_table) * 2):
+            flags = self._flooded_domains if index % 2 else self._flooded
+            free = np.array(table.free, np.int64)
+            flags[free[free < flags.size]] = False
+            self._marked[index] = np.setdiff1d(self._marked[index], free)
 
     def _note(self, changes: Sequence[Mapping[str, Any]]) -> None:
         """Keep from when to when a source is listed, and for whom."""

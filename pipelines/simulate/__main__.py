@@ -19,9 +19,13 @@ from pipelines.simulate.writer import write_lines
 __all__ = ["main"]
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command and give its exit code (0 done, 1 failed, 2 usage)."""
-    parser = argparse.ArgumentParser(prog="python -m pipelines.simulate", description=__doc__)
+def main(arguments: list[str] | None = None, program: str = "python -m pipelines.simulate") -> int:
+    """Run the command as `program` and give its exit code (0 done, 1 failed, 2 usage)."""
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description="Write mail traffic with known floods by a seed: events, truth, ASN table.",
+        allow_abbrev=False,
+    )
     parser.add_argument("directory", type=Path, help="folder to write into (made if missing)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--events", type=int, default=300_000)

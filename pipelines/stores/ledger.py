@@ -1,6 +1,7 @@
 """What every store does with changes: check them, compare repeats, fold them into rows."""
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeGuard
@@ -20,6 +21,7 @@ _TEXTS: Final = ("tier", "rule", "policy")
 _TIMES: Final = ("first_seen", "last_seen", "until", "hard_until")
 _SHOWN_CHARACTERS = 80
 _SIGNED_64 = 2**63
+_REQUEST_ID: Final = re.compile("[1-9][0-9]{0,17}")
 
 
 def storable(text: str) -> str:
@@ -59,15 +61,25 @@ def checked_steps(store: str, changes: Sequence[Change]) -> list[Step]:
             raise _wrong(store, change, "time", "Unix milliseconds")
         if kind in _WITH_ROW:
             _check_row(store, change)
-        request = change.get("request")
         try:
             text = orjson.dumps(change).decode()
         except TypeError as error:
             problem = f"change {seq} cannot be written as JSON ({error})"
             raise StoreChangeError(store, problem, seq=seq) from None
-        number = request if _is_whole(request) else None
-        steps.append(Step(seq, subject, kind, change["time"], number, change, text))
+        request = _request_number(store, change)
+        steps.append(Step(seq, subject, kind, change["time"], request, change, text))
     return steps
+
+
+def _request_number(store: str, change: Change) -> int | None:
+    """Give the id of the request that a change answers, None where it answers none of a store.
+
+    Other logs name their requests as they like, so that any text is within the contract.
+    """
+    request = change.get("request")
+    if type(request) not in (str, type(None)):
+        raise _wrong(store, change, "request", "the id of a request as text, or nothing")
+    return int(request) if request is not None and _REQUEST_ID.fullmatch(request) else None
 
 
 def _is_whole(value: object) -> TypeGuard[int]:

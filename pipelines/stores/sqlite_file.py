@@ -73,7 +73,8 @@ class SqliteFile:
                 self._open_to_read()
             else:
                 self._open_to_write()
-            self.connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+            with self._words():
+                self.connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         except BaseException:
             self.connection.close()
             raise

@@ -243,15 +243,19 @@ class Cluster:
         records = [decode_record(blob, tables) for blob in self.world.log]
         return engine.accept(enumerate(records)), records, tables
 
-    def replay_inputs(self) -> list[dict[str, Any]]:
-        """Replay the inputs, one file a partition, nothing encoded and nothing interned twice."""
+    def replay_inputs(self) -> tuple[list[dict[str, Any]], int]:
+        """Replay the inputs, one file a partition, nothing encoded and nothing interned twice.
+
+        Gives the changes and the last close, which may be earlier or later than that of the log:
+        the quiet behind the last row closes only while somebody is awaited.
+        """
         tables = KeyTables()
         engine = Engine(self.policy, tables, lookup=self.detectors[0].engine.lookup)
         changes = engine.accept([(0, Partitions(self.world.partitions))])
         for partition, lines in enumerate(self.world.inputs):
             owner = Owner(self._world_alone(lines, partition), partition, self.policy.clock, tables)
             changes += engine.accept(enumerate(owner.alone(), 1))
-        return changes
+        return changes, engine.closer.closed
 
     def _world_alone(self, lines: list[bytes], partition: int) -> World:
         world = World(self.world.partitions, [])

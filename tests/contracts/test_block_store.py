@@ -128,7 +128,7 @@ def test_the_audit_trail_gives_changes_back_as_they_were_applied(store: BlockSto
     changes = [
         change(1, "list", evidence={"text": "\x00\u202e\U0001f4a3", "share": 0.1 + 0.2}),
         change(2, "list", "192.0.2.8"),
-        change(3, "remove", request=77, note="other fields stay"),
+        change(3, "remove", request="77", note="other fields stay"),
     ]
     store.apply(changes)
     assert store.audit("192.0.2.7") == [changes[0], changes[2]]
@@ -253,8 +253,10 @@ def test_a_request_is_pending_until_the_first_change_that_names_it(store: BlockS
     removal = store.add_request("removal", "192.0.2.7", 1500, '{"by": "owner"}')
     purge = store.add_request("purge", "", 1600, "policy p1")
     assert removal != purge
-    store.apply([change(1, "list"), change(2, "refuse", request=removal)])
-    store.apply([change(3, "refuse", request=removal), change(4, "refuse", request=999)])
+    store.apply([change(1, "list"), change(2, "refuse", request=str(removal))])
+    store.apply([change(3, "refuse", request=str(removal)), change(4, "refuse", request="999")])
+    others = ("", "x1", f"0{purge}", f"{purge} ", "\u0662", "9" * 40)
+    store.apply([change(5 + n, "refuse", request=text) for n, text in enumerate(others)])
     assert store.requests(pending_only=True) == [
         StoredRequest(purge, "purge", "", 1600, "policy p1", None)
     ]

@@ -1,6 +1,7 @@
 """A snapshot holds all that decides, fits no other policy, and survives torn files."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -77,18 +78,27 @@ def test_after_a_restore_at_any_point_the_rest_is_the_same(seed: int, points: li
 @settings(max_examples=40)
 @given(st.integers(0, 2**32), st.lists(st.floats(0, 1), min_size=1, max_size=6))
 def test_letting_go_of_keys_is_only_a_caches_business(seed: int, points: list[float]) -> None:
-    """Whenever keys are released, decisions stay, and only live keys are remembered."""
+    """Whenever keys are released, state and decisions stay, and only live keys are remembered.
+
+    Few keys are tracked here, so that rows and cases refer to many that were evicted.
+    """
     policy, log = wire_log(seed)
+    policy = replace(policy, memory=replace(policy.memory, keys=8))
     whole = follow(fresh(policy), log, 0, len(log))
     engine, at, out = fresh(policy, "10.0.0.1", "10.0.0.2"), 0, b""
     for point in sorted(points):
         stop = round(point * len(log))
         out += follow(engine, log, at, stop)
         at = stop
+        before = snapshot(engine, at)
         release_keys(engine, [], [])
         live = live_keys(engine)
         assert engine.tables.ips.texts == 1 + np.count_nonzero(live.ips)
         assert engine.tables.mailboxes.texts == 1 + np.count_nonzero(live.mailboxes)
+        others = [f"10.7.{len(out) % 250}.{number}" for number in range(50)]
+        engine.tables.ips.slots(others, len(others))
+        engine.tables.mailboxes.slots([f"{one}@y" for one in others], len(others))
+        assert snapshot(engine, at) == before
     assert out + follow(engine, log, at, len(log)) == whole
 
 

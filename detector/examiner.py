@@ -1,0 +1,321 @@
+"""The examiner: judges cases tick by tick and names the sources that take part in a flood."""
+
+from typing import Final
+
+import numpy as np
+
+from detector.cases import LONG_S, Case, Flood
+from detector.concentration import Concentration, concentrations
+from detector.gates import start_cases
+from detector.models.base import Normal, NotReady
+from detector.relations import mixed_one
+from detector.rules import (
+    Limits,
+    Offence,
+    Victim,
+    allowance,
+    hourly,
+    is_light,
+    judge,
+    suspects,
+    takes_part,
+)
+from detector.state import MESSAGES, State
+from detector.tracking import group_hashes
+
+__all__ = ["Examiner"]
+
+HOUR_S: Final = 3_600
+
+
+class Examiner:
+    """Applies the rules to the victims under examination."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._seen: _Scene | None = None
+
+    def _victim(self, case: Case) -> Victim:
+        """Describe a case's victim to the rules."""
+        victims = self._state.victims(case.scope)
+        slot = case.slot
+        normals = self._state.normals(case.scope)
+        limits = Limits(
+            int(victims.limit_min[slot]), int(victims.limit_10min[slot]),
+            int(victims.limit_hour[slot]), int(victims.limit_all_min[slot]),
+            int(victims.limit_all[slot]), normals.normal(slot),
+        )  # fmt: skip
+        domain = None
+        if case.scope == "mailbox":
+            domain = int(self._state.domains.hash[self._state.mailboxes.domain[slot]])
+        return Victim(int(victims.hash[slot]), domain, limits)
+
+    def examine(
+        self, case: Case, touched: dict[int, tuple[int, int]], tick: int
+    ) -> list[Offence]:
+        """Judge a case at the close of a tick and name the sources that take part."""
+        victim: Victim | None = None
+        if case.flood is None:
+            victim = self._victim(case)
+            finding = judge(case, victim, self._state.policy, self._scene(tick))
+            if finding is None:
+                return []
+            self._start_flood(case, finding.span_s, finding.count, finding.limit, finding.normal, tick)
+            assert case.flood is not None  # noqa: S101 - just started
+            touched = {row.ip: (row.net, row.group) for row in case.rows if row.ip in case.flood.parts}
+        return self._attribute(case, touched, tick, victim or self._victim(case))
+
+    def _start_flood(
+        self, case: Case, span_s: int, count: int, limit: int, normal: float | None, tick: int
+    ) -> None:
+        """Begin a flood with what its window holds."""
+        start = case.onset(min(span_s, LONG_S), self._usual_all(case))
+        case.flood = Flood(
+            start, tick, tick, limit, count, span_s, normal,
+            self._usual_strangers(case) if normal is None else normal,
+            self.usual_share(case, min(span_s, LONG_S), tick),
+        )  # fmt: skip
+        for row in case.rows:
+            if row.tick >= start and (row.attempts or row.deferred):
+                case.flood.add(row)
+        if case.scope == "mailbox":
+            parent = self._state.cases.get(("domain", int(self._state.mailboxes.domain[case.slot])))
+            if parent is not None:
+                parent.exclude(case.slot)
+
+    def _usual_all(self, case: Case) -> float:
+        """Give what a victim usually gets in ten minutes."""
+        normals = self._state.normals(case.scope)
+        model = normals.models.get(case.slot)
+        answer = model[1].normal() if model is not None else None
+        return answer.mean if isinstance(answer, Normal) else normals.usual(case.slot)
+
+    def _usual_strangers(self, case: Case) -> float:
+        """Give at most what strangers usually send a victim without a baseline of its own."""
+        normals = self._state.normals(case.scope)
+        return 0.0 if self._state.cold else normals.usual(case.slot)
+
+    def _scene(self, tick: int) -> "_Scene":
+        if self._seen is None or self._seen.tick != tick:
+            self._seen = _Scene(self._state, self, tick)
+        return self._seen
+
+    def usual_share(self, case: Case, span_s: int, tick: int) -> float:
+        """Give a victim's usual share of all mail, from before the last `span_s` seconds."""
+        learner = self._state.learner
+        if self._state.cold and self._state.log_start is not None:
+            rows, _ = self._state.evidence.between(self._state.log_start, tick + 1 - span_s)
+            everything = int(((rows.count - rows.nulls) * MESSAGES[rows.outcome]).sum())
+            own = case.all_memory - case.total(span_s, strangers=False)
+            return own / everything if everything else 0.0
+        every = learner.volume.normal()
+        if isinstance(every, NotReady) or every.mean < 1.0:
+            return 0.0
+        normals = self._state.normals(case.scope)
+        usual = normals.usual(case.slot)
+        model = normals.models.get(case.slot)
+        answer = model[1].normal() if model is not None else None
+        if isinstance(answer, Normal):
+            usual = answer.mean
+        return max(usual, 0.0) / every.mean
+
+    def _attribute(
+        self, case: Case, touched: dict[int, tuple[int, int]], tick: int, victim: Victim
+    ) -> list[Offence]:
+        """Name the sources of a flood that take part now; listed ones extend their listing."""
+        flood = case.flood
+        assert flood is not None  # noqa: S101 - the caller checked
+        rule = self._state.policy.rules.victim_flood
+        flood.pressed = tick
+        was_light = flood.light
+        flood.light = is_light(case, flood, rule, tick)
+        out: list[Offence] = []
+        listed: list[int] = []
+        for ip, (net, group) in suspects(
+            flood, touched, everybody=flood.light and not was_light
+        ).items():
+            if ip not in flood.parts:
+                continue
+            spared = flood.spared.setdefault(group, {})
+            if self._state.docket.is_listed(ip):
+                spared.pop(ip, None)
+                if ip in touched:
+                    listed.append(ip)
+                continue
+            if not takes_part(
+                flood, victim, self._state.policy, self._state.learner.relations, (ip, net, group),
+                self._state.sources.hourly_volume(group), int(self._state.sources.normal[ip]), tick,
+            ):  # fmt: skip
+                spared[ip] = (net, group)
+                continue
+            spared.pop(ip, None)
+            out.append(self._offence(case, flood, ip, net, group))
+        for ip in sorted(listed, key=self._state.tables.ips.names.__getitem__):
+            self._state.docket.attempt(ip, flood.parts[ip].last)
+        return out
+
+    def _offence(self, case: Case, flood: Flood, ip: int, net: int, group: int) -> Offence:
+        """Write down why one source is listed."""
+        part = flood.parts[ip]
+        rules = self._state.policy.rules
+        asns = len(flood.groups)
+        own = flood.groups[group]
+        span_min = max(1.0, (part.last - part.first + 1) / 60)
+        rule = "victim_flood"
+        if rules.source_flood.enabled and part.attempts >= rules.source_flood.per_min * min(
+            span_min, 3.0
+        ):
+            rule = "source_flood"
+        elif rules.asn_flood.enabled and own >= rules.asn_flood.share * flood.total and own > part.attempts:
+            rule = "asn_flood"
+        if not getattr(rules, rule).enabled:
+            rule = "victim_flood"
+        evidence: dict[str, object] = {
+            "scope": case.scope,
+            "victim": self._state.docket.masked(self._state.name(case.scope, case.slot)),
+            "window_s": flood.span_s,
+            "count": flood.count,
+            "limit": flood.limit,
+            "normal_10min": None if flood.normal is None else round(flood.normal, 3),
+            "found_ms": flood.found * 1000,
+            "flood_messages": flood.total,
+            "flood_sources": len(flood.parts),
+            "flood_networks": len(flood.nets),
+            "flood_asns": asns,
+            "sender_domain_bits": flood.senders.bit_count(),
+            "source_messages": part.attempts,
+            "network_messages": flood.nets[net],
+            "asn_messages": own,
+            "known_before": False,
+            "timeline_per_min": case.timeline(),
+        }
+        victim = int(self._state.victims(case.scope).hash[case.slot])
+        usual = self._state.learner.relations.expected
+        evidence["known_before"] = self._state.learner.relations.known(mixed_one(victim, group))
+        evidence["usual_from_asn_10min"] = round(usual(mixed_one(victim, group), LONG_S), 3)
+        if self._state.evidence.covers_from is not None:
+            evidence["covers_from_ms"] = self._state.evidence.covers_from * 1000
+        return Offence(ip, rule, part.first, part.last, evidence)
+
+    def minute_rules(self, tick: int) -> list[Offence]:
+        """Apply the rules that look at whole minutes."""
+        if self._state.cold:
+            return []
+        out: list[Offence] = []
+        for scope in ("mailbox", "domain"):
+            out += self._hourly(scope, tick)
+        rules = self._state.policy.rules
+        for name, rule, models in (
+            ("source_flood", rules.source_flood, None),
+            ("asn_flood", rules.asn_flood, self._state.learner.groups),
+        ):
+            if rule.enabled:
+                found = concentrations(
+                    rule, tick, self._state.evidence, MESSAGES, self._state.sources, self._state.mailboxes,
+                    self._state.learner.relations, models, self._state.docket.forgiven,
+                )  # fmt: skip
+                for one in found:
+                    out += self._concentrated(name, one, tick)
+        return out
+
+    def _hourly(self, scope: str, tick: int) -> list[Offence]:
+        """Find floods too even for ten minutes: above the hour's limit, from many networks."""
+        if not self._state.policy.rules.victim_flood.enabled:
+            return []
+        victims = self._state.victims(scope)
+        size = len(victims.table)
+        over = np.flatnonzero(victims.hour.total[:size] >= np.maximum(victims.limit_hour[:size], 1))
+        out: list[Offence] = []
+        for slot in sorted(over.tolist(), key=lambda slot: victims.table.names[slot]):
+            key = (scope, slot)
+            if key not in self._state.cases:
+                start_cases(self._state, scope, np.array([slot], np.int32), tick + 1)
+            case = self._state.cases[key]
+            case.advance(tick)
+            if case.flood is not None:
+                continue
+            count, limit = int(victims.hour.total[slot]), int(victims.limit_hour[slot])
+            rule = self._state.policy.rules.victim_flood
+            victim = self._victim(case)
+            if not hourly(case, victim, count, limit, rule, self._scene(tick)):
+                continue
+            self._start_flood(case, 3600, count, limit, victim.limits.normal_10min, tick)
+            assert case.flood is not None  # noqa: S101 - just started
+            touched = {row.ip: (row.net, row.group) for row in case.rows}
+            out += self._attribute(case, touched, tick, victim)
+        return out
+
+    def _concentrated(self, rule: str, found: Concentration, tick: int) -> list[Offence]:
+        """Turn a concentration into offences of the sources that take part."""
+        names = self._state.tables.mailboxes.names
+        out = []
+        for ip in sorted(found.counts, key=lambda slot: self._state.tables.ips.names[slot]):
+            if not self._state.sources.known[ip]:
+                continue
+            evidence: dict[str, object] = {
+                "scope": "ip" if rule == "source_flood" else "asn",
+                "victim": self._state.docket.masked(names[found.victims[0]]),
+                "victims": [self._state.docket.masked(names[slot]) for slot in found.victims],
+                "window_s": found.span_s,
+                "count": found.count,
+                "limit": found.limit,
+                "share": round(found.share, 4),
+                "normal_10min": None if found.normal is None else round(found.normal, 3),
+                "source_messages": found.counts[ip],
+                "flood_sources": len(found.counts),
+            }
+            out.append(Offence(ip, rule, tick - found.span_s + 1, tick, evidence))
+        return out
+
+    def forgive(self, ip: int, tick: int) -> None:
+        """Let a removed source start anew: nothing up to this tick counts against it."""
+        net, group = int(self._state.sources.net_hash[ip]), int(self._state.sources.group_hash[ip])
+        for case in self._state.cases.values():
+            case.drop(ip, tick)
+            if case.flood is not None:
+                case.flood.forget(ip, net, group)
+
+
+class _Scene:
+    """What `rules` asks about one close, worked out once and only when asked."""
+
+    def __init__(self, state: State, examiner: Examiner, tick: int) -> None:
+        self._state = state
+        self._examiner = examiner
+        self.tick = tick
+        self._volumes: dict[int, dict[int, int]] = {}
+
+    @property
+    def cold_s(self) -> int | None:
+        """Seconds since the log's start while it is cold, then None."""
+        state = self._state
+        if not state.cold or state.log_start is None:
+            return None
+        return self.tick - state.log_start + 1
+
+    def volumes(self, span_s: int) -> dict[int, int]:
+        """Messages to everybody in the last seconds, by group hash."""
+        if span_s not in self._volumes:
+            state = self._state
+            rows, _ = state.evidence.between(self.tick + 1 - span_s, self.tick + 1)
+            weight = (rows.count - rows.nulls) * MESSAGES[rows.outcome]
+            groups, where = np.unique(group_hashes(rows.asn), return_inverse=True)
+            sums = np.zeros(groups.size, np.int64)
+            np.add.at(sums, where, weight)
+            self._volumes[span_s] = dict(zip(groups.tolist(), sums.tolist(), strict=True))
+        return self._volumes[span_s]
+
+    def allowed(self, victim: Victim, group: int, span_s: int) -> float:
+        """Messages that the victim's relation with a group allows in a span; 0 for strangers."""
+        state = self._state
+        key = mixed_one(victim.hash, group)
+        relations = state.learner.relations
+        if not relations.known(key):
+            return 0.0
+        return allowance(
+            relations.expected(key, span_s), state.policy.relations, known=True
+        )
+
+    def share(self, case: Case, span_s: int) -> float:
+        """The victim's usual share of all mail, from before the last seconds."""
+        return self._examiner.usual_share(case, span_s, self.tick)

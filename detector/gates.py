@@ -1,0 +1,147 @@
+"""The gates: which victims need a close look, and the rows of those that have it.
+
+Coarse counters say cheaply that most victims cannot be in a flood. Only what passes them is
+looked at row by row, as a case that is opened from the evidence log.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.cases import SHORT_S, Case, CaseRow
+from detector.relations import KNOWN, mixed
+from detector.state import ATTEMPTS, DEFERRED, MESSAGES, State
+from detector.tally import Rows, take_rows
+from detector.tracking import group_hashes
+
+__all__ = ["hot_rows", "is_forgiven", "open_cases", "start_cases"]
+
+
+def open_cases(state: State, scope: str, slots: NDArray[np.int32], first: int) -> None:
+    """Open a case for each victim whose counters could mean a flood; `first` is the segment's.
+
+    The ten-minute rings bound their windows closely. The two minutes that bound a window of one
+    are too coarse for busy victims: those are looked at to the second, still in columns.
+    """
+    victims = state.victims(scope)
+    calm = ~victims.hot[slots]
+    long = victims.hour if state.cold else victims.new
+    gate = long.total[slots] >= victims.limit_10min[slots]
+    gate |= victims.all.total[slots] >= victims.limit_all[slots]
+    found = [slots[gate & calm]]
+    for ring, limit, strangers in (
+        (victims.new, victims.limit_min, True),
+        (victims.all, victims.limit_all_min, False),
+    ):
+        maybe = calm & ~gate & (ring.newest(slots) >= limit[slots])
+        if maybe.any():
+            suspects = np.unique(slots[maybe])
+            found.append(_bursting(state, scope, suspects, limit, first, strangers=strangers))
+    opened = np.unique(np.concatenate(found))
+    if opened.size:
+        start_cases(state, scope, opened, first)
+
+
+def _bursting(
+    state: State, scope: str, slots: NDArray[np.int32], limit: NDArray[np.uint32], first: int,
+    *, strangers: bool,
+) -> NDArray[np.int32]:  # fmt: skip
+    """Give those of `slots` with a minute at or above their limit since tick `first`.
+
+    Late rows are taken as if they had come in time, so that this never says too little.
+    """
+    victims = state.victims(scope)
+    rows, _ = state.evidence.between(first - SHORT_S, 2**62)
+    owner = rows.rcpt if scope == "mailbox" else state.mailboxes.domain[rows.rcpt]
+    picked = np.zeros(victims.hot.size, np.bool_)
+    picked[slots] = True
+    index = np.flatnonzero(picked[owner] & (rows.tick > first - SHORT_S))
+    owner, tick = owner[index].astype(np.int64), rows.tick[index]
+    weight = (rows.count[index] - rows.nulls[index]) * MESSAGES[rows.outcome[index]]
+    if strangers:
+        keys = mixed(victims.hash[owner], group_hashes(rows.asn[index]))
+        weight = np.where(state.learner.relations.counts(keys) >= KNOWN, 0, weight)
+    key = owner << 34 | tick
+    order = np.argsort(key)
+    key, owner, sums = key[order], owner[order], np.cumsum(weight[order])
+    sums = np.concatenate([[0], sums])
+    stop = np.searchsorted(key, key, side="right")
+    start = np.searchsorted(key, key - (SHORT_S - 1), side="left")
+    return np.unique(owner[sums[stop] - sums[start] >= limit[owner]]).astype(np.int32)
+
+
+def start_cases(state: State, scope: str, slots: NDArray[np.int32], first: int) -> None:
+    """Open cases and feed them what the evidence log holds from before tick `first`."""
+    victims = state.victims(scope)
+    victims.hot[slots] = True
+    memory = state.memory_s()
+    fresh = np.zeros(victims.hot.size, np.bool_)
+    fresh[slots] = True
+    for slot in slots.tolist():
+        case = Case(scope, slot, memory)
+        case.advance(first - 1)
+        state.cases[scope, slot] = case
+    rows, at = state.evidence.between(first - memory, first)
+    owner = rows.rcpt if scope == "mailbox" else state.mailboxes.domain[rows.rcpt]
+    index = np.flatnonzero(fresh[owner] & (rows.tick > first - 1 - memory))
+    if not index.size:
+        return
+    picked = take_rows(rows, index)
+    domain = state.mailboxes.domain[picked.rcpt]
+    group = group_hashes(picked.asn)
+    every = (picked.count - picked.nulls) * MESSAGES[picked.outcome]
+    victim = state.mailboxes.hash[picked.rcpt] if scope == "mailbox" else state.domains.hash[domain]
+    known = state.learner.relations.counts(mixed(victim, group)) >= KNOWN
+    new = np.where(known, 0, every)
+    for row, own, fresh_count in zip(
+        _case_rows(state, picked, group), owner[index].tolist(), new.tolist(), strict=True
+    ):
+        row.new = fresh_count
+        if is_forgiven(state, row) or (scope == "domain" and state.has_own_flood(row.mailbox)):
+            continue
+        state.cases[scope, own].add(row)
+
+
+def _case_rows(state: State, rows: Rows, group: NDArray[np.uint64]) -> list[CaseRow]:
+    clean = (rows.count - rows.nulls).astype(np.int64)
+    return [
+        CaseRow(*values)
+        for values in zip(
+            rows.tick.tolist(), rows.ip.tolist(),
+            state.sources.net_hash[rows.ip].tolist(), group.tolist(),
+            rows.rcpt.tolist(), [0] * len(rows),
+            (clean * MESSAGES[rows.outcome]).tolist(),
+            (clean * ATTEMPTS[rows.outcome]).tolist(),
+            (clean * DEFERRED[rows.outcome]).tolist(),
+            rows.senders.tolist(),
+            strict=True,
+        )
+    ]  # fmt: skip
+
+
+def hot_rows(
+    state: State, rows: Rows, at: NDArray[np.int64], domain: NDArray[np.int32],
+    new: NDArray[np.int64], new_domain: NDArray[np.int64],
+) -> list[tuple[int, CaseRow, Case]]:  # fmt: skip
+    """Turn rows at victims under examination into (close, row, case)."""
+    out: list[tuple[int, CaseRow, Case]] = []
+    for columns, scope, owners, fresh in (
+        (state.mailboxes.hot[rows.rcpt], "mailbox", rows.rcpt, new),
+        (state.domains.hot[domain], "domain", domain, new_domain),
+    ):
+        index = np.flatnonzero(columns)
+        if not index.size:
+            continue
+        mine = take_rows(rows, index)
+        made = _case_rows(state, mine, state.sources.group_hash[mine.ip])
+        for row, tick, own, count in zip(
+            made, at[index].tolist(), owners[index].tolist(), fresh[index].tolist(), strict=True
+        ):
+            row.new = count
+            out.append((tick, row, state.cases[scope, own]))
+    return out
+
+
+def is_forgiven(state: State, row: CaseRow) -> bool:
+    """Say whether a row is from before its source's removal and counts nothing against it."""
+    removed = state.docket.forgiven.get(row.ip)
+    return removed is not None and row.tick <= removed

@@ -1,0 +1,126 @@
+"""The detector's state in one place: what is tracked, learned, examined and listed."""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.cases import LONG_S, Case
+from detector.closing import BEFORE_ALL, LogCloser
+from detector.collateral import Collateral
+from detector.docket import Docket
+from detector.enrich import AsnLookup
+from detector.errors import AsnTableError
+from detector.events import Outcome
+from detector.evidence import EvidenceLog
+from detector.interning import KeyTable, KeyTables
+from detector.learning import Learner, VictimNormals
+from detector.policy import Policy
+from detector.providers import ProviderRegistry
+from detector.tracking import Sources, Victims
+
+__all__ = ["ATTEMPTS", "DEFERRED", "MESSAGES", "MINUTE_S", "State"]
+
+MINUTE_S: Final = 60
+_HIGHEST: Final = 16
+NO_DOMAIN: Final = "\0"
+"""Stands in slot 0, where the rows of evicted mailboxes in the evidence point to."""
+
+
+def _weights(*outcomes: Outcome) -> NDArray[np.int64]:
+    table = np.zeros(_HIGHEST, np.int64)
+    table[list(outcomes)] = 1
+    return table
+
+
+MESSAGES: Final = _weights(
+    Outcome.ACCEPT, Outcome.DISCARD, Outcome.REJECT_OTHER, Outcome.REJECT_RATE,
+    Outcome.REJECT_CONTENT,
+)  # fmt: skip
+"""Outcomes that can make a flood. Not deferrals (a retry is no new message), not unknown users
+(probes make no victim), not blocks (our own listing would prove itself)."""
+ATTEMPTS: Final = MESSAGES + _weights(
+    Outcome.REJECT_BLOCKLIST, Outcome.DEFER_BLOCKLIST, Outcome.DEFER_RATE, Outcome.DEFER_CONTENT
+)
+"""Outcomes that show a source taking part in a flood that is already known."""
+DEFERRED: Final = _weights(Outcome.DEFER_OTHER)
+
+
+class State:
+    """Everything that decides, and that a snapshot holds. `lookup`, `providers` name sources."""
+
+    def __init__(
+        self, policy: Policy, tables: KeyTables, *,
+        lookup: AsnLookup | None = None, providers: ProviderRegistry | None = None,
+    ) -> None:  # fmt: skip
+        self.policy = policy
+        self.tables = tables
+        self.lookup = lookup
+        self.offered: dict[str, AsnLookup] = {}
+        if lookup is not None:
+            self.offered[lookup.digest] = lookup
+        self.closer = LogCloser()
+        self.sources = Sources(tables.ips)
+        self.mailboxes = Victims(tables.mailboxes)
+        self.domain_table = KeyTable("domain")
+        self.domain_table.slot(NO_DOMAIN)
+        self.domains = Victims(self.domain_table)
+        self.learner = Learner(policy, self.sources, self.mailboxes, self.domains)
+        self.evidence = EvidenceLog(policy.memory.evidence_rows)
+        self.collateral = Collateral(policy.guard)
+        self.docket = Docket(policy, self.sources, self.collateral, providers)
+        self.cases: dict[tuple[str, int], Case] = {}
+        self.observed = 0
+        self.log_start: int | None = None
+        self.last_rows_at = BEFORE_ALL
+        """The last close at which a row counted."""
+        self.cold = True
+        """The log has just begun: nothing is known of anybody."""
+        self.outbound: dict[int, list[int]] = {}
+        """By ASN group: outbound messages of ours, and how many that provider refused."""
+
+    def victims(self, scope: str) -> Victims:
+        """Give the arrays of a scope: "mailbox" or "domain"."""
+        return self.mailboxes if scope == "mailbox" else self.domains
+
+    def normals(self, scope: str) -> VictimNormals:
+        """Give the baselines of a scope."""
+        learner = self.learner
+        return learner.mailbox_normals if scope == "mailbox" else learner.domain_normals
+
+    def name(self, scope: str, slot: int) -> str:
+        """Give a victim's name."""
+        return self.victims(scope).table.names[slot]
+
+    def memory_s(self) -> int:
+        """Give how far back a case opened now must know: in the cold start the whole log."""
+        return max(self.policy.baseline.cold_start_s, LONG_S) if self.cold else LONG_S
+
+    def take_policy(self, policy: Policy) -> None:
+        """Take a new policy into force. The size of the relation table stays as it began."""
+        self.policy = policy
+        self.docket.take_policy(policy)
+        self.learner.take_policy(policy)
+
+    def offer_table(self, lookup: AsnLookup) -> None:
+        """Make an ASN table known; an `AsnTableChange` with its digest takes it into force."""
+        self.offered[lookup.digest] = lookup
+
+    def take_table(self, digest: str) -> None:
+        """Look all sources up in an offered table; what it does not know stays as it was.
+
+        Raises:
+            AsnTableError: no such table was offered.
+        """
+        lookup = self.offered.get(digest)
+        if lookup is None:
+            raise AsnTableError(digest[:12], "the log asks for this table, which was not given")
+        self.lookup = lookup
+        slots = np.flatnonzero(self.sources.known)
+        found = lookup.lookup([self.tables.ips.key(slot) for slot in slots.tolist()])
+        self.sources.admit(slots, np.where(found >= 0, found, self.sources.asn[slots]), None)
+
+    def has_own_flood(self, mailbox: int) -> bool:
+        """Say whether a mailbox is flooded itself (its mail is then no matter of its domain)."""
+        case = self.cases.get(("mailbox", mailbox))
+        return case is not None and case.flood is not None
