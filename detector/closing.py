@@ -16,12 +16,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import TallyGapError
-from detector.log import Dead, End, Gap, Idle, LogRecord, Partitions, Timed
+from detector.log import (
+    AsnTableChange,
+    Dead,
+    End,
+    Gap,
+    Idle,
+    LogRecord,
+    Partitions,
+    PolicyChange,
+    Timed,
+)
 from detector.numbering import Numbering
 from detector.partition_clock import TICK_MS
 from detector.tally import Rows, Tally, join_rows, take_rows
 
-__all__ = ["BEFORE_ALL", "Close", "LogCloser", "PendingControl"]
+__all__ = ["BEFORE_ALL", "Close", "LogCloser", "PendingControl", "acts_at"]
+
+MINUTE_S: Final = 60
 
 BEFORE_ALL: Final = -(2**40)
 """The close before the first tick."""
@@ -39,6 +51,18 @@ class PendingControl:
 
     offset: int
     control: Timed
+
+
+def acts_at(control: Timed, first: int) -> int:
+    """Give the close at which a control acts, when `first` is the next one.
+
+    That is the first one at or after its time. A new policy or ASN table waits for the end of
+    that minute, because what a minute looks at is settled when it begins.
+    """
+    tick = max(first, control.time_ms // TICK_MS)
+    if isinstance(control, PolicyChange | AsnTableChange):
+        return tick // MINUTE_S * MINUTE_S + MINUTE_S - 1
+    return tick
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +196,7 @@ class LogCloser:
             self.started = True
             first = int(at.min())
         lost = upto <= gap or any(p.state == _DEAD for p in self.partitions.values())
-        due = [c for c in self._controls if c.control.time_ms < (upto + 1) * TICK_MS]
+        due = [c for c in self._controls if acts_at(c.control, first) <= upto]
         self._controls = [c for c in self._controls if c not in due]
         due.sort(key=lambda c: (c.control.time_ms, c.offset))
         self.closed = upto

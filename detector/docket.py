@@ -150,7 +150,9 @@ class Docket:
 
     def _clear(self, listing: Listing) -> None:
         self.listed[listing.slot] = False
-        if not listing.held:
+        if listing.held:
+            self.lifecycle.unmake(listing)
+        else:
             self.cost -= listing.cost
 
     def forgive_until(self, tick: int) -> None:
@@ -193,8 +195,7 @@ class Docket:
         return removed
 
     def _request(self, text: str, request: str) -> list[int]:
-        key = ip_key(text.removesuffix("/64"))
-        subject = subject_text(key) if key is not None else text
+        subject = _named(text)
         listing = self.lifecycle.listings.get(subject)
         if listing is None or listing.held:
             self._refuse(subject, {"reason": "not listed"}, request)
@@ -223,7 +224,10 @@ class Docket:
                 if (what == "rule" and listings[subject].rule == value)
                 or (what == "policy" and listings[subject].policy == value)
             ]  # fmt: skip
+            for item in doomed:
+                self.lifecycle.unmake(item)
             return [self._remove(item, {"reason": f"purged: {argument}"}, request) for item in doomed]
+        argument = _named(argument)
         listing = listings.get(argument)
         if listing is None:
             self._refuse(argument, {"reason": "not listed"}, request)
@@ -308,3 +312,9 @@ class Docket:
         if request:
             decision["request"] = request
         self.changes.append(decision)
+
+
+def _named(text: str) -> str:
+    """Give the subject that an address names; other text stays."""
+    key = ip_key(text.removesuffix("/64"))
+    return subject_text(key) if key is not None else text

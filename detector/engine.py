@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.cases import LONG_S, Case, CaseRow
-from detector.closing import BEFORE_ALL, Close, PendingControl
+from detector.closing import BEFORE_ALL, Close, PendingControl, acts_at
 from detector.enrich import AsnLookup
 from detector.events import OUTBOUND, Outcome
 from detector.examiner import Examiner
@@ -80,17 +80,19 @@ class Engine(State):
             self.log_start = close.first
             self._begin_minute(close.first // MINUTE_S)
         self._base = (close.first - 1, self.observed, close.unobserved == 0)
-        stops = [max(close.first, item.control.time_ms // 1000) for item in close.controls]
+        stops = [acts_at(item.control, close.first) for item in close.controls]
         tick, row = close.first, 0
         while tick <= close.last:
             last = min([close.last, tick // MINUTE_S * MINUTE_S + MINUTE_S - 1])
             upto = int(np.searchsorted(close.at, last, side="right"))
+            if upto == row and self._is_idle(tick):
+                if tick not in stops:
+                    tick = self._skip(tick, close, row, stops)
+                    continue
+                last = tick
             due = tuple(
                 item for item, stop in zip(close.controls, stops, strict=True) if tick <= stop <= last
             )
-            if upto == row and not due and self._is_idle(tick):
-                tick = self._skip(tick, close, row, stops)
-                continue
             rows = take_rows(close.rows, slice(row, upto))
             self._segment(rows, close.at[row:upto], tick, last, due)
             tick, row = last + 1, upto
@@ -136,7 +138,7 @@ class Engine(State):
         if len(rows):
             hot, connects = self._count(rows, at, first)
         minute_ends = last % MINUTE_S == MINUTE_S - 1
-        control_ticks = {max(first, item.control.time_ms // 1000) for item in due}
+        control_ticks = {acts_at(item.control, first) for item in due}
         ticks = {tick for tick, _, _ in hot} | {tick for tick, _, _ in connects} | control_ticks
         if minute_ends:
             ticks.add(last)
@@ -150,7 +152,7 @@ class Engine(State):
             connects_by_tick.setdefault(one[0], []).append(one)
         for tick in sorted(ticks):
             controls = tuple(
-                item for item in due if max(first, item.control.time_ms // 1000) == tick
+                item for item in due if acts_at(item.control, first) == tick
             )
             self._tick(
                 tick, by_tick.get(tick, []), connects_by_tick.get(tick, []), controls,
@@ -182,12 +184,15 @@ class Engine(State):
         relations = self.learner.relations
         known = relations.counts(mixed(mailboxes.hash[rows.rcpt], group)) >= KNOWN
         known_domain = relations.counts(mixed(domains.hash[domain], group)) >= KNOWN
-        new, new_domain = np.where(known, 0, every), np.where(known_domain, 0, every)
+        every = every.astype(np.uint32)
+        none = np.uint32(0)
+        new, new_domain = np.where(known, none, every), np.where(known_domain, none, every)
         sources.volume.add(sources.place[rows.ip], every, rows.tick // PERIOD_S)
         minute, step, hour = rows.tick // MINUTE_S, rows.tick // PERIOD_S, rows.tick // 3600
         for victims, slots, fresh in (
-            (mailboxes, rows.rcpt, new), (domains, domain, new_domain),
-        ):  # fmt: skip
+            (mailboxes, rows.rcpt.astype(np.intp), new),
+            (domains, domain.astype(np.intp), new_domain),
+        ):
             victims.last_at[slots] = at
             victims.all.add(slots, every, minute)
             victims.new.add(slots, fresh, minute)

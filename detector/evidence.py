@@ -24,7 +24,8 @@ class EvidenceLog:
     """
 
     def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
+        self.capacity = capacity
+        """Rows to keep at most; a change acts at the next `trim`."""
         self._columns: list[NDArray[Any]] = [np.zeros(0, kind) for kind in _TYPES]
         self._size = 0
         self.covers_from: int | None = None
@@ -73,13 +74,13 @@ class EvidenceLog:
         """
         times = self._columns[0][: self._size]
         old = int(np.searchsorted(times, needed_from))
-        over = self._size - self._capacity
+        over = self._size - self.capacity
         if over > old:
             over = int(np.searchsorted(times, times[over - 1], side="right"))
             self.dropped += over - old
             self.covers_from = int(times[over - 1]) + 1
             old = over
-        if old and (old > self._capacity // 8 or old >= self._size // 2):
+        if old and (old > self.capacity // 8 or old >= self._size // 2):
             self._size -= old
             for column in self._columns:
                 column[: self._size] = column[old : old + self._size].copy()

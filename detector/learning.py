@@ -208,10 +208,10 @@ class VictimNormals:
 
     def restore(self, state: dict[str, Any], names: Numbering) -> None:
         """Take back what `state` gave, after that of the victims."""
-        size, fading = self.victims.known.size, self._policy.baseline.fading
+        size = self.victims.known.size
         slots = names.slots(state["busy"]).tolist()
         for slot, new, every in zip(slots, state["new"], state["all"], strict=True):
-            self.models[slot] = Baseline.restored(fading, new), Baseline.restored(fading, every)
+            self.models[slot] = Baseline.restored(new), Baseline.restored(every)
         self._gather()
         self._cold = [
             (elapsed_s, _dense(state["cold"][str(i)], names, size, np.uint32))
@@ -263,8 +263,9 @@ class Learner:
         self._tainted: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None
 
     def take_policy(self, policy: Policy) -> None:
-        """Go on with the numbers of another policy."""
+        """Go on with the numbers of another policy; models keep the speed they began with."""
         self._policy = policy
+        self.relations.set_half_life(policy.relations.half_life_days)
         for normals in (self.mailbox_normals, self.domain_normals):
             normals.take_policy(policy)
 
@@ -320,13 +321,12 @@ class Learner:
 
     def restore(self, state: dict[str, Any], mailboxes: Numbering, domains: Numbering) -> None:
         """Take back what `state` gave, after that of the victims."""
-        fading = self._policy.baseline.fading
         self.relations.restore(state["relations"])
         self.mailbox_normals.restore(state["mailboxes"], mailboxes)
         self.domain_normals.restore(state["domains"], domains)
-        self.groups = {group: Baseline.restored(fading, one) for group, one in state["groups"]}
-        self.active = Baseline.restored(fading, state["active"])
-        self.volume = Baseline.restored(fading, state["volume"])
+        self.groups = {group: Baseline.restored(one) for group, one in state["groups"]}
+        self.active = Baseline.restored(state["active"])
+        self.volume = Baseline.restored(state["volume"])
         if state["tainted"] is not None:
             taints = []
             for scope, names, victims in (

@@ -141,6 +141,12 @@ class Lifecycle:
         self.removed_at[subject] = now
         return self.listings.pop(subject)
 
+    def unmake(self, listing: Listing) -> None:
+        """Forget that a listing ever was: it was a mistake, or never in force, so no repeat."""
+        times = self.history.get(listing.subject, [])
+        if listing.listed_at in times:
+            times.remove(listing.listed_at)
+
     def ended(self, now: int, observed: int) -> list[tuple[Listing, str]]:
         """Take out the listings that end by themselves now, with the reason, by subject."""
         out: list[tuple[Listing, str]] = []

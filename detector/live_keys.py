@@ -33,6 +33,7 @@ class EngineState(Protocol):
     policy: Policy
     tables: KeyTables
     lookup: AsnLookup | None
+    offered: dict[str, AsnLookup]
     closer: LogCloser
     sources: Sources
     mailboxes: Victims

@@ -56,12 +56,16 @@ class Relations:
         self._mask = np.uint64((1 << bits) - 1)
         self._tags = np.zeros(1 << bits, np.uint32)
         self._counts = np.zeros(1 << bits, np.uint32)
-        self._keep_of_1024 = round(1024 * 0.5 ** (1 / half_life_days))
+        self.set_half_life(half_life_days)
         self._day = -1
         self.learned_s = 0
         """Seconds of clean traffic behind the counts, decayed like them."""
         self.refused = 0
         """New relations that found no room."""
+
+    def set_half_life(self, days: int) -> None:
+        """Let counts fade to a half in this many days from now on."""
+        self._keep_of_1024 = round(1024 * 0.5 ** (1 / days))
 
     def _places(self, keys: Hashes) -> tuple[NDArray[np.int64], NDArray[np.int64], Hashes]:
         tags = (keys >> np.uint64(32)) | np.uint64(1)

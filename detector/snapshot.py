@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 
 from detector.cases import Case
 from detector.closing import PendingControl
-from detector.errors import FloodwatchError, SnapshotError
+from detector.errors import FloodwatchError, PolicyError, SnapshotError
 from detector.live_keys import EngineState, live_keys
 from detector.log import Timed, decode_record, encode_record
 from detector.numbering import Numbering
-from detector.policy import policy_digest
+from detector.policy import Policy, policy_digest
+from detector.policy_text import policy_from_json, policy_to_json
 
-__all__ = ["VERSION", "restore", "snapshot"]
+__all__ = ["VERSION", "restore", "snapshot", "snapshot_policy"]
 
 MAGIC: Final = b"floodwatch snapshot\n"
 VERSION: Final = 1
@@ -55,6 +56,7 @@ def snapshot(engine: EngineState, log_offset: int) -> bytes:
     tree = {
         "log_offset": log_offset,
         "policy": policy_digest(engine.policy),
+        "policy_text": policy_to_json(engine.policy),
         "asn_table": None if engine.lookup is None else engine.lookup.digest,
         "ips": ips.names,
         "mailboxes": mailboxes.names,
@@ -88,13 +90,29 @@ def snapshot(engine: EngineState, log_offset: int) -> bytes:
     return _packed(tree)
 
 
+def snapshot_policy(blob: bytes) -> Policy:
+    """Give the policy that was in force, which the log may have changed since it began.
+
+    Raises:
+        SnapshotError: torn or of another version.
+    """
+    try:
+        return policy_from_json(str(_unpacked(blob).get("policy_text")))
+    except PolicyError as error:
+        raise SnapshotError(f"cannot be used: {error}") from error
+
+
 def restore(engine: EngineState, blob: bytes) -> int:
     """Bring a new engine to where `snapshot` was; give the offset at which to read the log on.
+
+    The engine must have the policy of the snapshot (see `snapshot_policy`), and its ASN table in
+    force or offered.
 
     Raises:
         SnapshotError: torn or of another version, policy or ASN table; the engine is of no use.
     """
     tree = _unpacked(blob)
+    engine.lookup = engine.offered.get(tree.get("asn_table") or "", engine.lookup)
     digest = None if engine.lookup is None else engine.lookup.digest
     for what, then, now in (
         ("policy", tree.get("policy"), policy_digest(engine.policy)),

@@ -101,6 +101,7 @@ class State:
         self.policy = policy
         self.docket.take_policy(policy)
         self.learner.take_policy(policy)
+        self.evidence.capacity = policy.memory.evidence_rows
 
     def offer_table(self, lookup: AsnLookup) -> None:
         """Make an ASN table known; an `AsnTableChange` with its digest takes it into force."""

@@ -69,14 +69,19 @@ class Ring:
         self.step = max(self.step, step)
 
     def add(self, slots: Slots, counts: NDArray[Any], steps: NDArray[np.int64]) -> None:
-        """Count events in their steps; what is older than the window is left out."""
+        """Count events in their steps; what is older than the window is left out.
+
+        `np.add.at` is ten times faster when index and values have the types of its fast path.
+        """
+        slots, counts = slots.astype(np.intp, copy=False), counts.astype(np.uint32, copy=False)
         if (steps == self.step).all():
             np.add.at(self.counts[self.step % self.steps], slots, counts)
             np.add.at(self.total, slots, counts)
             return
         inside = (steps > self.step - self.steps) & (steps <= self.step)
         slots, counts, steps = slots[inside], counts[inside], steps[inside]
-        np.add.at(self.counts, (steps % self.steps, slots), counts)
+        flat = (steps % self.steps) * self.total.size + slots
+        np.add.at(self.counts.reshape(-1), flat.astype(np.intp, copy=False), counts)
         np.add.at(self.total, slots, counts)
 
     def newest(self, slots: Slots) -> Counts:

@@ -2,6 +2,7 @@
 
 import ipaddress
 from ipaddress import IPv4Address, IPv6Address
+from unicodedata import category
 
 import pytest
 from hypothesis import example, given

@@ -63,13 +63,13 @@ class Baseline:
     def state(self) -> list[Any]:
         """Give what a snapshot needs."""
         warm = isinstance(self._mean, EWMean)
-        return [self.samples, self._mean.get(), self._square.get(), warm]
+        return [self._fading, self.samples, self._mean.get(), self._square.get(), warm]
 
     @classmethod
-    def restored(cls, fading: float, state: list[Any]) -> "Baseline":
+    def restored(cls, state: list[Any]) -> "Baseline":
         """Take back what `state` gave."""
+        fading, samples, mean, square, warm = state
         model = cls(fading)
-        samples, mean, square, warm = state
         if warm:
             model._mean, model._square = EWMean(fading), EWMean(fading)
             model._mean.update(mean)

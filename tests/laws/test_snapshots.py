@@ -144,7 +144,8 @@ STATE: dict[str, set[str]] = {
         "learner", "evidence", "collateral", "docket", "cases", "observed", "log_start",
         "last_rows_at", "cold", "outbound",
         "_base",  # set at the begin of each close
-        "_seen",  # one tick's answers
+        "offered",  # by the runner
+        "_examiner",  # answers of one tick
     },
     "LogCloser": {"partitions", "closed", "repeated", "started", "_rows", "_controls"},
     "Sources": {
@@ -166,7 +167,7 @@ STATE: dict[str, set[str]] = {
         "_slots", "_new", "_all",  # gathered from the models
     },
     "Relations": {"_mask", "_tags", "_counts", "_keep_of_1024", "_day", "learned_s", "refused"},
-    "EvidenceLog": {"_capacity", "_columns", "_size", "covers_from", "dropped"},
+    "EvidenceLog": {"capacity", "_columns", "_size", "covers_from", "dropped"},
     "Collateral": {"limits", "total", "observed_s"},
     "Docket": {
         "policy", "digest", "sources", "collateral", "providers", "never", "allowed", "lifecycle",
