@@ -49,12 +49,17 @@ _ROW_TYPES: Final = {
 
 @dataclass(slots=True)
 class Part:
-    """What one source has sent into one flood; `deferred`: it was also told to come back."""
+    """What one source has sent into one flood; `deferred`: it was also told to come back.
+
+    `net` and `group` are the hashes of its network and ASN group, as of its last row.
+    """
 
     attempts: int
     first: int
     last: int
     deferred: bool
+    net: int
+    group: int
     met: bool = False
     """Judged as a stranger at least once (see `Flood.strangers`)."""
 
@@ -97,8 +102,13 @@ class Flood:
         self.senders |= row.senders
         part = self.parts.get(row.ip)
         if part is None:
-            self.parts[row.ip] = Part(row.attempts, row.tick, row.tick, row.deferred > 0)
+            self.parts[row.ip] = Part(
+                row.attempts, row.tick, row.tick, row.deferred > 0, row.net, row.group
+            )
         else:
+            if part.group != row.group:
+                self.spared.get(part.group, {}).pop(row.ip, None)
+                part.group = row.group
             part.attempts += row.attempts
             part.first = min(part.first, row.tick)
             part.last = max(part.last, row.tick)
@@ -106,16 +116,14 @@ class Flood:
         self.nets[row.net] = self.nets.get(row.net, 0) + row.attempts
         self.groups[row.group] = self.groups.get(row.group, 0) + row.attempts
 
-    def forget(self, ip: int, net: int, group: int) -> None:
+    def forget(self, ip: int) -> None:
         """Take a source's share out: it was removed, and starts with a clean sheet."""
         part = self.parts.pop(ip, None)
         if part is not None:
             self.total -= part.attempts
-            for counts, place in ((self.nets, net), (self.groups, group)):
-                if place in counts:
-                    counts[place] -= part.attempts
-            self.spared.get(group, {}).pop(ip, None)
-
+            self.nets[part.net] -= part.attempts
+            self.groups[part.group] -= part.attempts
+            self.spared.get(part.group, {}).pop(ip, None)
 
     def state(self, ips: Numbering) -> dict[str, Any]:
         """Give what a snapshot needs, in the order of names and hashes."""
@@ -132,7 +140,10 @@ class Flood:
         return state | {
             "parts": {
                 "ip": numbers[order],
-                **{f.name: np.array([getattr(p, f.name) for p in parts], np.int64) for f in fields(Part)},
+                **{
+                    name: np.array([getattr(part, name) for part in parts], kind)
+                    for name, kind in _PART_TYPES.items()
+                },
             },
             "nets": _pairs(self.nets),
             "groups": _pairs(self.groups),
@@ -144,9 +155,9 @@ class Flood:
         """Take back what `state` gave."""
         flood = cls(**{name: value for name, value in state.items() if name not in _TABLES})
         parts = state["parts"]
-        columns = [parts[f.name].tolist() for f in fields(Part)]
-        for ip, *values, deferred in zip(ips.slots(parts["ip"]).tolist(), *columns, strict=True):
-            flood.parts[ip] = Part(*values, bool(deferred))
+        columns = [parts[name].tolist() for name in _PART_TYPES]
+        for ip, *values in zip(ips.slots(parts["ip"]).tolist(), *columns, strict=True):
+            flood.parts[ip] = Part(*values)
         flood.nets = dict(zip(*(column.tolist() for column in state["nets"].values()), strict=True))
         flood.groups = dict(
             zip(*(column.tolist() for column in state["groups"].values()), strict=True)
@@ -158,6 +169,12 @@ class Flood:
         return flood
 
 
+_PART_TYPES: Final = {
+    column.name: {"net": np.uint64, "group": np.uint64, "deferred": np.bool_}.get(
+        column.name, np.int64
+    )
+    for column in fields(Part)
+}
 _TABLES: Final = frozenset({"parts", "nets", "groups", "spared"})
 
 
@@ -338,7 +355,7 @@ class Case:
     def state(self, ips: Numbering, mailboxes: Numbering) -> dict[str, Any]:
         """Give what a snapshot needs, but for the victim; the windows follow from the rows."""
         rows = [row for row in self.rows if self._now - row.tick < self._memory]
-        columns = {
+        columns: dict[str, NDArray[Any]] = {
             name: np.array([getattr(row, name) for row in rows], kind)
             for name, kind in _ROW_TYPES.items()
         }

@@ -29,7 +29,7 @@ from detector.log import (
 )
 from detector.numbering import Numbering
 from detector.partition_clock import TICK_MS
-from detector.tally import Rows, Tally, join_rows, take_rows
+from detector.rows import Rows, Tally, join_rows, take_rows, tally_rows
 
 __all__ = ["BEFORE_ALL", "Close", "LogCloser", "PendingControl", "acts_at"]
 
@@ -102,6 +102,8 @@ class LogCloser:
     started: bool = False
     """Whether a row has counted: the quiet before it closes without a trace."""
     _rows: list[tuple[Rows, NDArray[np.int64]]] = field(default_factory=list)
+    _fresh: list[tuple[Tally, int]] = field(default_factory=list)
+    """Tallies taken since the last close, with the close at which their rows count."""
     _controls: list[PendingControl] = field(default_factory=list)
 
     def stands_alone(self, record: LogRecord) -> bool:
@@ -163,12 +165,23 @@ class LogCloser:
         part.through = max(part.through, tally.through)
         if part.through > self.closed:
             part.state = _AWAITED
-        if len(tally.rows):
-            counts_at = np.maximum(tally.rows.tick, max(tally.tick, self.closed + 1))
-            on_time = tally.rows.tick == tally.tick
-            counts_at[on_time] = max(tally.tick, self.closed + 1)
-            part.last_rows_tick = max(part.last_rows_tick, int(counts_at.max()))
-            self._rows.append((tally.rows, counts_at))
+        if len(tally):
+            counts_at = max(tally.tick, self.closed + 1)
+            part.last_rows_tick = max(part.last_rows_tick, counts_at)
+            self._fresh.append((tally, counts_at))
+
+    def _pending(self) -> tuple[Rows, NDArray[np.int64]]:
+        """Give the rows that have not counted, with the close at which each will."""
+        if self._fresh:
+            at = np.repeat([at for _, at in self._fresh], [len(tally) for tally, _ in self._fresh])
+            self._rows.append((tally_rows([tally for tally, _ in self._fresh]), at))
+            self._fresh = []
+        if not self._rows:
+            return join_rows([]), np.zeros(0, np.int64)
+        rows = join_rows([rows for rows, _ in self._rows])
+        at = np.concatenate([at for _, at in self._rows])
+        self._rows = [(rows, at)]
+        return rows, at
 
     def close(self) -> Close | None:
         """Close ticks that all awaited partitions have passed, if there are any.
@@ -204,10 +217,7 @@ class LogCloser:
 
     def _release(self, upto: int) -> tuple[Rows, NDArray[np.int64]]:
         """Take the pending rows that count up to a close, in the order of their closes."""
-        if not self._rows:
-            return join_rows([]), np.zeros(0, np.int64)
-        rows = join_rows([rows for rows, _ in self._rows])
-        at = np.concatenate([at for _, at in self._rows])
+        rows, at = self._pending()
         later = at > upto
         self._rows = []
         if later.any():
@@ -222,15 +232,14 @@ class LogCloser:
 
     def slots_in_use(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Give the ip and mailbox slots that pending rows refer to."""
-        rows = join_rows([rows for rows, _ in self._rows])
+        rows, _ = self._pending()
         return rows.ip, rows.rcpt
 
     def state(self, ips: Numbering, mailboxes: Numbering) -> dict[str, Any]:
         """Give what a snapshot needs, but for the controls (see `pending_controls`)."""
-        rows = join_rows([rows for rows, _ in self._rows])
+        rows, at = self._pending()
         columns = {name: getattr(rows, name) for name in _ROW_COLUMNS}
         columns |= {"ip": ips.numbers(rows.ip), "rcpt": mailboxes.numbers(rows.rcpt)}
-        at = [at for _, at in self._rows]
         return {
             "partitions": [
                 [number, *astuple(part)]
@@ -239,7 +248,7 @@ class LogCloser:
             "closed": self.closed,
             "repeated": self.repeated,
             "started": self.started,
-            "rows": {**columns, "at": np.concatenate(at) if at else np.zeros(0, np.int64)},
+            "rows": {**columns, "at": at},
         }
 
     def restore(
@@ -254,7 +263,7 @@ class LogCloser:
         columns["ip"] = ips.slots(columns["ip"])
         columns["rcpt"] = mailboxes.slots(columns["rcpt"])
         at = columns.pop("at")
-        self._rows = [(Rows(**columns), at)] if at.size else []
+        self._rows, self._fresh = [(Rows(**columns), at)] if at.size else [], []
         self._controls = list(controls)
 
     def pending_controls(self) -> Sequence[PendingControl]:

@@ -50,12 +50,23 @@ class Docket:
         self._tick = self._observed = self._time_ms = 0
 
     def take_policy(self, policy: Policy) -> None:
-        """Take a new policy into force; listings keep the tier and the rule they have."""
+        """Take a new policy into force; listings keep the tier and the rule they have.
+
+        What it never lists is removed; what it takes out of the shadow has to be listed anew.
+        """
         self.policy = policy
         self.digest = policy_digest(policy)
-        self.lifecycle.terms = policy.listing
+        self.lifecycle.take_terms(policy.listing, self._tick)
         self.collateral.limits = policy.guard
         self.allow_ranges(self.allowed)
+        self._remove_allowed()
+        for _, listing in sorted(self.lifecycle.listings.items()):
+            rule = getattr(policy.rules, listing.rule)
+            if listing.shadow and "shadow" not in {policy.mode, rule.mode}:
+                self.lifecycle.unmake(listing)
+                self.lifecycle.remove(listing.subject, self._tick)
+                self._clear(listing)
+                self._write("remove", listing, {"reason": "its rule is no longer in the shadow"})
 
     def ensure(self, size: int) -> None:
         """Make room for source slots."""
@@ -105,10 +116,12 @@ class Docket:
             victim=str(offence.evidence.get("victim", "")), cost=int(self.sources.normal[ip]),
             policy=self.digest, shadow="shadow" in {self.policy.mode, rule.mode},
         )  # fmt: skip
-        for_victim = sum(
-            other.cost for other in self.lifecycle.listings.values()
-            if listing.cost and other.victim == listing.victim and not other.held
-        )  # fmt: skip
+        for_victim = 0
+        if listing.cost:
+            for_victim = sum(
+                other.cost for other in self.lifecycle.listings.values()
+                if other.victim == listing.victim and not other.held
+            )  # fmt: skip
         cost = self.collateral.cost(listing.cost, self.cost, for_victim)
         listing.held = cost.hold
         evidence = dict(offence.evidence)
@@ -146,7 +159,8 @@ class Docket:
         """End what has been quiet for long enough, or reached its hard end."""
         for listing, reason in self.lifecycle.ended(self._tick, self._observed):
             self._clear(listing)
-            self._write("expire", listing, {"reason": reason, "quiet_s": listing.quiet_s(self._observed)})
+            quiet_s = listing.quiet_s(self._observed)
+            self._write("expire", listing, {"reason": reason, "quiet_s": quiet_s})
 
     def _clear(self, listing: Listing) -> None:
         self.listed[listing.slot] = False
@@ -176,10 +190,13 @@ class Docket:
         for item in controls:
             if isinstance(item.control, AllowlistChange):
                 self.allow_ranges(item.control.ranges)
-                for subject in sorted(self.lifecycle.listings):
-                    listing = self.lifecycle.listings[subject]
-                    if self.never.covers(self.sources.table.key(listing.slot)):
-                        self._remove(listing, {"reason": "on the allowlist now"})
+                self._remove_allowed()
+
+    def _remove_allowed(self) -> None:
+        """Remove what the never-list covers now."""
+        for _, listing in sorted(self.lifecycle.listings.items()):
+            if self.never.covers(self.sources.table.key(listing.slot)):
+                self._remove(listing, {"reason": "on the allowlist now"})
 
     def answer(self, controls: tuple[PendingControl, ...]) -> list[int]:
         """Answer removal requests and do what operators ask; give the removed ip slots."""
@@ -226,7 +243,8 @@ class Docket:
             ]  # fmt: skip
             for item in doomed:
                 self.lifecycle.unmake(item)
-            return [self._remove(item, {"reason": f"purged: {argument}"}, request) for item in doomed]
+            reason = {"reason": f"purged: {argument}"}
+            return [self._remove(item, dict(reason), request) for item in doomed]
         argument = _named(argument)
         listing = listings.get(argument)
         if listing is None:

@@ -131,11 +131,10 @@ class Examiner:
         flood.light = is_light(case, flood, rule, tick)
         out: list[Offence] = []
         listed: list[int] = []
-        for ip, (net, group) in suspects(
-            flood, touched, everybody=flood.light and not was_light
-        ).items():
+        for ip in suspects(flood, touched, everybody=flood.light and not was_light):
             if ip not in flood.parts:
                 continue
+            net, group = flood.parts[ip].net, flood.parts[ip].group
             spared = flood.spared.setdefault(group, {})
             if self._state.docket.is_listed(ip):
                 spared.pop(ip, None)
@@ -269,11 +268,10 @@ class Examiner:
 
     def forgive(self, ip: int, tick: int) -> None:
         """Let a removed source start anew: nothing up to this tick counts against it."""
-        net, group = int(self._state.sources.net_hash[ip]), int(self._state.sources.group_hash[ip])
         for case in self._state.cases.values():
             case.drop(ip, tick)
             if case.flood is not None:
-                case.flood.forget(ip, net, group)
+                case.flood.forget(ip)
 
 
 class _Scene:

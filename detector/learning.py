@@ -106,7 +106,8 @@ class VictimNormals:
         """Drop the models of evicted victims."""
         for slot in slots.tolist():
             self.models.pop(slot, None)
-        for counts in (self._day_before, *(counts for _, counts in self._cold)):
+        by_slot: list[NDArray[Any]] = [self._day_before, *(counts for _, counts in self._cold)]
+        for counts in by_slot:
             counts[slots[slots < counts.size]] = 0
         self._gather()
 
@@ -236,7 +237,7 @@ def _named(slots: NDArray[np.int64], names: Numbering) -> NDArray[np.int32]:
 
 
 def _dense(state: dict[str, Any], names: Numbering, size: int, kind: type) -> NDArray[Any]:
-    counts = np.zeros(size, kind)
+    counts: NDArray[Any] = np.zeros(size, kind)
     counts[names.slots(state["numbers"])] = state["counts"]
     return counts
 

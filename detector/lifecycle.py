@@ -70,6 +70,11 @@ class Lifecycle:
         """By subject: its last removal; what it sent up to then counts nothing against it."""
         self._due: list[tuple[int, str]] = []
 
+    def take_terms(self, terms: ListingTerms, now: int) -> None:
+        """Take new terms into force; every listing is looked at under them at the next close."""
+        self.terms = terms
+        self._due = [(now + 1, subject) for subject in sorted(self.listings)]
+
     def quiet_needed(self, listing: Listing, *, on_request: bool) -> int:
         """Give the observed quiet that ends a listing, or that a request needs."""
         terms = self.terms
@@ -77,7 +82,7 @@ class Lifecycle:
             base = terms.standing_removal_quiet_s if on_request else terms.standing_quiet_s
         else:
             base = terms.temporary_removal_quiet_s if on_request else terms.temporary_quiet_s
-        return min(base * 2 ** min(listing.repeats, 32), max(terms.most_quiet_s, base))
+        return min(base << min(listing.repeats, 32), max(terms.most_quiet_s, base))
 
     def hard_until(self, listing: Listing) -> int:
         """Give the tick at which readers drop the listing, whatever happens."""
@@ -108,7 +113,7 @@ class Lifecycle:
         heapq.heappush(self._due, (now + 60, listing.subject))
 
     def attempt(self, listing: Listing, tick: int, observed: int) -> None:
-        """Note an attempt at a flooded victim: quiet begins anew, behind a pause that lies ahead."""
+        """Note an attempt at a flooded victim: quiet begins anew, behind a pause yet to come."""
         listing.last_seen = max(listing.last_seen, tick)
         listing.observed_at = observed
         listing.paused_s = max(0, listing.paused_until - tick)
@@ -174,7 +179,9 @@ class Lifecycle:
     def fade(self, now: int) -> None:
         """Forget what lies beyond the memory."""
         oldest = now - self.terms.memory_s
-        self.history = {s: kept for s, ts in self.history.items() if (kept := [t for t in ts if t > oldest])}
+        self.history = {
+            s: kept for s, ts in self.history.items() if (kept := [t for t in ts if t > oldest])
+        }
         self.removed_at = {s: t for s, t in self.removed_at.items() if t > oldest}
 
     def state(self) -> dict[str, Any]:

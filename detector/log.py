@@ -67,7 +67,7 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """An operator declares tallies `first` to `last` of a partition lost; the time is unobserved."""
+    """An operator declares tallies `first` to `last` of a partition lost: unobserved time."""
 
     partition: int
     first: int
@@ -109,7 +109,7 @@ class AllowlistChange:
 
 @dataclass(frozen=True, slots=True)
 class OperatorAction:
-    """`release` a held subject, `remove` a subject, or `purge` by "rule=NAME" or "policy=DIGEST"."""
+    """`release` what is held, `remove` a subject, `purge` by "rule=NAME" or "policy=DIGEST"."""
 
     time_ms: int
     action: str
@@ -161,7 +161,7 @@ def encode_record(record: LogRecord, tables: KeyTables) -> bytes:
     return bytes([VERSION]) + msgspec.msgpack.encode(body)
 
 
-def _local(slots: Any, names: list[str]) -> tuple[list[str], Any]:  # noqa: ANN401 - slots in, out
+def _local(slots: Any, names: list[str]) -> tuple[list[str], Any]:
     """Number the keys of one tally in the order of their texts; NO_KEY stays."""
     distinct = np.unique(slots)
     distinct = distinct[distinct >= 0]
@@ -197,6 +197,7 @@ def decode_record(blob: bytes, tables: KeyTables) -> LogRecord:
         mailboxes = tables.mailboxes.slots(body["mailboxes"], len(body["mailboxes"]))
         columns[1] = np.append(ips, np.int32(NO_KEY))[columns[1]]
         columns[2] = np.append(mailboxes, np.int32(NO_KEY))[columns[2]]
-        return Tally(*body["head"], Rows(*columns))
+        partition, number, tick, through, made_at, last_record = body["head"]
+        return Tally(partition, number, tick, through, made_at, last_record, Rows(*columns))
     except (msgspec.MsgspecError, KeyError, TypeError, ValueError, IndexError) as error:
         raise LogFormatError(got=f"{type(error).__name__}: {error}", allowed="a record") from error

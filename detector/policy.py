@@ -36,7 +36,7 @@ def setting(
     least: float | None = None,
     most: float | None = None,
     allowed: tuple[str, ...] | None = None,
-) -> Any:  # noqa: ANN401 - dataclasses.field has the same type
+) -> Any:
     """Declare one number of the policy: its default, its meaning in words and what is allowed."""
     return field(
         default=default,
@@ -65,7 +65,9 @@ class VictimRule:
     domain_per_10min: int = setting(120, "messages in 10 minutes at one domain", 20, 1_000_000)
     domain_mailboxes: int = setting(10, "mailboxes of a domain that must be involved", 2, 10_000)
     single_source_factor: float = setting(1.1, "factor on limits fed by very few networks", 1, 100)
-    baseline_factor: float = setting(2.0, "times the learned normal that a flood must exceed", 1, 50)
+    baseline_factor: float = setting(
+        2.0, "times the learned normal that a flood must exceed", 1, 50
+    )
     baseline_sigmas: float = setting(4.0, "deviations above normal that it must exceed", 0, 50)
     diverse_networks: int = setting(8, "networks from which a flood counts as diverse", 2, 10_000)
     light_share: float = setting(
@@ -125,29 +127,49 @@ class RelationTerms:
 class BaselineModel:
     """The learned normal of busy victims and of ASNs."""
 
-    cold_start_s: int = setting(1200, "seconds from the log's start while normal is guessed", 60, HOUR_S)
+    cold_start_s: int = setting(
+        1200, "seconds from the log's start while normal is guessed", 60, HOUR_S
+    )
     fading: float = setting(0.05, "weight of the newest 10 minutes in the learned normal", 0.001, 1)
-    busy_per_10min: int = setting(10, "messages in 10 minutes from which a normal is learned", 1, 10_000)
+    busy_per_10min: int = setting(
+        10, "messages in 10 minutes from which a normal is learned", 1, 10_000
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class ListingTerms:
     """How long a listing lasts and when its owner may ask for removal."""
 
-    temporary_quiet_s: int = setting(DAY_S, "observed quiet after which a listing ends", 60, 30 * DAY_S)
-    temporary_removal_quiet_s: int = setting(HOUR_S, "quiet before a request is granted", 0, 30 * DAY_S)
-    temporary_hard_s: int = setting(3 * DAY_S, "latest end after the last attempt", HOUR_S, 60 * DAY_S)
-    standing_quiet_s: int = setting(7 * DAY_S, "observed quiet ending a standing one", 60, 90 * DAY_S)
+    temporary_quiet_s: int = setting(
+        DAY_S, "observed quiet after which a listing ends", 60, 30 * DAY_S
+    )
+    temporary_removal_quiet_s: int = setting(
+        HOUR_S, "quiet before a request is granted", 0, 30 * DAY_S
+    )
+    temporary_hard_s: int = setting(
+        3 * DAY_S, "latest end after the last attempt", HOUR_S, 60 * DAY_S
+    )
+    standing_quiet_s: int = setting(
+        7 * DAY_S, "observed quiet ending a standing one", 60, 90 * DAY_S
+    )
     standing_removal_quiet_s: int = setting(
         6 * HOUR_S, "quiet before a request on a standing listing is granted", 0, 30 * DAY_S
     )
     standing_hard_s: int = setting(14 * DAY_S, "latest end of a standing one", HOUR_S, 180 * DAY_S)
     standing_listings: int = setting(3, "listings in the memory that make one standing", 2, 1000)
-    standing_flood_s: int = setting(3 * DAY_S, "length of a flood that makes one standing", 60, 90 * DAY_S)
-    memory_s: int = setting(30 * DAY_S, "how long earlier listings count as repeats", 0, 365 * DAY_S)
-    most_quiet_s: int = setting(7 * DAY_S, "the quiet that repeats can reach at most", 60, 90 * DAY_S)
+    standing_flood_s: int = setting(
+        3 * DAY_S, "length of a flood that makes one standing", 60, 90 * DAY_S
+    )
+    memory_s: int = setting(
+        30 * DAY_S, "how long earlier listings count as repeats", 0, 365 * DAY_S
+    )
+    most_quiet_s: int = setting(
+        7 * DAY_S, "the quiet that repeats can reach at most", 60, 90 * DAY_S
+    )
     extend_every_s: int = setting(HOUR_S, "least time between two extensions told", 1, DAY_S)
-    connect_floor: int = setting(10, "attempts an hour without recipient that pause quiet", 1, 100_000)
+    connect_floor: int = setting(
+        10, "attempts an hour without recipient that pause quiet", 1, 100_000
+    )
 
 
 @dataclass(frozen=True, slots=True)

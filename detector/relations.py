@@ -37,7 +37,8 @@ def mixed(left: Hashes, right: Hashes) -> Hashes:
     x = left + right * np.uint64(_GOLDEN)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(_M1)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(_M2)
-    return x ^ (x >> np.uint64(31))
+    out: Hashes = x ^ (x >> np.uint64(31))
+    return out
 
 
 def mixed_one(left: int, right: int) -> int:

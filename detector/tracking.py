@@ -172,9 +172,7 @@ class Sources(_Tracked):
         self.volume.ensure(len(self.places) + 1)
         self.place[slots] = [self.places[one] for one in hashes]
 
-    def identify(
-        self, slots: NDArray[np.int64]
-    ) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+    def identify(self, slots: NDArray[np.int64]) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
         """Set what follows from the addresses alone; give their numbers and which are IPv6."""
         number = np.array([self.table.numbers[slot] for slot in slots.tolist()], np.uint64)
         v6 = np.array([self.table.is_v6[slot] for slot in slots.tolist()], np.bool_)
@@ -196,7 +194,8 @@ class Victims(_Tracked):
     """
 
     _per_slot = (
-        "known", "last_at", "hash", "domain", "limit_min", "limit_10min", "limit_hour", "limit_all", "limit_all_min",
+        "known", "last_at", "hash", "domain",
+        "limit_min", "limit_10min", "limit_hour", "limit_all", "limit_all_min",
     )  # fmt: skip
     _rings = ("new", "all", "hour", "day")
     _lasting = ("hash", "domain")
@@ -235,7 +234,6 @@ class Victims(_Tracked):
         self.limit_min[slots], self.limit_10min[slots] = limits
         self.limit_hour[slots] = self.limit_all[slots] = 2**32 - 1
         self.limit_all_min[slots] = 2**32 - 1
-
 
     def identify(self, slots: NDArray[np.int64]) -> None:
         """Set what follows from the names alone, but for the domain."""

@@ -20,7 +20,7 @@ __all__ = ["GROWTH", "Ring", "grown"]
 GROWTH: Final = 1.5
 NO_STEP: Final = -(2**40)
 
-Slots = NDArray[np.int32]
+Slots = NDArray[np.int32] | NDArray[np.int64]
 Counts = NDArray[np.uint32]
 
 
@@ -36,7 +36,7 @@ def grown(array: NDArray[Any], size: int) -> NDArray[Any]:
 
 
 class Ring:
-    """Counts of the last `steps` steps by slot: counts (steps, slots) uint32, total (slots,) uint32.
+    """Counts of the last `steps` steps by slot: counts (steps, slots), total (slots,), uint32.
 
     Sums above 2**32 - 1 in one window wrap; that is 7 million events a second for 10 minutes.
     """
@@ -88,11 +88,13 @@ class Ring:
         """Give the counts of the current and the previous step together, by slot."""
         now = self.counts[self.step % self.steps]
         before = self.counts[(self.step - 1) % self.steps]
-        return now[slots] + before[slots]
+        both: Counts = now[slots] + before[slots]
+        return both
 
     def of_step(self, step: int) -> Counts:
         """Give the counts of one step inside the window: (slots,) uint32."""
-        return self.counts[step % self.steps]
+        counts: Counts = self.counts[step % self.steps]
+        return counts
 
     def clear(self, slots: NDArray[np.int64]) -> None:
         """Forget slots (they are evicted)."""

@@ -46,20 +46,30 @@ def event_line(fields: dict[str, Any]) -> bytes:
 
 
 @cache
-def asn_table() -> AsnTable:
-    """Give a table that knows some of the networks in a story."""
+def asn_table(*, newer: bool = False) -> AsnTable:
+    """Give a table that knows some of the networks in a story; a newer one knows others."""
     lines = (
-        "192.0.2.0\t192.0.2.255\t64501\tAA\tOne",
-        "192.0.3.0\t192.0.3.255\t64501\tAA\tOne",
-        "203.0.113.0\t203.0.113.255\t64502\tAA\tTwo",
-        "100.70.0.0\t100.79.255.255\t64503\tAA\tThree",
-        "2001:db8:5::\t2001:db8:5:ffff:ffff:ffff:ffff:ffff\t64504\tAA\tFour",
+        (
+            "100.70.0.0\t100.70.255.255\t64505\tAA\tFive",
+            "203.0.113.0\t203.0.113.255\t64501\tAA\tOne",
+        )
+        if newer
+        else (
+            "192.0.2.0\t192.0.2.255\t64501\tAA\tOne",
+            "192.0.3.0\t192.0.3.255\t64501\tAA\tOne",
+            "203.0.113.0\t203.0.113.255\t64502\tAA\tTwo",
+            "100.70.0.0\t100.79.255.255\t64503\tAA\tThree",
+            "2001:db8:5::\t2001:db8:5:ffff:ffff:ffff:ffff:ffff\t64504\tAA\tFour",
+        )
     )
     return AsnTable.parse("\n".join(lines).encode(), "story")[0]
 
 
-def quick_policy(rng: Random) -> Policy:
-    """Give a policy with limits of a handful of messages and quiet times of a minute."""
+def quick_policy(rng: Random, *, tight: float = 0.3) -> Policy:
+    """Give a policy with limits of a handful of messages and quiet times of a minute.
+
+    `tight` is how likely it is that fewer keys are tracked than a story has.
+    """
     few = ConcentrationRule(
         per_min=rng.choice((5, 8)), per_10min=10, victims=rng.choice((1, 3)), share=0.5,
         per_victim=2, baseline_factor=1.5,
@@ -72,12 +82,12 @@ def quick_policy(rng: Random) -> Policy:
     )  # fmt: skip
     listing = ListingTerms(
         temporary_quiet_s=rng.choice((60, 100)), temporary_removal_quiet_s=rng.choice((5, 30)),
-        temporary_hard_s=3_600, standing_quiet_s=rng.choice((60, 120)),
-        standing_removal_quiet_s=rng.choice((10, 40)), standing_hard_s=3_600, standing_listings=2,
-        standing_flood_s=rng.choice((60, 600)), memory_s=86_400, most_quiet_s=90,
+        temporary_hard_s=3_600, standing_quiet_s=rng.choice((100, 120)),
+        standing_removal_quiet_s=rng.choice((30, 40)), standing_hard_s=3_600, standing_listings=2,
+        standing_flood_s=rng.choice((60, 600)), memory_s=86_400, most_quiet_s=150,
         extend_every_s=rng.choice((1, 10)), connect_floor=2,
     )  # fmt: skip
-    tight = rng.random() < 0.3
+    few_keys = rng.random() < tight
     return Policy(
         clock=ClockSpec(lateness_s=rng.choice((0, 2, 2, 2, 5)), future_s=30),
         rules=Rules(
@@ -96,10 +106,11 @@ def quick_policy(rng: Random) -> Policy:
         listing=listing,
         guard=GuardLimits(
             never_list=("198.51.100.0/29",), hold_share=rng.choice((0.01, 0.25)),
-            warm_s=rng.choice((0, 300)),
+            warm_s=rng.choice((0, 300)), alert_share=0.005,
+            victim_alert_share=0.002,
         ),
         memory=MemoryBounds(
-            keys=30 if tight else 1_000, evidence_rows=150 if tight else 10_000,
+            keys=30 if few_keys else 1_000, evidence_rows=150 if few_keys else 10_000,
             relation_cells=1_024, cases=1_000,
         ),
     )  # fmt: skip

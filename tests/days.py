@@ -43,7 +43,9 @@ def changes(decisions: Iterable[dict[str, Any]], subject: str | None = None) -> 
 class Days:
     """A story over one or more partitions; everything is told in seconds from `DAY0_MS`."""
 
-    def __init__(self, policy: Policy | None = None, providers: ProviderRegistry | None = None) -> None:
+    def __init__(
+        self, policy: Policy | None = None, providers: ProviderRegistry | None = None
+    ) -> None:
         self.policy = policy or Policy()
         self.controls: list[Timed] = []
         self.engine = Engine(self.policy, KeyTables(), lookup=asn_table(), providers=providers)

@@ -75,7 +75,7 @@ class Baseline:
             model._mean.update(mean)
             model._square.update(square)
         elif samples:
-            model._mean = Mean._from_state(samples, mean)
-            model._square = Mean._from_state(samples, square)
+            model._mean = Mean._from_state(samples, mean)  # noqa: SLF001 - its only way back
+            model._square = Mean._from_state(samples, square)  # noqa: SLF001 - the same
         model.samples = samples
         return model

@@ -11,8 +11,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.engine import ATTEMPTS, MESSAGES, Engine
+from detector.engine import Engine
 from detector.events import OUTBOUND
+from detector.state import ATTEMPTS, MESSAGES
 from detector.subjects import mailbox_masked
 from detector.tally import Rows, join_rows, take_rows
 

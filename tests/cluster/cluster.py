@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -9,16 +10,19 @@ from detector.engine import Engine
 from detector.interning import KeyTables
 from detector.log import (
     AllowlistChange,
+    AsnTableChange,
     Control,
     Dead,
     LogRecord,
     OperatorAction,
     Partitions,
+    PolicyChange,
     RemovalRequest,
     decode_record,
     encode_record,
 )
-from tests.builders import quick_policy, story
+from detector.policy_text import policy_to_json
+from tests.builders import asn_table, quick_policy, story
 from tests.cluster.detect_node import Detector
 from tests.cluster.ingest_node import Owner
 from tests.cluster.world import World
@@ -81,6 +85,8 @@ class Cluster:
             "crash_ingest": 0.5, "move": 0.5, "zombie": 2,
             "snapshot": 0.5, "crash_detector": 0.25, "release": 0.4,
             "ask": 1.5 * controls, "operate": controls, "allow": 0.1 * controls,
+            "enrich": 0.1 * controls,
+            "rule": 0.1 * controls * (self.policy.memory.keys >= 1_000),
             "dead": 0.15 * controls, "say_idle": 2 * bool(self.read_only),
             "grow": 0 if self._known == self.world.partitions else 0.5 if growing else 9,
         }  # fmt: skip
@@ -218,6 +224,16 @@ class Cluster:
         ranges = self.rng.choice(((), ("100.70.0.0/15",), ("192.0.2.0/24", "2001:db8:10::/44")))
         self._append(AllowlistChange(self._when(), ranges))
 
+    def rule(self) -> None:
+        """Put another policy in force; only the clock must stay."""
+        policy = replace(quick_policy(self.rng, tight=0), clock=self.policy.clock)
+        self._append(PolicyChange(self._when(), policy_to_json(policy)))
+
+    def enrich(self) -> None:
+        """Put another ASN table in force, one that every detector was given."""
+        digest = asn_table(newer=self.rng.random() < 0.7).digest
+        self._append(AsnTableChange(self._when(), digest))
+
     def dead(self) -> None:
         """A detector that was asleep itself takes a partition for dead."""
         if not self.world.done:
@@ -239,7 +255,8 @@ class Cluster:
     def replay_log(self) -> tuple[list[dict[str, Any]], list[LogRecord], KeyTables]:
         """Replay the dumped log in one go; give its records too."""
         tables = KeyTables()
-        engine = Engine(self.policy, tables, lookup=self.detectors[0].engine.lookup)
+        engine = Engine(self.policy, tables, lookup=asn_table())
+        engine.offer_table(asn_table(newer=True))
         records = [decode_record(blob, tables) for blob in self.world.log]
         return engine.accept(enumerate(records)), records, tables
 
@@ -250,7 +267,7 @@ class Cluster:
         the quiet behind the last row closes only while somebody is awaited.
         """
         tables = KeyTables()
-        engine = Engine(self.policy, tables, lookup=self.detectors[0].engine.lookup)
+        engine = Engine(self.policy, tables, lookup=asn_table())
         changes = engine.accept([(0, Partitions(self.world.partitions))])
         for partition, lines in enumerate(self.world.inputs):
             owner = Owner(self._world_alone(lines, partition), partition, self.policy.clock, tables)

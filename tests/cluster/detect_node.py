@@ -8,7 +8,7 @@ from detector.interning import KeyTables
 from detector.live_keys import release_keys
 from detector.log import decode_record
 from detector.policy import Policy
-from detector.snapshot import restore, snapshot
+from detector.snapshot import restore, snapshot, snapshot_policy
 from tests.builders import asn_table
 from tests.cluster.world import World
 
@@ -21,6 +21,7 @@ class Detector:
     def __init__(self, name: str, world: World, policy: Policy, rng: Random) -> None:
         self.name, self.world, self.policy = name, world, policy
         self._rng = rng
+        self._few_keys = policy.memory.keys < 1_000
         self._snapshots: list[bytes] = []
         self.crashes = 0
         self.start()
@@ -28,18 +29,19 @@ class Detector:
     def start(self) -> None:
         """Begin anew from the last snapshot that can be read, or from the start of the log."""
         for blob in reversed(self._snapshots):
-            self._fresh()
             try:
+                self._fresh(self.policy if self._few_keys else snapshot_policy(blob))
                 self.offset = restore(self.engine, blob)
             except SnapshotError:
                 continue
             return
-        self._fresh()
+        self._fresh(self.policy)
 
-    def _fresh(self) -> None:
+    def _fresh(self, policy: Policy) -> None:
         self.tables = KeyTables()
         self.tables.ips.slots([f"10.9.8.{self._rng.randrange(200)}" for _ in range(3)], 3)
-        self.engine = Engine(self.policy, self.tables, lookup=asn_table())
+        self.engine = Engine(policy, self.tables, lookup=asn_table())
+        self.engine.offer_table(asn_table(newer=True))
         self.offset = 0
 
     @property

@@ -1,6 +1,7 @@
 """Batches, interleaving and allowed orders change nothing; an obvious oracle counts the same."""
 
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from random import Random
 from typing import Any, Final
@@ -19,15 +20,18 @@ from detector.engine import Engine
 from detector.interning import KeyTables
 from detector.log import (
     AllowlistChange,
+    AsnTableChange,
     End,
     LogRecord,
     OperatorAction,
     Partitions,
+    PolicyChange,
     RemovalRequest,
     decode_record,
     encode_record,
 )
 from detector.policy import Policy
+from detector.policy_text import policy_to_json
 from detector.tally import PartitionTally, ResumePoint, Rows, Tally
 from tests.builders import KNOWN, START_MS, asn_table, event_line, quick_policy, story
 from tests.naive import Key, NaiveCase, NaivePartition, naive_events
@@ -252,8 +256,9 @@ def test_the_windows_of_a_case_count_like_an_obvious_oracle(
 # -- decisions ---------------------------------------------------------------------------------
 
 
-def controls_of(rng: Random, minutes: int) -> list[LogRecord]:
+def controls_of(rng: Random, policy: Policy, minutes: int) -> list[LogRecord]:
     """Give controls of every kind, all known from the start and due at their times."""
+    other = quick_policy(rng, tight=0)
     subjects = ["192.0.2.10", "192.0.2.20", "203.0.113.9", "100.70.0.0", "100.71.1.1", "10.0.0.0"]
     out: list[LogRecord] = []
     for number in range(rng.randrange(25)):
@@ -268,6 +273,8 @@ def controls_of(rng: Random, minutes: int) -> list[LogRecord]:
                     OperatorAction(time_ms, "remove", subject, f"o{number}"),
                     OperatorAction(time_ms, "purge", "rule=asn_flood", f"o{number}"),
                     AllowlistChange(time_ms, ("100.72.0.0/16",)),
+                    AsnTableChange(time_ms, asn_table(newer=number % 2 == 0).digest),
+                    PolicyChange(time_ms, policy_to_json(replace(other, clock=policy.clock))),
                 )
             )
         )
@@ -298,6 +305,7 @@ def decisions(
         waiting.append([*records, *part.finish(), End(number)])
     wire = rng.random() < 0.5
     engine = Engine(policy, KeyTables() if wire else tables, lookup=asn_table())
+    engine.offer_table(asn_table(newer=True))
     log: list[LogRecord] = [Partitions(len(partitions)), *controls]
     while any(waiting):
         source = rng.choice([records for records in waiting if records])
@@ -322,7 +330,7 @@ def one_story(seed: int, attempt: int) -> bytes:
     lateness_ms = policy.clock.lateness_s * 1_000
     count = rng.choice((1, 2))
     events = story(rng, count, minutes=8, late=False, lateness_ms=0)
-    controls = controls_of(rng, 8)
+    controls = controls_of(rng, policy, 8)
     partitions = []
     for number in range(count):
         mine = [event for event in events if event.partition == number]

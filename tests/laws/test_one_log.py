@@ -51,8 +51,10 @@ def test_every_reader_of_one_log_makes_the_same_decisions(
 STEPS = (
     "produce", "poll", "send", "acknowledge", "commit", "read", "finish", "heartbeat",
     "crash_ingest", "move", "zombie", "snapshot", "crash_detector", "release", "ask", "operate",
-    "allow", "say_idle", "inputs replayed", "repeated", "rejects", "late", "parts",
+    "allow", "rule", "enrich", "grow", "say_idle",
+    "inputs replayed", "repeated", "rejects", "late", "parts",
     "Partitions", "Idle", "Dead", "End", "RemovalRequest", "AllowlistChange", "OperatorAction",
+    "PolicyChange", "AsnTableChange",
 )  # fmt: skip
 
 

@@ -147,14 +147,16 @@ STATE: dict[str, set[str]] = {
         "offered",  # by the runner
         "_examiner",  # answers of one tick
     },
-    "LogCloser": {"partitions", "closed", "repeated", "started", "_rows", "_controls"},
+    "LogCloser": {
+        "partitions", "closed", "repeated", "started", "_rows", "_fresh", "_controls",
+    },
     "Sources": {
         "table", "known", "last_at", "evicted", "asn", "group", "net_hash", "group_hash", "normal",
         "place", "places", "volume", "_volume_h",
     },
     "Victims": {
         "table", "known", "last_at", "evicted", "hash", "domain", "limit_min", "limit_10min",
-        "limit_hour", "limit_all", "hot", "new", "all", "hour", "day",
+        "limit_hour", "limit_all", "limit_all_min", "hot", "new", "all", "hour", "day",
     },
     "Ring": {"steps", "step_s", "step", "counts", "total"},
     "Learner": {
@@ -162,7 +164,7 @@ STATE: dict[str, set[str]] = {
         "domain_normals", "groups", "active", "volume", "_tainted",
     },
     "VictimNormals": {
-        "victims", "_policy", "base_min", "base_10min", "base_hour", "models", "_cold",
+        "victims", "_policy", "_domain", "base_min", "base_10min", "base_hour", "models", "_cold",
         "_day_before", "_day_periods",
         "_slots", "_new", "_all",  # gathered from the models
     },
