@@ -131,7 +131,8 @@ class Examiner:
         flood.light = is_light(case, flood, rule, tick)
         out: list[Offence] = []
         listed: list[int] = []
-        for ip in suspects(flood, touched, everybody=flood.light and not was_light):
+        looked_at = suspects(flood, touched, everybody=flood.light and not was_light)
+        for ip in sorted(looked_at, key=self._state.tables.ips.names.__getitem__):
             if ip not in flood.parts:
                 continue
             net, group = flood.parts[ip].net, flood.parts[ip].group
@@ -149,7 +150,7 @@ class Examiner:
                 continue
             spared.pop(ip, None)
             out.append(self._offence(case, flood, ip, net, group))
-        for ip in sorted(listed, key=self._state.tables.ips.names.__getitem__):
+        for ip in listed:
             self._state.docket.attempt(ip, flood.parts[ip].last)
         return out
 

@@ -84,8 +84,8 @@ class ConcentrationRule:
 
     enabled: bool = setting(default=True, meaning="whether the rule lists at all")
     mode: str = setting("on", "on lists, shadow only records", allowed=("on", "shadow"))
-    per_min: int = setting(30, "messages a minute at its few victims", 5, 1_000_000)
-    per_10min: int = setting(90, "messages in 10 minutes at its few victims", 10, 1_000_000)
+    per_min: int = setting(25, "messages a minute at its few victims", 5, 1_000_000)
+    per_10min: int = setting(50, "messages in 10 minutes at its few victims", 10, 1_000_000)
     victims: int = setting(10, "victims that count as few", 1, 1_000)
     share: float = setting(0.8, "share of its messages that must go to them", 0.1, 1)
     per_victim: int = setting(6, "messages in 10 minutes that make a mailbox one of them", 2, 1000)
@@ -108,7 +108,7 @@ class Rules:
     source_flood: ConcentrationRule = field(default_factory=ConcentrationRule)
     victim_flood: VictimRule = field(default_factory=VictimRule)
     asn_flood: ConcentrationRule = field(
-        default_factory=lambda: ConcentrationRule(per_min=60, per_10min=150)
+        default_factory=lambda: ConcentrationRule(per_min=50, per_10min=100)
     )
     backscatter: BackscatterRule = field(default_factory=BackscatterRule)
 

@@ -30,7 +30,11 @@ REPEAT_SHARE: Final = 0.15
 TOP_SHARE: Final = 0.5
 USUAL_FACTOR: Final = 3.0
 LIGHT_LEAST: Final = 5.0
-HISTORY_SHARE: Final = 0.25
+BUSY_NORMAL: Final = 100
+KNOWN_NORMAL: Final = 20
+"""Clean messages to anybody from which one message into a flood, or two into one of many ASNs,
+proves nothing yet: a list bomb's sources come again."""
+HISTORY_SHARE: Final = 0.4
 """While fewer of a flood's strangers than this have sent clean mail to anybody before, having done
 so tells a bystander; in a list bomb through mail providers most have, and it tells nothing."""
 MOST_SHARE: Final = 0.5
@@ -322,19 +326,21 @@ def takes_part(
         if usual and sent <= allowance(usual, terms, known=known >= KNOWN):
             return False
     heavy = flood.groups[group] >= max(HEAVY_MESSAGES, HEAVY_SHARE * flood.total)
-    known = normal > 0 or (
+    acquainted = normal > 0 or (
         victim.domain_hash is not None and relations.known(mixed_one(victim.domain_hash, net))
     )
     if not part.met:
         part.met = True
         flood.strangers += 1
-        flood.with_history += known
+        flood.with_history += acquainted
+    if normal >= BUSY_NORMAL and part.attempts <= 1:
+        return False
     if heavy:
         return True
     if not flood.light:
         return False
-    telling = flood.with_history < HISTORY_SHARE * flood.strangers
-    return not (known and telling and flood.nets[net] <= terms.floor)
+    telling = flood.with_history < HISTORY_SHARE * flood.strangers or normal >= KNOWN_NORMAL
+    return not (acquainted and telling and flood.nets[net] <= terms.floor)
 
 
 def suspects(

@@ -173,3 +173,15 @@ def test_knocks_pause_also_when_an_attempt_comes_between() -> None:
     after = life.ask(one, 101, 101)
     assert not after.granted
     assert after.earliest >= before.earliest
+
+
+def test_unobserved_a_listing_ends_at_its_hard_end_to_the_tick() -> None:
+    """Nothing is observed any more: at the tick of `hard_until` it ends, and not before."""
+    life, one = Lifecycle(TERMS), listing()
+    life.add(one, 0)
+    hard = life.hard_until(one)
+    assert hard == TERMS.temporary_hard_s
+    for now in range(60, hard, 60):
+        assert not life.ended(now, 0)
+    assert life.ended(hard, 0) == [(one, "hard end")]
+    assert not life.listings
