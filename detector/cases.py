@@ -39,6 +39,7 @@ class CaseRow:
     attempts: int
     deferred: int
     senders: int
+    asn: int = -1
 
 
 _ROW_TYPES: Final = {
@@ -51,7 +52,8 @@ _ROW_TYPES: Final = {
 class Part:
     """What one source has sent into one flood; `deferred`: it was also told to come back.
 
-    `net` and `group` are the hashes of its network and ASN group, as of its last row.
+    `net` and `group` are the hashes of its network and ASN group, `asn` the ASN or -1, as of its
+    last row.
     """
 
     attempts: int
@@ -60,6 +62,7 @@ class Part:
     deferred: bool
     net: int
     group: int
+    asn: int
     met: bool = False
     """Judged as a stranger at least once (see `Flood.strangers`)."""
 
@@ -103,12 +106,12 @@ class Flood:
         part = self.parts.get(row.ip)
         if part is None:
             self.parts[row.ip] = Part(
-                row.attempts, row.tick, row.tick, row.deferred > 0, row.net, row.group
+                row.attempts, row.tick, row.tick, row.deferred > 0, row.net, row.group, row.asn
             )
         else:
             if part.group != row.group:
                 self.spared.get(part.group, {}).pop(row.ip, None)
-                part.group = row.group
+                part.group, part.asn = row.group, row.asn
             part.attempts += row.attempts
             part.first = min(part.first, row.tick)
             part.last = max(part.last, row.tick)
@@ -170,7 +173,7 @@ class Flood:
 
 
 _PART_TYPES: Final = {
-    column.name: {"net": np.uint64, "group": np.uint64, "deferred": np.bool_}.get(
+    column.name: {"net": np.uint64, "group": np.uint64, "deferred": np.bool_, "met": np.bool_}.get(
         column.name, np.int64
     )
     for column in fields(Part)

@@ -242,8 +242,7 @@ class LogCloser:
         columns |= {"ip": ips.numbers(rows.ip), "rcpt": mailboxes.numbers(rows.rcpt)}
         return {
             "partitions": [
-                [number, *astuple(part)]
-                for number, part in sorted(self.partitions.items())
+                [number, *astuple(part)] for number, part in sorted(self.partitions.items())
             ],
             "closed": self.closed,
             "repeated": self.repeated,

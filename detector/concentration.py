@@ -84,7 +84,15 @@ def concentrations(
     flagged = {subject for subject, total in short.items() if total >= rule.per_10min // 10}
     for subject in sorted(flagged):
         found = _examine(
-            rule, subject, tick, evidence, messages, sources, mailboxes, relations, models,
+            rule,
+            subject,
+            tick,
+            evidence,
+            messages,
+            sources,
+            mailboxes,
+            relations,
+            models,
             forgiven,
         )
         if found is not None:
@@ -93,7 +101,7 @@ def concentrations(
 
 
 def _pick(rows: Rows, index: NDArray[np.int64]) -> Rows:
-    return Rows(*(c[index] if c.size == len(rows) else c for c in rows.columns()))  # type: ignore[arg-type]
+    return Rows(*(c[index] if c.size == len(rows) else c for c in rows.columns()))
 
 
 def _few(
@@ -134,8 +142,8 @@ def _examine(
         if isinstance(answer, Normal):
             normal = answer.mean
             beyond = rule.baseline_factor * answer.mean
-    for span_s, limit in ((MINUTE_S, rule.per_min), (LONG_S, rule.per_10min)):
-        limit = max(limit, int(np.ceil(beyond * span_s / LONG_S)))
+    for span_s, least_count in ((MINUTE_S, rule.per_min), (LONG_S, rule.per_10min)):
+        limit = max(least_count, int(np.ceil(beyond * span_s / LONG_S)))
         rows, _ = evidence.between(tick + 1 - span_s, tick + 1)
         owner = rows.ip if models is None else rows.asn
         own = _pick(rows, np.flatnonzero((owner == subject) & (rows.tick > tick - span_s)))

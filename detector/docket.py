@@ -107,7 +107,7 @@ class Docket:
         rule = getattr(self.policy.rules, offence.rule)
         if not rule.enabled or self.never.covers(key):
             return
-        asn = int(self.sources.asn[ip])
+        asn = offence.asn
         provider = self.providers.provider_of(asn, key) if self.providers is not None else ""
         listing = Listing(
             subject=subject, slot=ip, rule=offence.rule, tier=TEMPORARY, asn=asn,

@@ -1,7 +1,7 @@
 """The detector: one deterministic state machine over the log; decisions come out.
 
     log record ─► closing ─► count (all rows, columns) ─► cases (few rows, one by one)
-                                                       ─► minute: calm, ends, concentration, learning
+                                                       ─► minute: calm, ends, learning
 
 Most rows cost a few array operations. Only rows at victims under examination are looked at one by
 one. Nothing here depends on batches: between two minutes the coarse counters only grow, so a case
@@ -33,7 +33,6 @@ from detector.rules import (
 )
 from detector.state import MESSAGES, MINUTE_S, State
 from detector.tally import Rows, Tally, take_rows
-from detector.tracking import evictable
 
 __all__ = ["Engine"]
 
@@ -91,7 +90,9 @@ class Engine(State):
                     continue
                 last = tick
             due = tuple(
-                item for item, stop in zip(close.controls, stops, strict=True) if tick <= stop <= last
+                item
+                for item, stop in zip(close.controls, stops, strict=True)
+                if tick <= stop <= last
             )
             rows = take_rows(close.rows, slice(row, upto))
             self._segment(rows, close.at[row:upto], tick, last, due)
@@ -151,9 +152,7 @@ class Engine(State):
         for one in connects:
             connects_by_tick.setdefault(one[0], []).append(one)
         for tick in sorted(ticks):
-            controls = tuple(
-                item for item in due if acts_at(item.control, first) == tick
-            )
+            controls = tuple(item for item in due if acts_at(item.control, first) == tick)
             self._tick(
                 tick, by_tick.get(tick, []), connects_by_tick.get(tick, []), controls,
                 minute_ends=minute_ends and tick == last,
@@ -205,7 +204,12 @@ class Engine(State):
         if not picked.size:
             return [], connects
         return hot_rows(
-            self, take_rows(rows, picked), at[picked], domain[picked], new[picked], new_domain[picked]
+            self,
+            take_rows(rows, picked),
+            at[picked],
+            domain[picked],
+            new[picked],
+            new_domain[picked],
         ), connects
 
     def _admit(self, rows: Rows, at: NDArray[np.int64]) -> None:
@@ -253,7 +257,9 @@ class Engine(State):
         """Give (close, ip slot, attempts) of attempts that named no recipient."""
         index = np.flatnonzero(connect)
         return list(
-            zip(at[index].tolist(), rows.ip[index].tolist(), rows.count[index].tolist(), strict=True)
+            zip(
+                at[index].tolist(), rows.ip[index].tolist(), rows.count[index].tolist(), strict=True
+            )
         )
 
     # -- cases ---------------------------------------------------------------------------------
@@ -325,8 +331,10 @@ class Engine(State):
             case = self.cases[key]
             case.advance(tick)
             victims = self.victims(case.scope)
-            if case.flood is not None and is_calm(case, self.policy) and (
-                tick - case.flood.found >= LONG_S
+            if (
+                case.flood is not None
+                and is_calm(case, self.policy)
+                and (tick - case.flood.found >= LONG_S)
             ):
                 case.flood = None
                 victims.hour.clear(np.array([case.slot]))
@@ -359,7 +367,7 @@ class Engine(State):
         reach = max(memory, 2 * PERIOD_S, PERIOD_S + self.policy.relations.learn_delay_s)
         self.evidence.trim(tick + 1 - reach)
         self.docket.forgive_until(tick - memory)
-        self._evict()
+        self.evict()
         self._begin_minute(tick // MINUTE_S + 1)
 
     def _begin_minute(self, minute: int) -> None:
@@ -379,25 +387,6 @@ class Engine(State):
             else:
                 normals.end_cold()
                 normals.set_limits(self.learner.breadth())
-
-    def _evict(self) -> None:
-        """Forget the longest unseen keys when there are more than the bound."""
-        bound = self.policy.memory.keys
-        if np.count_nonzero(self.sources.known) > bound:
-            kept = self.docket.listed[: self.sources.known.size].copy()
-            for case in self.cases.values():
-                kept[case.slots_in_use()[0]] = True
-            self.sources.forget(evictable(self.sources, bound, kept))
-        gone = evictable(self.mailboxes, bound, self.mailboxes.hot)
-        if not gone.size:
-            return
-        self.mailboxes.forget(gone)
-        self.learner.mailbox_normals.forget(gone)
-        alive = self.domains.hot.copy()
-        alive[self.mailboxes.domain[self.mailboxes.known]] = True
-        gone = np.flatnonzero(self.domains.known & ~alive)
-        self.domains.forget(gone)
-        self.learner.domain_normals.forget(gone)
 
     # -- keys ----------------------------------------------------------------------------------
 

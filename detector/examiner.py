@@ -50,9 +50,7 @@ class Examiner:
             domain = int(self._state.domains.hash[self._state.mailboxes.domain[slot]])
         return Victim(int(victims.hash[slot]), domain, limits)
 
-    def examine(
-        self, case: Case, touched: dict[int, tuple[int, int]], tick: int
-    ) -> list[Offence]:
+    def examine(self, case: Case, touched: dict[int, tuple[int, int]], tick: int) -> list[Offence]:
         """Judge a case at the close of a tick and name the sources that take part."""
         victim: Victim | None = None
         if case.flood is None:
@@ -60,9 +58,13 @@ class Examiner:
             finding = judge(case, victim, self._state.policy, self._scene(tick))
             if finding is None:
                 return []
-            self._start_flood(case, finding.span_s, finding.count, finding.limit, finding.normal, tick)
+            self._start_flood(
+                case, finding.span_s, finding.count, finding.limit, finding.normal, tick
+            )
             assert case.flood is not None  # noqa: S101 - just started
-            touched = {row.ip: (row.net, row.group) for row in case.rows if row.ip in case.flood.parts}
+            touched = {
+                row.ip: (row.net, row.group) for row in case.rows if row.ip in case.flood.parts
+            }
         return self._attribute(case, touched, tick, victim or self._victim(case))
 
     def _start_flood(
@@ -166,7 +168,11 @@ class Examiner:
             span_min, 3.0
         ):
             rule = "source_flood"
-        elif rules.asn_flood.enabled and own >= rules.asn_flood.share * flood.total and own > part.attempts:
+        elif (
+            rules.asn_flood.enabled
+            and own >= rules.asn_flood.share * flood.total
+            and own > part.attempts
+        ):
             rule = "asn_flood"
         if not getattr(rules, rule).enabled:
             rule = "victim_flood"
@@ -195,7 +201,7 @@ class Examiner:
         evidence["usual_from_asn_10min"] = round(usual(mixed_one(victim, group), LONG_S), 3)
         if self._state.evidence.covers_from is not None:
             evidence["covers_from_ms"] = self._state.evidence.covers_from * 1000
-        return Offence(ip, rule, part.first, part.last, evidence)
+        return Offence(ip, part.asn, rule, part.first, part.last, evidence)
 
     def minute_rules(self, tick: int) -> list[Offence]:
         """Apply the rules that look at whole minutes."""
@@ -211,7 +217,8 @@ class Examiner:
         ):
             if rule.enabled:
                 found = concentrations(
-                    rule, tick, self._state.evidence, MESSAGES, self._state.sources, self._state.mailboxes,
+                    rule, tick, self._state.evidence, MESSAGES,
+                    self._state.sources, self._state.mailboxes,
                     self._state.learner.relations, models, self._state.docket.forgiven,
                 )  # fmt: skip
                 for one in found:
@@ -264,7 +271,8 @@ class Examiner:
                 "source_messages": found.counts[ip],
                 "flood_sources": len(found.counts),
             }
-            out.append(Offence(ip, rule, tick - found.span_s + 1, tick, evidence))
+            asn = int(self._state.sources.asn[ip])
+            out.append(Offence(ip, asn, rule, tick - found.span_s + 1, tick, evidence))
         return out
 
     def forgive(self, ip: int, tick: int) -> None:
@@ -311,9 +319,7 @@ class _Scene:
         relations = state.learner.relations
         if not relations.known(key):
             return 0.0
-        return allowance(
-            relations.expected(key, span_s), state.policy.relations, known=True
-        )
+        return allowance(relations.expected(key, span_s), state.policy.relations, known=True)
 
     def share(self, case: Case, span_s: int) -> float:
         """The victim's usual share of all mail, from before the last seconds."""

@@ -11,7 +11,7 @@ from detector.cases import SHORT_S, Case, CaseRow
 from detector.relations import KNOWN, mixed
 from detector.state import ATTEMPTS, DEFERRED, MESSAGES, State
 from detector.tally import Rows, take_rows
-from detector.tracking import group_hashes
+from detector.tracking import UNKNOWN_ASN, group_hashes
 
 __all__ = ["hot_rows", "is_forgiven", "open_cases", "start_cases"]
 
@@ -80,7 +80,7 @@ def start_cases(state: State, scope: str, slots: NDArray[np.int32], first: int) 
         case = Case(scope, slot, memory)
         case.advance(first - 1)
         state.cases[scope, slot] = case
-    rows, at = state.evidence.between(first - memory, first)
+    rows, _ = state.evidence.between(first - memory, first)
     owner = rows.rcpt if scope == "mailbox" else state.mailboxes.domain[rows.rcpt]
     index = np.flatnonzero(fresh[owner] & (rows.tick > first - 1 - memory))
     if not index.size:
@@ -93,7 +93,7 @@ def start_cases(state: State, scope: str, slots: NDArray[np.int32], first: int) 
     known = state.learner.relations.counts(mixed(victim, group)) >= KNOWN
     new = np.where(known, 0, every)
     for row, own, fresh_count in zip(
-        _case_rows(state, picked, group), owner[index].tolist(), new.tolist(), strict=True
+        _case_rows(state, picked, picked.asn), owner[index].tolist(), new.tolist(), strict=True
     ):
         row.new = fresh_count
         if is_forgiven(state, row) or (scope == "domain" and state.has_own_flood(row.mailbox)):
@@ -101,18 +101,19 @@ def start_cases(state: State, scope: str, slots: NDArray[np.int32], first: int) 
         state.cases[scope, own].add(row)
 
 
-def _case_rows(state: State, rows: Rows, group: NDArray[np.uint64]) -> list[CaseRow]:
+def _case_rows(state: State, rows: Rows, group: NDArray[np.int64]) -> list[CaseRow]:
+    """Turn rows into those of a case; `group` (rows,) are the ASN groups of their sources."""
     clean = (rows.count - rows.nulls).astype(np.int64)
     return [
         CaseRow(*values)
         for values in zip(
             rows.tick.tolist(), rows.ip.tolist(),
-            state.sources.net_hash[rows.ip].tolist(), group.tolist(),
+            state.sources.net_hash[rows.ip].tolist(), group_hashes(group).tolist(),
             rows.rcpt.tolist(), [0] * len(rows),
             (clean * MESSAGES[rows.outcome]).tolist(),
             (clean * ATTEMPTS[rows.outcome]).tolist(),
             (clean * DEFERRED[rows.outcome]).tolist(),
-            rows.senders.tolist(),
+            rows.senders.tolist(), np.maximum(group, UNKNOWN_ASN).tolist(),
             strict=True,
         )
     ]  # fmt: skip
@@ -132,7 +133,7 @@ def hot_rows(
         if not index.size:
             continue
         mine = take_rows(rows, index)
-        made = _case_rows(state, mine, state.sources.group_hash[mine.ip])
+        made = _case_rows(state, mine, state.sources.group[mine.ip])
         for row, tick, own, count in zip(
             made, at[index].tolist(), owners[index].tolist(), fresh[index].tolist(), strict=True
         ):

@@ -57,13 +57,9 @@ class VictimNormals:
         self._policy = policy
         self.base_min = rule.domain_per_min if self._domain else rule.mailbox_per_min
         self.base_10min = rule.domain_per_10min if self._domain else rule.mailbox_per_10min
-        self.base_hour = round(
-            rule.mailbox_per_hour * self.base_10min / rule.mailbox_per_10min
-        )
+        self.base_hour = round(rule.mailbox_per_hour * self.base_10min / rule.mailbox_per_10min)
 
-    def learn(
-        self, frozen: set[int], steps: int, breadth: float, minute: int
-    ) -> NDArray[np.bool_]:
+    def learn(self, frozen: set[int], steps: int, breadth: float, minute: int) -> NDArray[np.bool_]:
         """Learn the period that ends now; give which victims (slots,) bool it tainted.
 
         `frozen` are in a flood, `steps` the periods since the log's start.
@@ -149,7 +145,7 @@ class VictimNormals:
             return
         factor, sigmas = rule.baseline_factor, rule.baseline_sigmas
 
-        def limit(base: int, mean: NDArray[np.float64], spread: NDArray[np.float64]) -> Any:  # noqa: ANN401
+        def limit(base: int, mean: NDArray[np.float64], spread: NDArray[np.float64]) -> Any:
             beyond = np.maximum(factor * mean, mean + sigmas * spread)
             return np.minimum(np.ceil(np.maximum(base, beyond)), 4e9).astype(np.uint32)
 
@@ -249,9 +245,7 @@ class Learner:
         self, policy: Policy, sources: Sources, mailboxes: Victims, domains: Victims
     ) -> None:
         self._policy = policy
-        self.relations = Relations(
-            policy.memory.relation_cells, policy.relations.half_life_days
-        )
+        self.relations = Relations(policy.memory.relation_cells, policy.relations.half_life_days)
         self._sources, self._mailboxes, self._domains = sources, mailboxes, domains
         self.mailbox_normals = VictimNormals(mailboxes, policy, domain=False)
         self.domain_normals = VictimNormals(domains, policy, domain=True)

@@ -14,8 +14,18 @@ from detector.policy import Policy, RelationTerms, VictimRule
 from detector.relations import KNOWN, MESSAGE, Relations, mixed_one
 
 __all__ = [
-    "Finding", "Limits", "allowance", "Offence", "Scene", "Victim",
-    "hourly", "is_calm", "is_light", "judge", "suspects", "takes_part",
+    "Finding",
+    "Limits",
+    "Offence",
+    "Scene",
+    "Victim",
+    "allowance",
+    "hourly",
+    "is_calm",
+    "is_light",
+    "judge",
+    "suspects",
+    "takes_part",
 ]  # fmt: skip
 
 HEAVY_MESSAGES: Final = 3
@@ -82,6 +92,7 @@ class Offence:
     """A rule fired for the source in slot `ip`; `evidence` is enough to recompute it."""
 
     ip: int
+    asn: int
     rule: str
     first_tick: int
     last_tick: int
@@ -196,7 +207,13 @@ def _base(case: Case, rule: VictimRule, span_s: int) -> int:
 
 
 def _passed(
-    case: Case, victim: Victim, span_s: int, count: int, limit: float, rule: VictimRule, scene: Scene
+    case: Case,
+    victim: Victim,
+    span_s: int,
+    count: int,
+    limit: float,
+    rule: VictimRule,
+    scene: Scene,
 ) -> tuple[int, int] | None:
     """Give (count, limit) where a window of `count` messages, above its `limit`, holds a flood.
 
@@ -220,7 +237,9 @@ def _passed(
     return None
 
 
-def hourly(case: Case, victim: Victim, count: int, limit: int, rule: VictimRule, scene: Scene) -> bool:
+def hourly(
+    case: Case, victim: Victim, count: int, limit: int, rule: VictimRule, scene: Scene
+) -> bool:
     """Say whether strangers sent too much in an hour; the last ten minutes stand for its shape."""
     excess = _excess(case, victim, LONG_S, _base(case, rule, LONG_S), rule, scene)
     if excess is None or case.new_long <= 0:

@@ -17,7 +17,7 @@ from detector.interning import KeyTable, KeyTables
 from detector.learning import Learner, VictimNormals
 from detector.policy import Policy
 from detector.providers import ProviderRegistry
-from detector.tracking import Sources, Victims
+from detector.tracking import Sources, Victims, evictable
 
 __all__ = ["ATTEMPTS", "DEFERRED", "MESSAGES", "MINUTE_S", "State"]
 
@@ -125,3 +125,22 @@ class State:
         """Say whether a mailbox is flooded itself (its mail is then no matter of its domain)."""
         case = self.cases.get(("mailbox", mailbox))
         return case is not None and case.flood is not None
+
+    def evict(self) -> None:
+        """Forget the longest unseen keys when there are more than the bound."""
+        bound = self.policy.memory.keys
+        if np.count_nonzero(self.sources.known) > bound:
+            kept = self.docket.listed[: self.sources.known.size].copy()
+            for case in self.cases.values():
+                kept[case.slots_in_use()[0]] = True
+            self.sources.forget(evictable(self.sources, bound, kept))
+        gone = evictable(self.mailboxes, bound, self.mailboxes.hot)
+        if not gone.size:
+            return
+        self.mailboxes.forget(gone)
+        self.learner.mailbox_normals.forget(gone)
+        alive = self.domains.hot.copy()
+        alive[self.mailboxes.domain[self.mailboxes.known]] = True
+        gone = np.flatnonzero(self.domains.known & ~alive)
+        self.domains.forget(gone)
+        self.learner.domain_normals.forget(gone)

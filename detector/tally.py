@@ -357,7 +357,7 @@ class PartitionTally:
         self._late = []
         return late
 
-    def _make(  # noqa: PLR0917 - called once a tally, all of it needed
+    def _make(
         self, tick: int, passed: int, record: int, clock_ms: int,
         piece: _Piece | None, late: TimedEvents | None,
     ) -> Tally:  # fmt: skip

@@ -36,7 +36,7 @@ class Rows:
     message: IntArray
 
     @classmethod
-    def build(  # noqa: PLR0917
+    def build(
         cls,
         time_ms: IntArray,
         ip: IntArray | int,

@@ -26,7 +26,7 @@ class Flush:
     name: str
 
 
-def draw_flush(  # noqa: PLR0917
+def draw_flush(
     rng: Generator,
     world: World,
     horizon: Horizon,

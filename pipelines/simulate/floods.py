@@ -28,7 +28,7 @@ from pipelines.simulate.timing import MINUTE_MS, evenly, log_uniform, shaped, sp
 __all__ = ["FLOODS"]
 
 
-def _draft(  # noqa: PLR0917
+def _draft(
     scene: Scene,
     shape: str,
     times: IntArray,

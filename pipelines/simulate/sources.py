@@ -84,7 +84,7 @@ def deal(rng: Generator, hosts: IntArray, count: int, skew: float = 0.0) -> IntA
     return hosts[rng.choice(len(hosts), size=count, p=share / share.sum())]
 
 
-def deal_few(  # noqa: PLR0917
+def deal_few(
     rng: Generator, hosts: IntArray, count: int, low: int, high: int, rolling: float
 ) -> IntArray:
     """Assign hosts so that each sends `low` to `high` messages, until `count` are dealt.
