@@ -35,7 +35,7 @@ COLD_FACTOR: Final = 5
 """In the first seconds of a log only a rate of five times the limit is beyond doubt."""
 COLD_NETWORKS: Final = 5
 HOUR_S: Final = 3_600
-REPEAT_SHARE: Final = 0.15
+REPEAT_SHARE: Final = 0.1
 """Messages behind the first to each mailbox; a newsletter has none, a flood over victims many."""
 TOP_SHARE: Final = 0.5
 USUAL_FACTOR: Final = 3.0
@@ -172,7 +172,7 @@ def _excess(
             elsewhere.append(min(others, most))
             if group in groups:
                 left[group] = min(left[group], max(0.0, 1.0 - fair * others / groups[group]))
-        whole = max(0.0, 1.0 - EXPLAINED * fair * math.fsum(elsewhere) / max(total, 1))
+        whole = max(0.0, 1.0 - fair * math.fsum(elsewhere) / max(total, 1))
     nets = _weighed(rows, left, "net")
     cap = max(CAP_LEAST, limit / rule.diverse_networks)
     weights = _weighed(rows, left, "mailbox")

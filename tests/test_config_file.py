@@ -35,7 +35,7 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
     policy = load_policy(str(path))
     changed = {key for key, value, _ in SETTINGS if value_at(policy, key) != value}
     assert changed == {"rules.asn_flood.per_min", "guard.never_list"}
-    assert policy.rules.asn_flood.per_10min == 150
+    assert policy.rules.asn_flood.per_10min == 100
     assert policy.guard.never_list == ("192.0.2.0/24",)
 
 
@@ -144,7 +144,7 @@ def test_all_errors_come_at_once_in_the_order_of_the_lines() -> None:
             "[rules.asn_flood]\nper_min = 900",
             (
                 "2 rules.asn_flood.per_min: got 900, must be at most rules.asn_flood.per_10min "
-                "(150, its default)"
+                "(100, its default)"
             ),
         ),
         (
@@ -184,7 +184,7 @@ def test_all_errors_come_at_once_in_the_order_of_the_lines() -> None:
             "rules.source_flood.per_victim = 91",
             (
                 "1 rules.source_flood.per_victim: got 91, must be at most "
-                "rules.source_flood.per_10min (90, its default)"
+                "rules.source_flood.per_10min (50, its default)"
             ),
         ),
         (
@@ -247,7 +247,7 @@ def test_networks_get_one_spelling_so_that_equal_policies_have_equal_digests() -
     )
     spelled = parse_policy(
         'guard.never_list = ["192.0.2.7/32", "2001:db8::/32", "198.51.100.0/24",'
-        ' "203.0.113.0/24"]\nrelations.factor = 3',
+        ' "203.0.113.0/24"]\nrules.victim_flood.baseline_factor = 2',
         "policy.toml",
     )
     assert policy_digest(spelled) == policy_digest(policy)

@@ -111,13 +111,13 @@ def test_a_rule_that_is_off_says_so_and_states_no_limit() -> None:
     assert "switched off" not in "".join(items[:3])
     quiet = policy_with({"rules": {"asn_flood": {"enabled": False}}})
     assert "switched off" in section(quiet, "What gets").items[2]
-    assert "60 messages" not in section(quiet, "What gets").items[2]
+    assert "50 messages" not in section(quiet, "What gets").items[2]
 
 
 def test_shadow_says_so_for_one_rule_and_for_the_whole_policy() -> None:
     one = policy_with({"rules": {"source_flood": {"mode": "shadow"}}})
     assert "publishes nothing (shadow)" in section(one, "What gets").items[1]
-    assert "30 messages in a minute" in section(one, "What gets").items[1]
+    assert "25 messages in a minute" in section(one, "What gets").items[1]
     assert "shadow" not in section(one, "What this list is").paragraphs[0]
     whole = policy_with({"mode": "shadow"})
     assert section(whole, "What this list is").paragraphs[0].startswith("At present nothing is pub")
