@@ -350,6 +350,7 @@ class Engine(State):
                 if torn or not could:
                     del self.cases[key]
                     victims.hot[slot] = False
+        self.bound_cases()
         if (tick + 1) % PERIOD_S == 0:
             frozen = tuple(
                 {case.slot for case in self.cases.values() if case.scope == scope and case.flood}

@@ -126,6 +126,21 @@ class State:
         case = self.cases.get(("mailbox", mailbox))
         return case is not None and case.flood is not None
 
+    def bound_cases(self) -> None:
+        """Close the least busy cases without a flood when there are more than the bound.
+
+        They open again while their counters ask for it, so that this bounds memory at the end of
+        a minute and never what is decided.
+        """
+        excess = len(self.cases) - self.policy.memory.cases
+        if excess <= 0:
+            return
+        calm = [key for key, case in self.cases.items() if case.flood is None]
+        calm.sort(key=lambda key: (self.cases[key].all_long, key[0], self.name(*key)))
+        for scope, slot in calm[:excess]:
+            del self.cases[scope, slot]
+            self.victims(scope).hot[slot] = False
+
     def evict(self) -> None:
         """Forget the longest unseen keys when there are more than the bound."""
         bound = self.policy.memory.keys

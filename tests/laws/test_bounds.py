@@ -3,10 +3,13 @@
 from dataclasses import replace
 from random import Random
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detector.cases import Flood
 from detector.engine import Engine
+from detector.gates import start_cases
 from detector.interning import KeyTables
 from detector.log import LogRecord, Partitions
 from detector.policy import MemoryBounds, Policy
@@ -67,3 +70,27 @@ def test_eviction_knows_no_slots_and_keeps_the_bound(seed: int, count: int) -> N
     assert set(engine.sources.places) == set(
         engine.sources.group_hash[engine.sources.known].tolist()
     ) or not (engine.sources.evicted)
+
+
+def test_cases_above_the_bound_are_closed_the_least_busy_first_and_floods_stay() -> None:
+    """A closed case is no longer looked at row by row; a flood is never dropped."""
+    policy = replace(POLICY, memory=replace(POLICY.memory, cases=10))
+    engine = Engine(policy, KeyTables())
+    lines = [
+        event_line(
+            {"time": START_MS + second * 1_000, "client_ip": "198.51.100.1",
+             "action": "accept", "recipient": f"u{number:02}@d.example"}
+        )
+        for second in range(13) for number in range(13) if second <= number
+    ]  # fmt: skip
+    engine.accept(
+        enumerate([Partitions(1), *tallies_of(lines, [0, len(lines)], engine.tables, 2)[0]])
+    )
+    slots = np.flatnonzero(engine.mailboxes.known).astype(np.int32)
+    start_cases(engine, "mailbox", slots, START_MS // 1_000 + 13)
+    least = engine.tables.mailboxes.find("u00@d.example")
+    engine.cases["mailbox", least].flood = Flood(0, 0, 0, 1, 1, 60, None, 0.0, 0.0)
+    engine.bound_cases()
+    left = sorted(engine.name(scope, slot) for scope, slot in engine.cases)
+    assert left == ["d.example", "u00@d.example", *(f"u{n:02}@d.example" for n in range(5, 13))]
+    assert engine.mailboxes.hot.sum() == 9
