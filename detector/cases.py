@@ -72,12 +72,11 @@ class Flood:
     """A flood in progress: who feeds it, by source, network and ASN group.
 
     `start` is the tick from which messages count as part of it, `found` the tick at which it was
-    recognised, `pressed` the last tick with an attempt above the relations.
+    recognised.
     """
 
     start: int
     found: int
-    pressed: int
     limit: int
     count: int
     span_s: int

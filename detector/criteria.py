@@ -162,9 +162,10 @@ def _victim(policy: Policy) -> str:
         {number(rule.baseline_sigmas)} standard deviations above it. During the flood each address
         that sends the victim more than its relation allows is listed, provided that its network
         (AS) is a visible part of the flood. When networks that each are a small part of it send
-        {percent(rule.light_share)} of the flood or more, every such address is listed, a stranger
-        at its first message; spared is then only who normally writes to other mailboxes of that
-        domain and sent no more than {many(floor, "message")}. The flood is over when 10 minutes
+        {many(rule.light_messages, "message")} more than {number(rule.light_factor)} times what
+        strangers usually send, every such address is listed, a stranger at its first message;
+        spared is then only who sent clean mail before and no more than
+        {many(floor, "message")} into the flood. The flood is over when 10 minutes
         bring less than {percent(rule.calm_fraction)} of the 10-minute limit."""
 
 

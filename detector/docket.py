@@ -64,7 +64,7 @@ class Docket:
             rule = getattr(policy.rules, listing.rule)
             if listing.shadow and "shadow" not in {policy.mode, rule.mode}:
                 self.lifecycle.unmake(listing)
-                self.lifecycle.remove(listing.subject, self._tick)
+                self.lifecycle.remove(listing.subject)
                 self._clear(listing)
                 self._write("remove", listing, {"reason": "its rule is no longer in the shadow"})
 
@@ -174,7 +174,7 @@ class Docket:
         self.forgiven = {ip: removed for ip, removed in self.forgiven.items() if removed > tick}
 
     def _remove(self, listing: Listing, evidence: dict[str, Any], request: str = "") -> int:
-        self.lifecycle.remove(listing.subject, self._tick)
+        self.lifecycle.remove(listing.subject)
         self._clear(listing)
         self.forgiven[listing.slot] = self._tick
         self._write("remove", listing, evidence, request)

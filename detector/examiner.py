@@ -1,7 +1,5 @@
 """The examiner: judges cases tick by tick and names the sources that take part in a flood."""
 
-from typing import Final
-
 import numpy as np
 
 from detector.cases import LONG_S, Case, Flood
@@ -10,6 +8,7 @@ from detector.gates import start_cases
 from detector.models.base import Normal, NotReady
 from detector.relations import mixed_one
 from detector.rules import (
+    Finding,
     Limits,
     Offence,
     Victim,
@@ -24,8 +23,6 @@ from detector.state import MESSAGES, State
 from detector.tracking import group_hashes
 
 __all__ = ["Examiner"]
-
-HOUR_S: Final = 3_600
 
 
 class Examiner:
@@ -42,8 +39,7 @@ class Examiner:
         normals = self._state.normals(case.scope)
         limits = Limits(
             int(victims.limit_min[slot]), int(victims.limit_10min[slot]),
-            int(victims.limit_hour[slot]), int(victims.limit_all_min[slot]),
-            int(victims.limit_all[slot]), normals.normal(slot),
+            int(victims.limit_all_min[slot]), int(victims.limit_all[slot]), normals.normal(slot),
         )  # fmt: skip
         domain = None
         if case.scope == "mailbox":
@@ -58,32 +54,29 @@ class Examiner:
             finding = judge(case, victim, self._state.policy, self._scene(tick))
             if finding is None:
                 return []
-            self._start_flood(
-                case, finding.span_s, finding.count, finding.limit, finding.normal, tick
-            )
-            assert case.flood is not None  # noqa: S101 - just started
-            touched = {
-                row.ip: (row.net, row.group) for row in case.rows if row.ip in case.flood.parts
-            }
+            flood = self._start_flood(case, finding, tick)
+            touched = {row.ip: (row.net, row.group) for row in case.rows if row.ip in flood.parts}
         return self._attribute(case, touched, tick, victim or self._victim(case))
 
-    def _start_flood(
-        self, case: Case, span_s: int, count: int, limit: int, normal: float | None, tick: int
-    ) -> None:
+    def _start_flood(self, case: Case, finding: Finding, tick: int) -> Flood:
         """Begin a flood with what its window holds."""
-        start = case.onset(min(span_s, LONG_S), self._usual_all(case))
-        case.flood = Flood(
-            start, tick, tick, limit, count, span_s, normal,
-            self._usual_strangers(case) if normal is None else normal,
-            self.usual_share(case, min(span_s, LONG_S), tick),
+        window_s = min(finding.span_s, LONG_S)
+        start = case.onset(window_s, self._usual_all(case))
+        usual = finding.normal
+        if usual is None:
+            usual = 0.0 if self._state.cold else self._state.normals(case.scope).usual(case.slot)
+        flood = case.flood = Flood(
+            start, tick, finding.limit, finding.count, finding.span_s, finding.normal, usual,
+            self.usual_share(case, window_s, tick),
         )  # fmt: skip
         for row in case.rows:
             if row.tick >= start and (row.attempts or row.deferred):
-                case.flood.add(row)
+                flood.add(row)
         if case.scope == "mailbox":
             parent = self._state.cases.get(("domain", int(self._state.mailboxes.domain[case.slot])))
             if parent is not None:
                 parent.exclude(case.slot)
+        return flood
 
     def _usual_all(self, case: Case) -> float:
         """Give what a victim usually gets in ten minutes."""
@@ -91,11 +84,6 @@ class Examiner:
         model = normals.models.get(case.slot)
         answer = model[1].normal() if model is not None else None
         return answer.mean if isinstance(answer, Normal) else normals.usual(case.slot)
-
-    def _usual_strangers(self, case: Case) -> float:
-        """Give at most what strangers usually send a victim without a baseline of its own."""
-        normals = self._state.normals(case.scope)
-        return 0.0 if self._state.cold else normals.usual(case.slot)
 
     def _scene(self, tick: int) -> "_Scene":
         if self._seen is None or self._seen.tick != tick:
@@ -113,13 +101,7 @@ class Examiner:
         every = learner.volume.normal()
         if isinstance(every, NotReady) or every.mean < 1.0:
             return 0.0
-        normals = self._state.normals(case.scope)
-        usual = normals.usual(case.slot)
-        model = normals.models.get(case.slot)
-        answer = model[1].normal() if model is not None else None
-        if isinstance(answer, Normal):
-            usual = answer.mean
-        return max(usual, 0.0) / every.mean
+        return max(self._usual_all(case), 0.0) / every.mean
 
     def _attribute(
         self, case: Case, touched: dict[int, tuple[int, int]], tick: int, victim: Victim
@@ -128,7 +110,6 @@ class Examiner:
         flood = case.flood
         assert flood is not None  # noqa: S101 - the caller checked
         rule = self._state.policy.rules.victim_flood
-        flood.pressed = tick
         was_light = flood.light
         flood.light = is_light(case, flood, rule, tick)
         out: list[Offence] = []
@@ -244,10 +225,10 @@ class Examiner:
             count, limit = int(victims.hour.total[slot]), int(victims.limit_hour[slot])
             rule = self._state.policy.rules.victim_flood
             victim = self._victim(case)
-            if not hourly(case, victim, count, limit, rule, self._scene(tick)):
+            finding = hourly(case, victim, count, limit, rule, self._scene(tick))
+            if finding is None:
                 continue
-            self._start_flood(case, 3600, count, limit, victim.limits.normal_10min, tick)
-            assert case.flood is not None  # noqa: S101 - just started
+            self._start_flood(case, finding, tick)
             touched = {row.ip: (row.net, row.group) for row in case.rows}
             out += self._attribute(case, touched, tick, victim)
         return out

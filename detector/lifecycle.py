@@ -66,8 +66,6 @@ class Lifecycle:
         self.listings: dict[str, Listing] = {}
         self.history: dict[str, list[int]] = {}
         """By subject: when it was listed inside the memory."""
-        self.removed_at: dict[str, int] = {}
-        """By subject: its last removal; what it sent up to then counts nothing against it."""
         self._due: list[tuple[int, str]] = []
 
     def take_terms(self, terms: ListingTerms, now: int) -> None:
@@ -141,9 +139,8 @@ class Lifecycle:
         left = max(left, listing.paused_until - now)
         return Answer(left <= 0, now + max(0, left))
 
-    def remove(self, subject: str, now: int) -> Listing:
+    def remove(self, subject: str) -> Listing:
         """Take a listing out of force."""
-        self.removed_at[subject] = now
         return self.listings.pop(subject)
 
     def unmake(self, listing: Listing) -> None:
@@ -182,7 +179,6 @@ class Lifecycle:
         self.history = {
             s: kept for s, ts in self.history.items() if (kept := [t for t in ts if t > oldest])
         }
-        self.removed_at = {s: t for s, t in self.removed_at.items() if t > oldest}
 
     def state(self) -> dict[str, Any]:
         """Give what a snapshot needs."""
@@ -196,7 +192,6 @@ class Lifecycle:
                 for _, item in sorted(self.listings.items())
             ],
             "history": dict(sorted(self.history.items())),
-            "removed_at": dict(sorted(self.removed_at.items())),
             "due": sorted(self._due),
         }
 
@@ -208,5 +203,4 @@ class Lifecycle:
             listing = Listing(**{**item, **again})
             self.listings[listing.subject] = listing
         self.history = {s: list(ts) for s, ts in state["history"].items()}
-        self.removed_at = dict(state["removed_at"])
         self._due = [(due, subject) for due, subject in state["due"]]

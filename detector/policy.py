@@ -70,9 +70,10 @@ class VictimRule:
     )
     baseline_sigmas: float = setting(4.0, "deviations above normal that it must exceed", 0, 50)
     diverse_networks: int = setting(8, "networks from which a flood counts as diverse", 2, 10_000)
-    light_share: float = setting(
-        0.2, "share of a flood from light ASNs above which every new source takes part", 0.01, 1
+    light_messages: int = setting(
+        5, "messages from light ASNs, beyond the usual, that make every stranger part", 1, 100_000
     )
+    light_factor: float = setting(3.0, "times what strangers usually send counted so", 1, 100)
     calm_fraction: float = setting(
         0.25, "fraction of the 10-minute limit below which a flood is over", 0.01, 1
     )
@@ -89,7 +90,7 @@ class ConcentrationRule:
     victims: int = setting(10, "victims that count as few", 1, 1_000)
     share: float = setting(0.8, "share of its messages that must go to them", 0.1, 1)
     per_victim: int = setting(6, "messages in 10 minutes that make a mailbox one of them", 2, 1000)
-    baseline_factor: float = setting(3.0, "times the learned normal that it must exceed", 1, 100)
+    baseline_factor: float = setting(3.0, "times the normal that an ASN must exceed", 1, 100)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,8 +38,6 @@ HOUR_S: Final = 3_600
 REPEAT_SHARE: Final = 0.1
 """Messages behind the first to each mailbox; a newsletter has none, a flood over victims many."""
 TOP_SHARE: Final = 0.5
-USUAL_FACTOR: Final = 3.0
-LIGHT_LEAST: Final = 5.0
 BUSY_NORMAL: Final = 100
 KNOWN_NORMAL: Final = 20
 """Clean messages to anybody from which one message into a flood, or two into one of many ASNs,
@@ -58,11 +56,10 @@ HOURLY_PACE: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one victim may get from strangers now: per minute, 10 minutes, hour; and from all."""
+    """What one victim may get from strangers now, per minute and 10 minutes, and from all."""
 
     per_min: int
     per_10min: int
-    per_hour: int
     all_per_min: int
     all_10min: int
     normal_10min: float | None
@@ -239,13 +236,15 @@ def _passed(
 
 def hourly(
     case: Case, victim: Victim, count: int, limit: int, rule: VictimRule, scene: Scene
-) -> bool:
-    """Say whether strangers sent too much in an hour; the last ten minutes stand for its shape."""
+) -> Finding | None:
+    """Judge what strangers sent in an hour; the last ten minutes stand for its shape."""
     excess = _excess(case, victim, LONG_S, _base(case, rule, LONG_S), rule, scene)
     if excess is None or case.new_long <= 0:
-        return False
+        return None
     part = excess.diverse / case.new_long
-    return count * part >= limit and excess.diverse >= limit / HOURLY_PACE
+    if count * part < limit or excess.diverse < limit / HOURLY_PACE:
+        return None
+    return Finding(HOUR_S, count, limit, victim.limits.normal_10min)
 
 
 def _judge_warm(case: Case, victim: Victim, rule: VictimRule, scene: Scene) -> Finding | None:
@@ -270,15 +269,13 @@ def _judge_cold(
     The part of the log before the window stands in for the normal; what has been as busy since
     the first second is taken for normal.
     """
-    domain = case.scope == "domain"
-    per_min = rule.domain_per_min if domain else rule.mailbox_per_min
-    per_10min = rule.domain_per_10min if domain else rule.mailbox_per_10min
+    per_min, per_10min = _base(case, rule, SHORT_S), _base(case, rule, LONG_S)
     if case.new_short < per_min and case.new_long < per_10min:
         return None
     if elapsed_s < SHORT_S * 3 // 2:
         limit = per_min * COLD_FACTOR
         few = len({row.net for row in case.recent(SHORT_S) if row.new}) <= COLD_NETWORKS
-        if not domain and few and case.new_short >= limit:
+        if case.scope == "mailbox" and few and case.new_short >= limit:
             return Finding(SHORT_S, case.new_short, limit, None)
         return None
     for span_s, base in ((SHORT_S, per_min), (min(LONG_S, elapsed_s // 2), per_10min)):
@@ -304,13 +301,12 @@ def is_light(case: Case, flood: Flood, rule: VictimRule, now: int) -> bool:
     That part must exceed what strangers usually send the victim, and the flood must still press:
     in its tail a stranger is more likely to be one who would have written anyway.
     """
-    base = rule.domain_per_10min if case.scope == "domain" else rule.mailbox_per_10min
-    if case.tried_long < base / 2 and now - flood.found > LONG_S:
+    if case.tried_long < _base(case, rule, LONG_S) / 2 and now - flood.found > LONG_S:
         return False
     heavy = max(HEAVY_MESSAGES, HEAVY_SHARE * flood.total)
     light = sum(count for count in flood.groups.values() if count < heavy)
     usual = flood.usual * max(now - flood.start + 1, SHORT_S) / LONG_S
-    return light >= LIGHT_LEAST + USUAL_FACTOR * usual
+    return light >= rule.light_messages + rule.light_factor * usual
 
 
 def allowance(usual: float, terms: RelationTerms, *, known: bool) -> float:
@@ -384,5 +380,4 @@ def is_calm(case: Case, policy: Policy) -> bool:
     spared = {ip for group in flood.spared.values() for ip in group}
     pressing = sum(row.attempts for row in case.recent(LONG_S) if row.ip not in spared)
     rule = policy.rules.victim_flood
-    base = rule.domain_per_10min if case.scope == "domain" else rule.mailbox_per_10min
-    return pressing < base * rule.calm_fraction
+    return pressing < _base(case, rule, LONG_S) * rule.calm_fraction

@@ -143,7 +143,7 @@ class ListingLife(RuleBasedStateMachine):
         due = self.model.quiet >= self.model.needed(on_request=True)
         assert answer.granted == (due and not self.model.is_loud(self.now + 1))
         if answer.granted:
-            self.life.remove(V4, self.now)
+            self.life.remove(V4)
             self.model = None
         else:
             assert answer.earliest > self.now

@@ -176,7 +176,7 @@ STATE: dict[str, set[str]] = {
         "listed", "forgiven", "seq", "cost",
         "changes", "_tick", "_observed", "_time_ms",  # of one close
     },
-    "Lifecycle": {"terms", "listings", "history", "removed_at", "_due"},
+    "Lifecycle": {"terms", "listings", "history", "_due"},
     "Case": {
         "scope", "slot", "flood", "rows", "_memory", "_now",
         "_new", "_all", "_tried", "new_short", "new_long", "all_short", "all_long", "all_memory",
