@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from detector.evidence import EvidenceLog
 from detector.models.base import Normal
 from detector.models.baseline import Baseline
-from detector.policy import ConcentrationRule
+from detector.policy import BackscatterRule, ConcentrationRule
 from detector.relations import KNOWN, Relations, mixed
 from detector.tally import Rows
 from detector.tracking import Sources, Victims, group_hashes
 
-__all__ = ["Concentration", "concentrations"]
+__all__ = ["Concentration", "bounces", "concentrations"]
 
 MINUTE_S: Final = 60
 LONG_S: Final = 600
@@ -28,7 +28,7 @@ LEAST_PER_VICTIM: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Concentration:
-    """A subject (ip slot, or ASN group) far above its limit at few victims.
+    """A subject (ip slot, ASN group, or bounced-at mailbox) far above its limit at few victims.
 
     `counts` are the messages of each source (ip slot) that takes part, `victims` the mailboxes.
     """
@@ -41,6 +41,29 @@ class Concentration:
     victims: tuple[int, ...]
     counts: dict[int, int]
     normal: float | None
+
+
+def bounces(
+    rule: BackscatterRule, tick: int, evidence: EvidenceLog, messages: NDArray[np.int64],
+    mailboxes: Victims, forgiven: dict[int, int],
+) -> list[Concentration]:  # fmt: skip
+    """Find the mailboxes that null senders flood in the last minute, with who sends there."""
+    rows, _ = evidence.between(tick + 1 - MINUTE_S, tick + 1)
+    weight = rows.nulls * messages[rows.outcome]
+    index = np.flatnonzero((weight > 0) & (rows.tick > tick - MINUTE_S))
+    by_mailbox: dict[int, dict[int, int]] = {}
+    for rcpt, ip, when, count in zip(
+        rows.rcpt[index].tolist(), rows.ip[index].tolist(),
+        rows.tick[index].tolist(), weight[index].tolist(), strict=True,
+    ):  # fmt: skip
+        if when > forgiven.get(ip, when - 1):
+            counts = by_mailbox.setdefault(rcpt, {})
+            counts[ip] = counts.get(ip, 0) + count
+    return [
+        Concentration(slot, MINUTE_S, total, rule.per_min, 1.0, (slot,), by_mailbox[slot], None)
+        for slot in sorted(by_mailbox, key=mailboxes.table.names.__getitem__)
+        if (total := sum(by_mailbox[slot].values())) >= rule.per_min
+    ]
 
 
 def strangers(

@@ -1,9 +1,11 @@
 """The examiner: judges cases tick by tick and names the sources that take part in a flood."""
 
+from typing import Final
+
 import numpy as np
 
 from detector.cases import LONG_S, Case, Flood
-from detector.concentration import Concentration, concentrations
+from detector.concentration import Concentration, bounces, concentrations
 from detector.gates import start_cases
 from detector.models.base import Normal, NotReady
 from detector.relations import mixed_one
@@ -23,6 +25,8 @@ from detector.state import MESSAGES, State
 from detector.tracking import group_hashes
 
 __all__ = ["Examiner"]
+
+_SCOPES: Final = {"source_flood": "ip", "asn_flood": "asn", "backscatter": "mailbox"}
 
 
 class Examiner:
@@ -186,9 +190,16 @@ class Examiner:
 
     def minute_rules(self, tick: int) -> list[Offence]:
         """Apply the rules that look at whole minutes."""
-        if self._state.cold:
-            return []
         out: list[Offence] = []
+        backscatter = self._state.policy.rules.backscatter
+        if backscatter.enabled:
+            for one in bounces(
+                backscatter, tick, self._state.evidence, MESSAGES,
+                self._state.mailboxes, self._state.docket.forgiven,
+            ):  # fmt: skip
+                out += self._concentrated("backscatter", one, tick)
+        if self._state.cold:
+            return out
         for scope in ("mailbox", "domain"):
             out += self._hourly(scope, tick)
         rules = self._state.policy.rules
@@ -241,7 +252,7 @@ class Examiner:
             if not self._state.sources.known[ip]:
                 continue
             evidence: dict[str, object] = {
-                "scope": "ip" if rule == "source_flood" else "asn",
+                "scope": _SCOPES[rule],
                 "victim": self._state.docket.masked(names[found.victims[0]]),
                 "victims": [self._state.docket.masked(names[slot]) for slot in found.victims],
                 "window_s": found.span_s,

@@ -1,10 +1,12 @@
 """FIELD's table: each shape of a flood is found, each innocent pattern is left alone."""
 
+from dataclasses import replace
 from random import Random
 from typing import Any, Final
 
 import pytest
 
+from detector.policy import BackscatterRule, Policy, Rules
 from tests.days import FLOODED, HOUR, MINUTE, V4, V6_HOST, Days
 
 START: Final = 2 * HOUR
@@ -146,3 +148,17 @@ def test_attempts_that_are_no_messages_make_no_flood(pattern: str, ip: str) -> N
     ordinary(days, START + 10 * MINUTE)
     days.flood(START, ip, to=FLOODED, count=300, span_s=300, **PATTERNS[pattern])
     assert listed(days, START + HOUR) == set()
+
+
+@pytest.mark.parametrize("ip", [V4, V6_HOST])
+def test_backscatter_is_listed_where_an_operator_asks_for_it(ip: str) -> None:
+    """The switch of its own: from 60 null-sender messages a minute at one mailbox on."""
+    rules = Rules(backscatter=BackscatterRule(enabled=True))
+    found = {}
+    for count in (59, 60):
+        days = Days(replace(Policy(), rules=rules))
+        ordinary(days, START + 10 * MINUTE)
+        days.flood(START, ip, to=FLOODED, count=count, span_s=50, sender="")
+        found[count] = listed(days, START + HOUR)
+    assert found[59] == set()
+    assert len(found[60]) == 1
