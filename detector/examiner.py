@@ -16,6 +16,7 @@ from detector.rules import (
     Victim,
     allowance,
     hourly,
+    is_calm,
     is_light,
     judge,
     suspects,
@@ -61,6 +62,10 @@ class Examiner:
             flood = self._start_flood(case, finding, tick)
             touched = {row.ip: (row.net, row.group) for row in case.rows if row.ip in flood.parts}
         return self._attribute(case, touched, tick, victim or self._victim(case))
+
+    def is_calm(self, case: Case, tick: int) -> bool:
+        """Say whether a case's flood is over at the close of a tick."""
+        return is_calm(case, self._victim(case), self._state.policy, self._scene(tick))
 
     def _start_flood(self, case: Case, finding: Finding, tick: int) -> Flood:
         """Begin a flood with what its window holds."""

@@ -7,6 +7,7 @@ A period is learned one period late, so that a flood found meanwhile taints what
 victims' mail, and that of victims that rose far above their normal, teaches nothing.
 """
 
+import math
 from typing import Any, Final
 
 import numpy as np
@@ -183,6 +184,13 @@ class VictimNormals:
                 np.maximum(limit[: least.size], least, out=limit[: least.size])
                 if limit is victims.limit_10min:
                     limit[: least.size] += before[-1]
+        if not self._domain:
+            rule = self._policy.rules.victim_flood
+            for limit, factor, base in (
+                (victims.limit_min, rule.cold_diverse_factor, self.base_min),
+                (victims.limit_10min, rule.cold_factor, self.base_10min),
+            ):
+                np.minimum(limit, np.uint32(math.ceil(factor * base)), out=limit)
 
     def end_cold(self) -> None:
         """Drop what only the cold start needs."""
