@@ -45,7 +45,7 @@ so tells a bystander; in a list bomb through mail providers most have, and it te
 MOST_SHARE: Final = 0.5
 EXPLAINED: Final = 1.5
 """Times its fair share of an ASN's general volume that a victim may get."""
-UNEXPLAINED_SHARE: Final = 0.5
+NOISE: Final = 3.0
 VOLUME_SHARE: Final = 0.1
 CAP_LEAST: Final = 3.0
 COLD_SHARE: Final = 0.05
@@ -107,7 +107,10 @@ class Scene(Protocol):
     def share(self, case: Case, span_s: int) -> float:
         """The victim's usual share of all mail, from before the last seconds."""
 
-    def allowed(self, victim: Victim, group: int, span_s: int) -> float:
+    def activity(self, case: Case, span_s: int) -> float:
+        """How many times more other mailboxes than usual got mail in the last seconds, 1 or more."""
+
+    def allowed(self, victim: Victim, group: int, span_s: int, activity: float) -> float:
         """Messages that the victim's relation with a group allows in a span; 0 for strangers."""
 
 
@@ -154,30 +157,30 @@ def _excess(
         len(mailboxes) < rule.domain_mailboxes or max(mailboxes.values()) > TOP_SHARE * total
     ):
         return None
-    share = min(scene.share(case, span_s), MOST_SHARE)
+    activity = scene.activity(case, span_s)
+    burst_s = LONG_S if case.scope == "mailbox" else span_s
+    allowed = {group: scene.allowed(victim, group, burst_s, activity) for group in groups}
+    strangers = sum(count for group, count in groups.items() if not allowed[group])
+    usual = (victim.limits.normal_10min or 0.0) * span_s / LONG_S * activity
+    stranger = 1.0 - (EXPLAINED * usual + 2 * math.sqrt(usual)) / max(strangers, 1)
     left = {
-        group: max(0.0, 1.0 - scene.allowed(victim, group, span_s) / count)
+        group: max(0.0, 1.0 - allowed[group] / count if allowed[group] else stranger)
         for group, count in groups.items()
     }
-    whole = 1.0
+    share = min(scene.share(case, span_s), MOST_SHARE)
     if share > 0:
         volumes = scene.volumes(span_s)
         fair = EXPLAINED * share / (1 - share)
-        most = VOLUME_SHARE * sum(volumes.values())
-        elsewhere = []
-        for group, volume in volumes.items():
-            others = max(0, volume - groups.get(group, 0))
-            elsewhere.append(min(others, most))
-            if group in groups:
-                left[group] = min(left[group], max(0.0, 1.0 - fair * others / groups[group]))
-        whole = max(0.0, 1.0 - fair * math.fsum(elsewhere) / max(total, 1))
+        for group, count in groups.items():
+            others = max(0, volumes.get(group, 0) - count)
+            left[group] = min(left[group], max(0.0, 1.0 - fair * others / count))
     nets = _weighed(rows, left, "net")
     cap = max(CAP_LEAST, limit / rule.diverse_networks)
     weights = _weighed(rows, left, "mailbox")
     return _Excess(
         total,
-        min(math.fsum(nets.values()), total * whole),
-        min(math.fsum(min(count, cap) for count in nets.values()), total * whole),
+        math.fsum(nets.values()),
+        math.fsum(min(count, cap) for count in nets.values()),
         math.fsum(max(0.0, weight - 1.0) for weight in weights.values()),
     )
 
@@ -227,7 +230,7 @@ def _passed(
         return None
     if case.scope == "domain" and excess.repeats < REPEAT_SHARE * excess.count:
         return None
-    if excess.count < UNEXPLAINED_SHARE * excess.total:
+    if excess.count < NOISE * math.sqrt(excess.total):
         return None
     if excess.diverse >= base:
         return count, math.ceil(limit)
@@ -412,4 +415,4 @@ def is_calm(case: Case, victim: Victim, policy: Policy, scene: Scene) -> bool:
     excess = _excess(case, victim, LONG_S, base, rule, scene, "attempts")
     if excess is None:
         return True
-    return excess.count - EXPLAINED * flood.usual < base * rule.calm_fraction
+    return excess.count < base * rule.calm_fraction
