@@ -168,7 +168,7 @@ STATE: dict[str, set[str]] = {
         "_day_before", "_day_periods",
         "_slots", "_new", "_all",  # gathered from the models
     },
-    "Relations": {"_mask", "_tags", "_counts", "_keep_of_1024", "_day", "learned_s", "refused"},
+    "Relations": {"_mask", "_cells", "_keep_of_1024", "_day", "learned_s", "refused"},
     "EvidenceLog": {"capacity", "_columns", "_size", "covers_from", "dropped"},
     "Collateral": {"limits", "total", "observed_s"},
     "Docket": {
