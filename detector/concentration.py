@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.evidence import EvidenceLog
+from detector.grouping import grouped
 from detector.models.base import Normal
 from detector.models.baseline import Baseline
 from detector.policy import BackscatterRule, ConcentrationRule
 from detector.relations import KNOWN, Relations, mixed
 from detector.summing import begins
-from detector.tally import Rows, take_rows
+from detector.tally import take_rows
 from detector.tracking import Sources, Victims, group_hashes
 
 __all__ = ["Concentration", "bounces", "concentrations"]
@@ -27,6 +28,9 @@ MINUTE_S: Final = 60
 LONG_S: Final = 600
 LEAST_PER_VICTIM: Final = 3
 _LOW_BITS: Final = 0xFFFF
+_GOLDEN, _HIGH_BITS = np.uint64(0x9E3779B97F4A7C15), np.uint64(48)
+_COUNT_BITS: Final = 39
+_MOST: Final = 2**_COUNT_BITS - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,23 +73,6 @@ def bounces(
     ]
 
 
-def strangers(
-    rows: Rows, messages: NDArray[np.int64],
-    sources: Sources, mailboxes: Victims, relations: Relations, forgiven: dict[int, int],
-) -> NDArray[np.int64]:  # fmt: skip
-    """Give for each row its messages from strangers: (rows,) int64.
-
-    `forgiven` has by ip slot the tick of a removal: what came up to it counts nothing.
-    """
-    weight = (rows.count.astype(np.int64) - rows.nulls) * messages[rows.outcome]
-    if forgiven:
-        removed = np.full(sources.known.size, -1, np.int64)
-        removed[list(forgiven)] = list(forgiven.values())
-        weight[rows.tick <= removed[rows.ip]] = 0
-    keys = mixed(mailboxes.hash[rows.rcpt], group_hashes(rows.asn))
-    return np.where(relations.counts(keys) >= KNOWN, 0, weight)
-
-
 def concentrations(
     rule: ConcentrationRule, tick: int, evidence: EvidenceLog,
     messages: NDArray[np.int64], sources: Sources, mailboxes: Victims, relations: Relations,
@@ -94,42 +81,60 @@ def concentrations(
     """Find the sources (`models` None) or ASN groups that flood few victims now.
 
     The last minute says whom to look at; each of them is measured over a minute, then over ten.
+    `forgiven` has by ip slot the tick of a removal: what came up to it counts nothing.
     """
 
-    def sent(first: int, least: int, subjects: NDArray[np.int64] | None = None) -> _Sent:
-        """Give the strangers' rows since `first` of those with `least` messages to anybody."""
-        rows, _ = evidence.between(first, tick + 1)
+    def sent(span_s: int, subjects: NDArray[np.int64] | None, least: int) -> _Sent:
+        """Give what strangers sent for those with `least` messages (None: of everybody)."""
+        since = tick + 1 - span_s
+        rows, _ = evidence.between(since, tick + 1)
         owner = rows.ip if models is None else rows.asn
-        index = _busy(owner, rows.count - rows.nulls, least, subjects)
-        if subjects is not None:
-            index = index[rows.tick[index] >= first]
+        if subjects is None:
+            fresh = evidence.fresh(since, tick + 1)
+            index = _busy(owner, fresh, least)
+            index = index[fresh[index] > 0]
+            first, number = grouped(owner[index])
+            subjects = owner[index[first]].astype(np.int64)
+        else:
+            index, number = _of(subjects, owner, rows.count - rows.nulls, least)
+            kept = np.flatnonzero(rows.tick[index] >= since)
+            index, number = index[kept], number[kept]
         own = take_rows(rows, index)
-        weight = strangers(own, messages, sources, mailboxes, relations, forgiven)
-        return _Sent(own.ip, own.rcpt, owner[index].astype(np.int64), weight)
+        if span_s == MINUTE_S:
+            weight = evidence.fresh(since, tick + 1)[index].astype(np.int64)
+        else:
+            weight = (own.count - own.nulls) * messages[own.outcome]
+            keys = mixed(mailboxes.hash[own.rcpt], group_hashes(own.asn))
+            weight[relations.counts(keys) >= KNOWN] = 0
+        if forgiven:
+            removed = np.full(sources.known.size, -1, np.int64)
+            removed[list(forgiven)] = list(forgiven.values())
+            weight[own.tick <= removed[own.ip]] = 0
+        return _Sent(subjects, number, own.ip, own.rcpt, weight)
 
-    minute = tick + 1 - MINUTE_S
-    pairs = sent(minute, rule.per_10min // 10).pairs()
-    subjects, few, total = pairs.few(rule.victims, 1)
-    subjects = subjects[(few >= rule.share * total) & (few >= rule.per_10min // 10)]
+    least_now = rule.per_10min // 10
+    last = sent(MINUTE_S, None, least_now)
+    few, total = last.few(rule.victims, 1)
+    looks = (few >= rule.share * total) & (few >= least_now)
+    subjects = np.sort(last.subjects[looks])
     out: dict[int, Concentration] = {}
     for span_s, least_count in ((MINUTE_S, rule.per_min), (LONG_S, rule.per_10min)):
         if not subjects.size:
             break
-        rows = sent(tick + 1 - span_s, least_count, subjects)
-        pairs = rows.pairs()
+        own = sent(span_s, subjects, least_count)
         least = max(rule.per_victim * span_s / LONG_S, LEAST_PER_VICTIM)
-        found = zip(*(c.tolist() for c in pairs.few(rule.victims, least)), strict=True)
-        for subject, count, all_ in found:
+        few, total = own.few(rule.victims, least)
+        for place in np.flatnonzero((few >= least_count) & (few >= rule.share * total)).tolist():
+            subject, count = int(subjects[place]), int(few[place])
             normal = _normal(models, subject)
             beyond = 0.0 if normal is None else rule.baseline_factor * normal
             limit = max(least_count, math.ceil(beyond * span_s / LONG_S))
-            if count < limit or count < rule.share * all_:
-                continue
-            top = pairs.top(subject, rule.victims, least, mailboxes.table.names)
-            out[subject] = Concentration(
-                subject, span_s, count, limit, count / all_, top, rows.counts(subject, top), normal
-            )
-        subjects = subjects[~np.isin(subjects, list(out))]
+            if count >= limit and subject not in out:
+                top, counts = own.detail(place, rule.victims, least, mailboxes.table.names)
+                share = count / int(total[place])
+                out[subject] = Concentration(
+                    subject, span_s, count, limit, share, top, counts, normal
+                )
     return [out[subject] for subject in sorted(out)]
 
 
@@ -139,86 +144,89 @@ def _normal(models: dict[int, Baseline] | None, group: int) -> float | None:
     return answer.mean if isinstance(answer, Normal) else None
 
 
-def _busy(
-    owner: NDArray[np.int32] | NDArray[np.int64], count: NDArray[np.uint32], least: int,
-    subjects: NDArray[np.int64] | None,
-) -> NDArray[np.int64]:  # fmt: skip
-    """Give the rows whose owner is one of `subjects` and has at least so many messages.
+Owners = NDArray[np.int32] | NDArray[np.int64]
 
-    Owners are told apart by 16 bits at first, so that a whole column costs a few array operations.
+
+def _busy(owner: Owners, count: NDArray[np.uint32], least: int) -> NDArray[np.intp]:
+    """Give the rows of owners with at least so many messages, and of a few others.
+
+    Owners are told apart by their low bits only: a whole column costs a few array operations.
     """
     place = (owner & _LOW_BITS).astype(np.intp, copy=False)
-    if subjects is None:
-        index = None
-    else:
-        maybe = np.zeros(_LOW_BITS + 1, np.bool_)
-        maybe[subjects & _LOW_BITS] = True
-        index = np.flatnonzero(maybe[place])
-        index = index[np.isin(owner[index], subjects)]
-        place, count = place[index], count[index]
     sums = np.zeros(_LOW_BITS + 1, np.uint32)
     np.add.at(sums, place, count)
+    return np.flatnonzero((sums >= least)[place])
+
+
+def _of(
+    subjects: NDArray[np.int64], owner: Owners, count: NDArray[np.uint32], least: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Give the rows of `subjects` (sorted, some) and the place of each one's subject.
+
+    Left out are those of subjects that have less than `least` messages.
+    """
+    maybe = np.zeros(_LOW_BITS + 1, np.bool_)
+    maybe[subjects & _LOW_BITS] = True
+    index = np.flatnonzero(maybe[owner & _LOW_BITS])
+    mine = owner[index]
+    place = np.minimum(np.searchsorted(subjects, mine), subjects.size - 1)
+    found = np.flatnonzero(subjects[place] == mine)
+    index, place = index[found], place[found]
+    sums = np.zeros(subjects.size, np.uint32)
+    np.add.at(sums, place, count[index])
     enough = np.flatnonzero((sums >= least)[place])
-    return enough if index is None else index[enough]
+    return index[enough], place[enough]
 
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """Messages from strangers, row by row: owner (a subject), source, mailbox, weight."""
+    """What strangers sent, row by row; `number` is the place of its sender in `subjects`."""
 
+    subjects: NDArray[np.int64]
+    number: NDArray[np.intp]
     ip: NDArray[np.int32]
     rcpt: NDArray[np.int32]
-    owner: NDArray[np.int64]
     weight: NDArray[np.int64]
 
-    def pairs(self) -> "_Pairs":
-        """Sum them by owner and mailbox: sorted by owner, the most messages first."""
-        kept = np.flatnonzero(self.weight)
-        owner, rcpt, weight = self.owner[kept], self.rcpt[kept], self.weight[kept]
-        if not kept.size:
-            return _Pairs(owner, rcpt, weight)
-        order = np.lexsort((rcpt, owner))
-        owner, rcpt = owner[order], rcpt[order]
-        starts = np.flatnonzero(begins(owner) | begins(rcpt))
-        count = np.add.reduceat(weight[order], starts)
-        order = np.lexsort((-count, owner[starts]))
-        return _Pairs(owner[starts][order], rcpt[starts][order], count[order])
+    def few(self, victims: int, least: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Give each subject's messages to its first `victims` mailboxes with `least`, and all."""
+        few, total = np.zeros((2, self.subjects.size), np.int64)
+        np.add.at(total, self.number, self.weight)
+        key = self.number << 32 | self.rcpt
+        place = (key.view(np.uint64) * _GOLDEN >> _HIGH_BITS).view(np.int64)
+        sums = np.zeros(_LOW_BITS + 1, np.int64)
+        np.add.at(sums, place, self.weight)
+        index = np.flatnonzero((sums >= least)[place])
+        if not index.size:
+            return few, total
+        key = key[index]
+        order = np.argsort(key)
+        key = key[order]
+        starts = np.flatnonzero(begins(key))
+        count = np.add.reduceat(self.weight[index[order]], starts)
+        enough = np.flatnonzero(count >= least)
+        if not enough.size:
+            return few, total
+        packed = np.sort((key[starts[enough]] >> 32 << _COUNT_BITS) | (_MOST - count[enough]))
+        number, count = packed >> _COUNT_BITS, _MOST - (packed & _MOST)
+        begin = np.flatnonzero(begins(number))
+        rank = np.arange(number.size) - np.repeat(begin, np.diff(begin, append=number.size))
+        few[number[begin]] = np.add.reduceat(np.where(rank < victims, count, 0), begin)
+        return few, total
 
-    def counts(self, subject: int, victims: tuple[int, ...]) -> dict[int, int]:
-        """Give what each source of a subject sent to these victims."""
-        out: dict[int, int] = {}
-        own = np.flatnonzero((self.owner == subject) & (self.weight > 0))
-        own = own[np.isin(self.rcpt[own], victims)]
-        for ip, count in zip(self.ip[own].tolist(), self.weight[own].tolist(), strict=True):
-            out[ip] = out.get(ip, 0) + count
-        return out
-
-
-@dataclass(frozen=True, slots=True)
-class _Pairs:
-    """Messages by owner and mailbox, sorted by owner, the most messages first."""
-
-    owner: NDArray[np.int64]
-    rcpt: NDArray[np.int32]
-    count: NDArray[np.int64]
-
-    def few(
-        self, victims: int, least: float
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Give the owners, their messages to the first `victims` with `least`, and all theirs."""
-        begin = np.flatnonzero(begins(self.owner))
-        if not begin.size:
-            return self.owner, self.count, self.count
-        size = self.owner.size
-        rank = np.arange(size) - np.repeat(begin, np.diff(begin, append=size))
-        top = np.where((rank < victims) & (self.count >= least), self.count, 0)
-        return (
-            self.owner[begin], np.add.reduceat(top, begin), np.add.reduceat(self.count, begin),
-        )  # fmt: skip
-
-    def top(self, owner: int, victims: int, least: float, names: list[str]) -> tuple[int, ...]:
-        """Give the `victims` mailboxes with the most messages, `least` or more; then by name."""
-        own = slice(*np.searchsorted(self.owner, (owner, owner + 1)).tolist())
-        counts = dict(zip(self.rcpt[own].tolist(), self.count[own].tolist(), strict=True))
-        order = sorted(counts, key=lambda slot: (-counts[slot], names[slot]))
-        return tuple(slot for slot in order[:victims] if counts[slot] >= least)
+    def detail(
+        self, place: int, victims: int, least: float, names: list[str]
+    ) -> tuple[tuple[int, ...], dict[int, int]]:
+        """Give the mailboxes that `few` counted for a subject, and what each source sent there."""
+        own = np.flatnonzero((self.number == place) & (self.weight > 0))
+        ip, rcpt, weight = (c[own].tolist() for c in (self.ip, self.rcpt, self.weight))
+        by_victim: dict[int, int] = {}
+        for slot, count in zip(rcpt, weight, strict=True):
+            by_victim[slot] = by_victim.get(slot, 0) + count
+        order = sorted(by_victim, key=lambda slot: (-by_victim[slot], names[slot]))
+        top = tuple(slot for slot in order[:victims] if by_victim[slot] >= least)
+        counts: dict[int, int] = {}
+        for source, slot, count in zip(ip, rcpt, weight, strict=True):
+            if slot in top:
+                counts[source] = counts.get(source, 0) + count
+        return top, counts

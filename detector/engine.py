@@ -197,7 +197,7 @@ class Engine(State):
             victims.new.add(slots, fresh, minute)
             victims.hour.add(slots, fresh, step)
             victims.day.add(slots, every, hour)
-        self.evidence.append(rows, at, sources.group[rows.ip])
+        self.evidence.append(rows, at, sources.group[rows.ip], new)
         open_cases(self, "mailbox", rows.rcpt, first)
         open_cases(self, "domain", domain, first)
         picked = np.flatnonzero(mailboxes.hot[rows.rcpt] | domains.hot[domain])

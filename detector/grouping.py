@@ -9,7 +9,7 @@ __all__ = ["grouped", "summed_by"]
 
 _GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 
-Keys = NDArray[np.uint64] | NDArray[np.int64]
+Keys = NDArray[np.uint64] | NDArray[np.int64] | NDArray[np.int32]
 
 
 def grouped(keys: Keys) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
