@@ -27,10 +27,7 @@ from detector.policy import Policy
 from detector.policy_text import policy_from_json
 from detector.providers import ProviderRegistry
 from detector.relations import KNOWN, mixed
-from detector.rules import (
-    Offence,
-    is_calm,
-)
+from detector.rules import Offence
 from detector.state import MESSAGES, MINUTE_S, State
 from detector.tally import Rows, Tally, take_rows
 
@@ -333,7 +330,7 @@ class Engine(State):
             victims = self.victims(case.scope)
             if (
                 case.flood is not None
-                and is_calm(case, self.policy)
+                and self._examiner.is_calm(case, tick)
                 and (tick - case.flood.found >= LONG_S)
             ):
                 case.flood = None

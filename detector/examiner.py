@@ -3,19 +3,23 @@
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detector.cases import LONG_S, Case, Flood
 from detector.concentration import Concentration, bounces, concentrations
 from detector.gates import start_cases
+from detector.learning import MOST_BREADTH
 from detector.models.base import Normal, NotReady
 from detector.relations import mixed_one
 from detector.rules import (
+    MOST_SHARE,
     Finding,
     Limits,
     Offence,
     Victim,
     allowance,
     hourly,
+    is_calm,
     is_light,
     judge,
     suspects,
@@ -61,6 +65,10 @@ class Examiner:
             flood = self._start_flood(case, finding, tick)
             touched = {row.ip: (row.net, row.group) for row in case.rows if row.ip in flood.parts}
         return self._attribute(case, touched, tick, victim or self._victim(case))
+
+    def is_calm(self, case: Case, tick: int) -> bool:
+        """Say whether a case's flood is over at the close of a tick."""
+        return is_calm(case, self._victim(case), self._state.policy, self._scene(tick))
 
     def _start_flood(self, case: Case, finding: Finding, tick: int) -> Flood:
         """Begin a flood with what its window holds."""
@@ -283,6 +291,7 @@ class _Scene:
         self._examiner = examiner
         self.tick = tick
         self._volumes: dict[int, dict[int, int]] = {}
+        self._active: dict[int, NDArray[np.int32]] = {}
 
     @property
     def cold_s(self) -> int | None:
@@ -304,14 +313,31 @@ class _Scene:
             self._volumes[span_s] = dict(zip(groups.tolist(), sums.tolist(), strict=True))
         return self._volumes[span_s]
 
-    def allowed(self, victim: Victim, group: int, span_s: int) -> float:
+    def activity(self, case: Case, span_s: int) -> float:
+        """How many times more other mailboxes than usual got mail in the last seconds, 1 or more."""
+        state = self._state
+        if span_s not in self._active:
+            rows, _ = state.evidence.between(self.tick + 1 - span_s, self.tick + 1)
+            got = (rows.count - rows.nulls) * MESSAGES[rows.outcome] > 0
+            self._active[span_s] = np.unique(rows.rcpt[got])
+        active = self._active[span_s]
+        others = active.size - 1
+        usual = state.learner.usually_active(span_s)
+        if case.scope == "domain":
+            own = int(np.count_nonzero(state.mailboxes.domain[active] == case.slot))
+            others = active.size - own
+            usual *= 1.0 - min(self.share(case, span_s), MOST_SHARE)
+        return min(max(others / usual, 1.0), MOST_BREADTH) if usual >= 1.0 else 1.0
+
+    def allowed(self, victim: Victim, group: int, span_s: int, activity: float) -> float:
         """Messages that the victim's relation with a group allows in a span; 0 for strangers."""
         state = self._state
         key = mixed_one(victim.hash, group)
         relations = state.learner.relations
         if not relations.known(key):
             return 0.0
-        return allowance(relations.expected(key, span_s), state.policy.relations, known=True)
+        usual = relations.expected(key, span_s) * activity
+        return allowance(usual, state.policy.relations, known=True)
 
     def share(self, case: Case, span_s: int) -> float:
         """The victim's usual share of all mail, from before the last seconds."""

@@ -7,6 +7,7 @@ A period is learned one period late, so that a flood found meanwhile taints what
 victims' mail, and that of victims that rose far above their normal, teaches nothing.
 """
 
+import math
 from typing import Any, Final
 
 import numpy as np
@@ -75,7 +76,8 @@ class VictimNormals:
         if self._slots.size:
             mean[self._slots] = self._all[0]
         tainted = all_ > np.maximum(ELEVATED_LEAST, ELEVATED * breadth * mean)
-        if steps <= policy.baseline.cold_start_s // PERIOD_S:
+        young = steps <= policy.baseline.cold_start_s // PERIOD_S
+        if young:
             tainted[:] = False
         tainted[list(frozen)] = True
         busy = all_ >= policy.baseline.busy_per_10min
@@ -86,11 +88,12 @@ class VictimNormals:
                 continue
             models = self.models.get(slot)
             if models is None:
-                start = None if steps <= policy.baseline.cold_start_s // PERIOD_S else mean[slot]
+                start = None if young else mean[slot]
                 first = None if start is None else min(float(new[slot]), float(start))
                 models = (Baseline(fading, first), Baseline(fading, start))
                 self.models[slot] = models
-            models[0].learn_one(int(new[slot]))
+            if not young:
+                models[0].learn_one(int(new[slot]))
             models[1].learn_one(int(all_[slot]))
         idle = [slot for slot in self.models if victims.day.total[slot] == 0]
         for slot in idle:
@@ -111,10 +114,16 @@ class VictimNormals:
         """Put the models' answers into arrays."""
         self._slots = np.array(sorted(self.models), np.int64)
         for index, out in ((0, self._new), (1, self._all)):
-            normals = [self.models[slot][index].normal() for slot in self._slots.tolist()]
+            normals = [self._known(slot, index) for slot in self._slots.tolist()]
             ready = [n if isinstance(n, Normal) else Normal(0.0, 0.0, 0) for n in normals]
             out[0] = np.array([n.mean for n in ready])
             out[1] = np.array([n.deviation for n in ready])
+
+    def _known(self, slot: int, index: int) -> Normal | NotReady:
+        """Give a model's answer; before strangers can be told, all count for them."""
+        models = self.models[slot]
+        answer = models[index].normal()
+        return models[1].normal() if isinstance(answer, NotReady) else answer
 
     def usual(self, slot: int) -> float:
         """Give the messages in ten minutes that a victim had in the day before this period."""
@@ -123,9 +132,8 @@ class VictimNormals:
 
     def normal(self, slot: int) -> float | None:
         """Give the learned messages from strangers in ten minutes, None where nothing is known."""
-        models = self.models.get(slot)
-        answer = models[0].normal() if models is not None else None
-        return None if answer is None or isinstance(answer, NotReady) else answer.mean
+        answer = self._known(slot, 0) if slot in self.models else None
+        return answer.mean if isinstance(answer, Normal) else None
 
     def set_limits(self, breadth: float) -> None:
         """Set the limits of the coming minute from the published ones and the normal.
@@ -183,6 +191,13 @@ class VictimNormals:
                 np.maximum(limit[: least.size], least, out=limit[: least.size])
                 if limit is victims.limit_10min:
                     limit[: least.size] += before[-1]
+        if not self._domain:
+            rule = self._policy.rules.victim_flood
+            for limit, factor, base in (
+                (victims.limit_min, rule.cold_diverse_factor, self.base_min),
+                (victims.limit_10min, rule.cold_factor, self.base_10min),
+            ):
+                np.minimum(limit, np.uint32(math.ceil(factor * base)), out=limit)
 
     def end_cold(self) -> None:
         """Drop what only the cold start needs."""
@@ -253,6 +268,8 @@ class Learner:
         """What ASNs send to strangers in ten minutes, by ASN group."""
         self.active = Baseline(policy.baseline.fading)
         """Mailboxes that get mail in ten minutes."""
+        self.active_min = Baseline(policy.baseline.fading)
+        """Mailboxes that get mail in a minute."""
         self.volume = Baseline(policy.baseline.fading)
         """All messages in ten minutes, without those of floods."""
         self._tainted: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None
@@ -263,6 +280,11 @@ class Learner:
         self.relations.set_half_life(policy.relations.half_life_days)
         for normals in (self.mailbox_normals, self.domain_normals):
             normals.take_policy(policy)
+
+    def usually_active(self, span_s: int) -> float:
+        """Give how many mailboxes usually get mail in a minute or in ten, 0.0 while unknown."""
+        normal = (self.active_min if span_s <= SHORT_S else self.active).normal()
+        return 0.0 if isinstance(normal, NotReady) else normal.mean
 
     def breadth(self) -> float:
         """Say how many times more mailboxes than usual are active, 1.0 at least."""
@@ -287,6 +309,8 @@ class Learner:
         self._relations(tick, evidence, now, listed, messages)
         self._learn_groups(tick, evidence, messages, now)
         self.active.learn_one(int(np.count_nonzero(self._mailboxes.all.total)))
+        minutes = [self._mailboxes.all.of_step(minute - age) for age in range(10)]
+        self.active_min.learn_one(sum(np.count_nonzero(one) for one in minutes) // 10)
         self._tainted = now
 
     def release(self, live: tuple[NDArray[np.bool_], NDArray[np.bool_]]) -> None:
@@ -310,6 +334,7 @@ class Learner:
             "domains": self.domain_normals.state(domains),
             "groups": [[group, self.groups[group].state()] for group in sorted(self.groups)],
             "active": self.active.state(),
+            "active_min": self.active_min.state(),
             "volume": self.volume.state(),
             "tainted": tainted,
         }
@@ -321,6 +346,7 @@ class Learner:
         self.domain_normals.restore(state["domains"], domains)
         self.groups = {group: Baseline.restored(one) for group, one in state["groups"]}
         self.active = Baseline.restored(state["active"])
+        self.active_min = Baseline.restored(state["active_min"])
         self.volume = Baseline.restored(state["volume"])
         if state["tainted"] is not None:
             taints = []

@@ -74,6 +74,12 @@ class VictimRule:
         5, "messages from light ASNs, beyond the usual, that make every stranger part", 1, 100_000
     )
     light_factor: float = setting(3.0, "times what strangers usually send counted so", 1, 100)
+    cold_factor: float = setting(
+        5.0, "times the limits of a mailbox beyond doubt while nothing is known", 1, 1_000
+    )
+    cold_diverse_factor: float = setting(
+        2.0, "the same for the minute's limit and mail from many networks", 1, 1_000
+    )
     calm_fraction: float = setting(
         0.25, "fraction of the 10-minute limit below which a flood is over", 0.01, 1
     )

@@ -31,9 +31,6 @@ __all__ = [
 HEAVY_MESSAGES: Final = 3
 HEAVY_SHARE: Final = 0.02
 """An ASN is a visible part of a flood from 3 messages and a fiftieth of it on."""
-COLD_FACTOR: Final = 5
-"""In the first seconds of a log only a rate of five times the limit is beyond doubt."""
-COLD_NETWORKS: Final = 5
 HOUR_S: Final = 3_600
 REPEAT_SHARE: Final = 0.1
 """Messages behind the first to each mailbox; a newsletter has none, a flood over victims many."""
@@ -48,9 +45,10 @@ so tells a bystander; in a list bomb through mail providers most have, and it te
 MOST_SHARE: Final = 0.5
 EXPLAINED: Final = 1.5
 """Times its fair share of an ASN's general volume that a victim may get."""
-UNEXPLAINED_SHARE: Final = 0.5
+NOISE: Final = 3.0
 VOLUME_SHARE: Final = 0.1
 CAP_LEAST: Final = 3.0
+COLD_SHARE: Final = 0.05
 HOURLY_PACE: Final = 12
 
 
@@ -109,7 +107,10 @@ class Scene(Protocol):
     def share(self, case: Case, span_s: int) -> float:
         """The victim's usual share of all mail, from before the last seconds."""
 
-    def allowed(self, victim: Victim, group: int, span_s: int) -> float:
+    def activity(self, case: Case, span_s: int) -> float:
+        """How many times more other mailboxes than usual got mail in the last seconds, 1 or more."""
+
+    def allowed(self, victim: Victim, group: int, span_s: int, activity: float) -> float:
         """Messages that the victim's relation with a group allows in a span; 0 for strangers."""
 
 
@@ -135,61 +136,66 @@ def judge(case: Case, victim: Victim, policy: Policy, scene: Scene) -> Finding |
 
 
 def _excess(
-    case: Case, victim: Victim, span_s: int, limit: float, rule: VictimRule, scene: Scene
-) -> _Excess | None:
+    case: Case, victim: Victim, span_s: int, limit: float, rule: VictimRule, scene: Scene,
+    what: str = "all",
+) -> _Excess | None:  # fmt: skip
     """Count what is beyond explanation in a window; None where it is no flood by its shape.
 
     When an ASN sends more to everybody (its queue after our outage, a newsletter, a busy day), a
     victim's usual share of that is no attack.
     """
-    rows = [row for row in case.recent(span_s) if row.all]
+    rows = [(row, count) for row in case.recent(span_s) if (count := getattr(row, what))]
     mailboxes: dict[int, int] = {}
     groups: dict[int, int] = {}
-    for row in rows:
-        mailboxes[row.mailbox] = mailboxes.get(row.mailbox, 0) + row.all
-        groups[row.group] = groups.get(row.group, 0) + row.all
+    for row, count in rows:
+        mailboxes[row.mailbox] = mailboxes.get(row.mailbox, 0) + count
+        groups[row.group] = groups.get(row.group, 0) + count
     total = sum(groups.values())
+    if total == 0:
+        return None
     if case.scope == "domain" and (
         len(mailboxes) < rule.domain_mailboxes or max(mailboxes.values()) > TOP_SHARE * total
     ):
         return None
-    share = min(scene.share(case, span_s), MOST_SHARE)
+    activity = scene.activity(case, span_s)
+    burst_s = LONG_S if case.scope == "mailbox" else span_s
+    allowed = {group: scene.allowed(victim, group, burst_s, activity) for group in groups}
+    strangers = sum(count for group, count in groups.items() if not allowed[group])
+    usual = (victim.limits.normal_10min or 0.0) * span_s / LONG_S * activity
+    stranger = 1.0 - (EXPLAINED * usual + 2 * math.sqrt(usual)) / max(strangers, 1)
     left = {
-        group: max(0.0, 1.0 - scene.allowed(victim, group, span_s) / count)
+        group: max(0.0, 1.0 - allowed[group] / count if allowed[group] else stranger)
         for group, count in groups.items()
     }
-    whole = 1.0
+    share = min(scene.share(case, span_s), MOST_SHARE)
     if share > 0:
         volumes = scene.volumes(span_s)
         fair = EXPLAINED * share / (1 - share)
-        most = VOLUME_SHARE * sum(volumes.values())
-        elsewhere = []
-        for group, volume in volumes.items():
-            others = max(0, volume - groups.get(group, 0))
-            elsewhere.append(min(others, most))
-            if group in groups:
-                left[group] = min(left[group], max(0.0, 1.0 - fair * others / groups[group]))
-        whole = max(0.0, 1.0 - fair * math.fsum(elsewhere) / max(total, 1))
+        for group, count in groups.items():
+            others = max(0, volumes.get(group, 0) - count)
+            left[group] = min(left[group], max(0.0, 1.0 - fair * others / count))
     nets = _weighed(rows, left, "net")
     cap = max(CAP_LEAST, limit / rule.diverse_networks)
     weights = _weighed(rows, left, "mailbox")
     return _Excess(
         total,
-        min(math.fsum(nets.values()), total * whole),
-        min(math.fsum(min(count, cap) for count in nets.values()), total * whole),
+        math.fsum(nets.values()),
+        math.fsum(min(count, cap) for count in nets.values()),
         math.fsum(max(0.0, weight - 1.0) for weight in weights.values()),
     )
 
 
-def _weighed(rows: list[CaseRow], left: dict[int, float], by: str) -> dict[int, float]:
+def _weighed(
+    rows: list[tuple[CaseRow, int]], left: dict[int, float], by: str
+) -> dict[int, float]:
     """Sum messages by network or mailbox, each weighed by what is unexplained of its group.
 
     Counts are summed before they are weighed: floats must not depend on the order of rows.
     """
     sent: dict[int, dict[int, int]] = {}
-    for row in rows:
+    for row, count in rows:
         counts = sent.setdefault(getattr(row, by), {})
-        counts[row.group] = counts.get(row.group, 0) + row.all
+        counts[row.group] = counts.get(row.group, 0) + count
     return {
         key: math.fsum(count * left[group] for group, count in counts.items())
         for key, counts in sent.items()
@@ -224,7 +230,7 @@ def _passed(
         return None
     if case.scope == "domain" and excess.repeats < REPEAT_SHARE * excess.count:
         return None
-    if excess.count < UNEXPLAINED_SHARE * excess.total:
+    if excess.count < NOISE * math.sqrt(excess.total):
         return None
     if excess.diverse >= base:
         return count, math.ceil(limit)
@@ -272,11 +278,11 @@ def _judge_cold(
     per_min, per_10min = _base(case, rule, SHORT_S), _base(case, rule, LONG_S)
     if case.new_short < per_min and case.new_long < per_10min:
         return None
+    if case.scope == "mailbox":
+        beyond_doubt = _beyond_doubt(case, rule, scene)
+        if beyond_doubt is not None:
+            return beyond_doubt
     if elapsed_s < SHORT_S * 3 // 2:
-        limit = per_min * COLD_FACTOR
-        few = len({row.net for row in case.recent(SHORT_S) if row.new}) <= COLD_NETWORKS
-        if case.scope == "mailbox" and few and case.new_short >= limit:
-            return Finding(SHORT_S, case.new_short, limit, None)
         return None
     for span_s, base in ((SHORT_S, per_min), (min(LONG_S, elapsed_s // 2), per_10min)):
         if span_s < SHORT_S:
@@ -292,6 +298,30 @@ def _judge_cold(
             passed = _passed(case, victim, span_s, count, beyond, rule, scene)
             if passed is not None:
                 return Finding(span_s, *passed, usual * LONG_S / span_s)
+    return None
+
+
+def _beyond_doubt(case: Case, rule: VictimRule, scene: Scene) -> Finding | None:
+    """Find in the cold start what no mailbox is taken to get always, however it began.
+
+    From many networks less is enough, because a monitoring or ticket mailbox has few senders; but
+    more where so much mail comes that a busy mailbox may get it.
+    """
+    for span_s, count, factor, cap in (
+        (SHORT_S, case.new_short, rule.cold_factor, math.inf),
+        (SHORT_S, case.new_short, rule.cold_diverse_factor, CAP_LEAST),
+        (LONG_S, case.new_long, rule.cold_factor, CAP_LEAST),
+    ):
+        base = _base(case, rule, span_s)
+        if count < factor * base:
+            continue
+        busy = min(COLD_SHARE * sum(scene.volumes(span_s).values()), 2 * rule.cold_factor * base)
+        limit = math.ceil(max(factor * base, busy))
+        nets: dict[int, int] = {}
+        for row in case.recent(span_s):
+            nets[row.net] = nets.get(row.net, 0) + row.new
+        if sum(min(sent, max(cap, base // rule.diverse_networks)) for sent in nets.values()) >= limit:
+            return Finding(span_s, count, limit, None)
     return None
 
 
@@ -372,12 +402,17 @@ def suspects(
     return out
 
 
-def is_calm(case: Case, policy: Policy) -> bool:
-    """Say whether a flood is over: ten minutes with few attempts of its sources."""
+def is_calm(case: Case, victim: Victim, policy: Policy, scene: Scene) -> bool:
+    """Say whether a flood is over: ten minutes with few attempts beyond explanation.
+
+    Blocked attempts count too; what relations, general volume and usual strangers explain does not.
+    """
     flood = case.flood
     if flood is None:
         return True
-    spared = {ip for group in flood.spared.values() for ip in group}
-    pressing = sum(row.attempts for row in case.recent(LONG_S) if row.ip not in spared)
     rule = policy.rules.victim_flood
-    return pressing < _base(case, rule, LONG_S) * rule.calm_fraction
+    base = _base(case, rule, LONG_S)
+    excess = _excess(case, victim, LONG_S, base, rule, scene, "attempts")
+    if excess is None:
+        return True
+    return excess.count < base * rule.calm_fraction

@@ -82,15 +82,11 @@ def monitoring(scene: Scene) -> Draft:
 
 def ticket(scene: Scene) -> Draft:
     """A ticket mailbox: one system writes in bursts, customers answer it all day."""
-    rng, world, horizon = scene.rng, scene.world, scene.horizon
+    rng, world = scene.rng, scene.world
     automatic = int(scene.size * rng.uniform(0.4, 0.9))
     bursts = max(automatic // int(rng.integers(3, 25)), 1)
     begins = rng.choice(scene.wave.times(rng, bursts), size=automatic)
-    times = np.clip(
-        np.sort(begins + as_ints(rng.exponential(40_000, automatic))),
-        horizon.start_ms,
-        horizon.end_ms - 1,
-    )
+    times = np.sort(begins + as_ints(rng.exponential(40_000, automatic)))
     box = int(world.customers.mailbox[world.always_busy[1]])
     host = company_hosts(rng, world, int(rng.integers(1, 3)))
     (domain,) = world.namer.domains(1)
@@ -131,7 +127,7 @@ def big_provider(scene: Scene) -> Draft:
 
 def greylist_retries(scene: Scene) -> Draft:
     """Deferred senders that try again, some stubbornly, some from another address each time."""
-    rng, world, end = scene.rng, scene.world, scene.horizon.end_ms
+    rng, world = scene.rng, scene.world
     parts, left = [], scene.size
     while left > 0:
         stubborn = rng.random() < 0.3  # noqa: PLR2004
@@ -143,7 +139,7 @@ def greylist_retries(scene: Scene) -> Draft:
         index = np.arange(count)
         turn = index // messages
         waits = turn * gap * MINUTE_MS * (1 if stubborn else 1 + turn / 2)
-        times = np.minimum(as_ints(begin + waits + rng.exponential(3_000, count)), end - 1)
+        times = as_ints(begin + waits + rng.exponential(3_000, count))
         who = int(rng.integers(len(world.people.sender)))
         chosen = np.full(count if rng.random() < 0.4 else 1, who)  # noqa: PLR2004
         ip = np.broadcast_to(world.hosts_of(rng, as_ints(chosen)), (count,))
@@ -229,7 +225,7 @@ def busy_mailbox(scene: Scene) -> Draft:
 
 def mailing_list(scene: Scene) -> Draft:
     """Threads of a mailing list: each post goes to every subscriber from the list's server."""
-    rng, world, horizon = scene.rng, scene.world, scene.horizon
+    rng, world = scene.rng, scene.world
     readers = scene.victims(int(rng.integers(8, 150)), popular=0.2)
     posts = max(scene.size // len(readers), 1)
     threads = max(posts // int(rng.integers(5, 60)), 1)
@@ -242,7 +238,7 @@ def mailing_list(scene: Scene) -> Draft:
     (domain,) = world.namer.domains(1)
     sender = world.texts.add(f"team-bounces@lists.{domain}")
     rows = Rows.build(
-        np.minimum(times, horizon.end_ms - 1),
+        times,
         np.repeat(deal(rng, host, posts), len(readers)),
         np.tile(world.customers.mailbox[readers], posts),
         sender,
