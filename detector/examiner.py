@@ -9,7 +9,7 @@ from detector.cases import LONG_S, Case, Flood
 from detector.concentration import Concentration, bounces, concentrations
 from detector.gates import start_cases
 from detector.learning import MOST_BREADTH
-from detector.models.base import Normal, NotReady
+from detector.models.base import NotReady
 from detector.relations import mixed_one
 from detector.rules import (
     MOST_SHARE,
@@ -93,9 +93,8 @@ class Examiner:
     def _usual_all(self, case: Case) -> float:
         """Give what a victim usually gets in ten minutes."""
         normals = self._state.normals(case.scope)
-        model = normals.models.get(case.slot)
-        answer = model[1].normal() if model is not None else None
-        return answer.mean if isinstance(answer, Normal) else normals.usual(case.slot)
+        answer = normals.normal_all(case.slot)
+        return normals.usual(case.slot) if answer is None else answer
 
     def _scene(self, tick: int) -> "_Scene":
         if self._seen is None or self._seen.tick != tick:
