@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from detector.cases import LONG_S, Case, Flood
 from detector.concentration import Concentration, bounces, concentrations
 from detector.gates import start_cases
+from detector.grouping import summed_by
 from detector.learning import MOST_BREADTH
 from detector.models.base import NotReady
 from detector.relations import mixed_one
@@ -290,7 +291,7 @@ class _Scene:
         self._examiner = examiner
         self.tick = tick
         self._volumes: dict[int, dict[int, int]] = {}
-        self._active: dict[int, NDArray[np.int32]] = {}
+        self._active: dict[int, NDArray[np.intp]] = {}
 
     @property
     def cold_s(self) -> int | None:
@@ -306,9 +307,8 @@ class _Scene:
             state = self._state
             rows, _ = state.evidence.between(self.tick + 1 - span_s, self.tick + 1)
             weight = (rows.count - rows.nulls) * MESSAGES[rows.outcome]
-            groups, where = np.unique(group_hashes(rows.asn), return_inverse=True)
-            sums = np.zeros(groups.size, np.int64)
-            np.add.at(sums, where, weight)
+            first, sums = summed_by(rows.asn, weight)
+            groups = group_hashes(rows.asn[first])
             self._volumes[span_s] = dict(zip(groups.tolist(), sums.tolist(), strict=True))
         return self._volumes[span_s]
 
@@ -317,8 +317,10 @@ class _Scene:
         state = self._state
         if span_s not in self._active:
             rows, _ = state.evidence.between(self.tick + 1 - span_s, self.tick + 1)
-            got = (rows.count - rows.nulls) * MESSAGES[rows.outcome] > 0
-            self._active[span_s] = np.unique(rows.rcpt[got])
+            got = (rows.count > rows.nulls) & (MESSAGES > 0)[rows.outcome]
+            active: NDArray[np.bool_] = np.zeros(state.mailboxes.known.size, np.bool_)
+            active[rows.rcpt[got]] = True
+            self._active[span_s] = np.flatnonzero(active)
         active = self._active[span_s]
         others = active.size - 1
         usual = state.learner.usually_active(span_s)

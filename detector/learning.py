@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from detector.cases import LONG_S, SHORT_S
 from detector.evidence import EvidenceLog
+from detector.grouping import summed_by
 from detector.models.base import NotReady
 from detector.models.baseline import Baseline
 from detector.models.columns import BaselineColumns
@@ -400,10 +401,8 @@ class Learner:
         clean = ~now[0][rows.rcpt]
         weight = (rows.count.astype(np.int64) - rows.nulls) * messages[rows.outcome] * clean
         self.volume.learn_one(int(weight.sum()))
-        groups, where = np.unique(rows.asn, return_inverse=True)
-        sums = np.zeros(groups.size, np.int64)
-        np.add.at(sums, where, weight)
-        seen = dict(zip(groups.tolist(), sums.tolist(), strict=True))
+        first, sums = summed_by(rows.asn, weight)
+        seen = dict(zip(rows.asn[first].tolist(), sums.tolist(), strict=True))
         least = self._policy.baseline.busy_per_10min
         for group in sorted(set(self.groups) | {g for g, n in seen.items() if n >= least}):
             model = self.groups.get(group)
