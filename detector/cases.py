@@ -41,6 +41,11 @@ class CaseRow:
     senders: int
     asn: int = -1
 
+    @property
+    def tried(self) -> int:
+        """Attempts, deferred ones among them."""
+        return self.attempts + self.deferred
+
 
 _ROW_TYPES: Final = {
     column.name: np.uint64 if column.name in {"net", "group", "senders"} else np.int64

@@ -378,7 +378,10 @@ class Engine(State):
         self.sources.begin_minute(minute * MINUTE_S // PERIOD_S)
         assert self.log_start is not None  # noqa: S101 - set by the first close
         elapsed = minute * MINUTE_S - self.log_start
-        self.cold = elapsed < self.policy.baseline.cold_start_s
+        was_cold, self.cold = self.cold, elapsed < self.policy.baseline.cold_start_s
+        if was_cold and not self.cold:  # until now everybody was a stranger
+            for victims in (self.mailboxes, self.domains):
+                victims.hour.clear(np.flatnonzero(victims.hour.total))
         for normals in (self.learner.mailbox_normals, self.learner.domain_normals):
             if self.cold:
                 normals.set_cold_limits(max(elapsed, 1))

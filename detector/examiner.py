@@ -9,10 +9,12 @@ from detector.cases import LONG_S, Case, Flood
 from detector.concentration import Concentration, bounces, concentrations
 from detector.gates import start_cases
 from detector.grouping import summed_by
-from detector.learning import MOST_BREADTH
+from detector.learning import MOST_BREADTH, PERIOD_S
 from detector.models.base import NotReady
 from detector.relations import mixed_one
 from detector.rules import (
+    BUSY_LEAST,
+    BUSY_SHARE,
     MOST_SHARE,
     Finding,
     Limits,
@@ -26,7 +28,7 @@ from detector.rules import (
     suspects,
     takes_part,
 )
-from detector.state import MESSAGES, State
+from detector.state import MESSAGES, MINUTE_S, State
 from detector.tracking import group_hashes
 
 __all__ = ["Examiner"]
@@ -40,6 +42,9 @@ class Examiner:
     def __init__(self, state: State) -> None:
         self._state = state
         self._seen: _Scene | None = None
+        self._recent_at = -1
+        self._busy = 0.0
+        self._recent = np.zeros(0, np.int64)
 
     def _victim(self, case: Case) -> Victim:
         """Describe a case's victim to the rules."""
@@ -139,7 +144,8 @@ class Examiner:
                 continue
             if not takes_part(
                 flood, victim, self._state.policy, self._state.learner.relations, (ip, net, group),
-                self._state.sources.hourly_volume(group), int(self._state.sources.normal[ip]), tick,
+                self._state.sources.hourly_volume(group),
+                self._history(ip, tick) - flood.parts[ip].attempts, self._busy, tick,
             ):  # fmt: skip
                 spared[ip] = (net, group)
                 continue
@@ -148,6 +154,21 @@ class Examiner:
         for ip in listed:
             self._state.docket.attempt(ip, flood.parts[ip].last)
         return out
+
+    def _history(self, ip: int, tick: int) -> int:
+        """Give a source's messages to anybody before this minute: learned ones, and recent ones."""
+        minute = tick // MINUTE_S * MINUTE_S
+        if self._recent_at != minute:
+            state = self._state
+            rows, _ = state.evidence.between(minute // PERIOD_S * PERIOD_S - PERIOD_S, minute)
+            weight = (rows.count - rows.nulls) * MESSAGES[rows.outcome]
+            self._recent = np.zeros(state.sources.known.size, np.int64)
+            np.add.at(self._recent, rows.ip, weight)
+            self._recent_at = minute
+            everything = int(state.sources.normal.sum(dtype=np.int64)) + int(weight.sum())
+            self._busy = max(BUSY_LEAST, BUSY_SHARE * everything)
+        recent = int(self._recent[ip]) if ip < self._recent.size else 0
+        return int(self._state.sources.normal[ip]) + recent
 
     def _offence(self, case: Case, flood: Flood, ip: int, net: int, group: int) -> Offence:
         """Write down why one source is listed."""
@@ -318,9 +339,9 @@ class _Scene:
         if span_s not in self._active:
             rows, _ = state.evidence.between(self.tick + 1 - span_s, self.tick + 1)
             got = (rows.count > rows.nulls) & (MESSAGES > 0)[rows.outcome]
-            active: NDArray[np.bool_] = np.zeros(state.mailboxes.known.size, np.bool_)
-            active[rows.rcpt[got]] = True
-            self._active[span_s] = np.flatnonzero(active)
+            seen: NDArray[np.bool_] = np.zeros(state.mailboxes.known.size, np.bool_)
+            seen[rows.rcpt[got]] = True
+            self._active[span_s] = np.flatnonzero(seen)
         active = self._active[span_s]
         others = active.size - 1
         usual = state.learner.usually_active(span_s)

@@ -35,7 +35,8 @@ HOUR_S: Final = 3_600
 REPEAT_SHARE: Final = 0.1
 """Messages behind the first to each mailbox; a newsletter has none, a flood over victims many."""
 TOP_SHARE: Final = 0.5
-BUSY_NORMAL: Final = 100
+BUSY_SHARE: Final = 2.5e-4
+BUSY_LEAST: Final = 4
 KNOWN_NORMAL: Final = 20
 """Clean messages to anybody from which one message into a flood, or two into one of many ASNs,
 proves nothing yet: a list bomb's sources come again."""
@@ -48,7 +49,7 @@ EXPLAINED: Final = 1.5
 NOISE: Final = 3.0
 VOLUME_SHARE: Final = 0.1
 CAP_LEAST: Final = 3.0
-COLD_SHARE: Final = 0.05
+COLD_SHARE: Final = 0.08
 HOURLY_PACE: Final = 12
 
 
@@ -157,7 +158,7 @@ def _excess(
         len(mailboxes) < rule.domain_mailboxes or max(mailboxes.values()) > TOP_SHARE * total
     ):
         return None
-    activity = scene.activity(case, span_s)
+    activity = scene.activity(case, span_s) if case.flood is None else 1.0
     burst_s = LONG_S if case.scope == "mailbox" else span_s
     allowed = {group: scene.allowed(victim, group, burst_s, activity) for group in groups}
     strangers = sum(count for group, count in groups.items() if not allowed[group])
@@ -347,13 +348,14 @@ def allowance(usual: float, terms: RelationTerms, *, known: bool) -> float:
 
 def takes_part(
     flood: Flood, victim: Victim, policy: Policy, relations: Relations,
-    source: tuple[int, int, int], volume_h: int, normal: int, now: int,
+    source: tuple[int, int, int], volume_h: int, normal: int, busy: float, now: int,
 ) -> bool:  # fmt: skip
     """Say whether a source (slot, network hash, group hash) is part of a flood so far.
 
     `volume_h` is what its ASN sent to everybody in the last hour: of that a victim may get its
     usual share, so that a big provider's ordinary mail is no attack, nor its busy day. `normal`
-    are the clean messages learned from the source itself.
+    are the source's messages to others, `busy` how many of them make it a source of which a first
+    message proves nothing.
     """
     ip, net, group = source
     part = flood.parts[ip]
@@ -379,7 +381,7 @@ def takes_part(
         part.met = True
         flood.strangers += 1
         flood.with_history += acquainted
-    if normal >= BUSY_NORMAL and part.attempts <= 1:
+    if normal >= busy and part.attempts <= 1:
         return False
     if heavy:
         return True
@@ -406,14 +408,15 @@ def suspects(
 def is_calm(case: Case, victim: Victim, policy: Policy, scene: Scene) -> bool:
     """Say whether a flood is over: ten minutes with few attempts beyond explanation.
 
-    Blocked attempts count too; what relations, general volume and usual strangers explain does not.
+    Blocked and deferred ones count too; what relations, general volume and the usual number of
+    strangers explain does not.
     """
     flood = case.flood
     if flood is None:
         return True
     rule = policy.rules.victim_flood
     base = _base(case, rule, LONG_S)
-    excess = _excess(case, victim, LONG_S, base, rule, scene, "attempts")
+    excess = _excess(case, victim, LONG_S, base, rule, scene, "tried")
     if excess is None:
         return True
     return excess.count < base * rule.calm_fraction
