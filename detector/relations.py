@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.grouping import grouped, summed_by
+from detector.summing import begins
 
 __all__ = ["KNOWN", "MESSAGE", "Relations", "mixed", "mixed_one", "text_hash"]
 
@@ -119,8 +119,7 @@ class Relations:
         """Add clean messages; repeated keys are summed first, so that order never matters."""
         if not keys.size:
             return
-        rows, amount = summed_by(keys, messages)
-        keys = keys[rows]
+        keys, amount = self._summed(keys, messages)
         gained = np.minimum(amount * MESSAGE, int(_MOST)).astype(np.uint64)
         first, second, tags = self._places(keys)
         in_first = self._cells[first] ^ tags <= _MOST
@@ -136,12 +135,32 @@ class Relations:
         place = np.where(counts[0] <= counts[1], first, second)
         weak = np.flatnonzero(np.minimum(*counts) < WEAK)
         place, mine = place[weak], new[weak]
-        taken, number = grouped(place)
-        least = np.full(taken.size, _ALL, np.uint64)
-        np.minimum.at(least, number, keys[mine])
-        chosen = np.flatnonzero(keys[mine] == least[number])
-        self._cells[place[chosen]] = tags[mine[chosen]] | gained[mine[chosen]]
-        self.refused += new.size - chosen.size
+        order = np.sort(place << 32 | np.arange(place.size))
+        place, mine = order >> 32, mine[order & int(_MOST)]
+        starts = np.flatnonzero(begins(place))
+        if starts.size:
+            least = np.minimum.reduceat(keys[mine], starts)
+            mine = mine[keys[mine] == np.repeat(least, np.diff(starts, append=place.size))]
+        self._cells[place[starts]] = tags[mine] | gained[mine]
+        self.refused += new.size - starts.size
+
+    def _summed(
+        self, keys: Hashes, messages: NDArray[np.int64]
+    ) -> tuple[Hashes, NDArray[np.int64]]:
+        """Give each key once with its sum, in the order of their first places (memory's order).
+
+        Sorting the bare keys is several times faster than sorting an index to them; most rows
+        bring one message, so that how often a key comes is nearly its sum.
+        """
+        low = np.uint64(int(self._mask).bit_length())
+        high = np.uint64(64) - low
+        keys = keys << high | keys >> low
+        ordered = np.sort(keys)
+        starts = np.flatnonzero(begins(ordered))
+        each, amount = ordered[starts], np.diff(starts, append=keys.size)
+        more = np.flatnonzero(messages != 1)
+        np.add.at(amount, np.searchsorted(each, keys[more]), messages[more] - 1)
+        return each << low | each >> high, amount
 
     def state(self) -> dict[str, Any]:
         """Give what a snapshot needs."""
