@@ -75,7 +75,7 @@ def bounces(
 
 def concentrations(
     rule: ConcentrationRule, tick: int, evidence: EvidenceLog,
-    messages: NDArray[np.int64], sources: Sources, mailboxes: Victims, relations: Relations,
+    sources: Sources, mailboxes: Victims, relations: Relations,
     models: dict[int, Baseline] | None, forgiven: dict[int, int],
 ) -> list[Concentration]:  # fmt: skip
     """Find the sources (`models` None) or ASN groups that flood few victims now.
@@ -96,14 +96,14 @@ def concentrations(
             first, number = grouped(owner[index])
             subjects = owner[index[first]].astype(np.int64)
         else:
-            index, number = _of(subjects, owner, rows.count - rows.nulls, least)
+            index, number = _of(subjects, owner, evidence.messages(since, tick + 1), least)
             kept = np.flatnonzero(rows.tick[index] >= since)
             index, number = index[kept], number[kept]
         own = take_rows(rows, index)
         if span_s == MINUTE_S:
             weight = evidence.fresh(since, tick + 1)[index].astype(np.int64)
         else:
-            weight = (own.count - own.nulls) * messages[own.outcome]
+            weight = evidence.messages(since, tick + 1)[index].astype(np.int64)
             keys = mixed(mailboxes.hash[own.rcpt], group_hashes(own.asn))
             weight[relations.counts(keys) >= KNOWN] = 0
         if forgiven:

@@ -20,11 +20,12 @@ _COLUMNS: Final = (
     "nulls",
     "senders",
     "group",
+    "messages",
     "fresh",
 )
 _TYPES: Final = (
     np.int64, np.int64, np.int32, np.int32, np.uint8, np.uint32, np.uint32, np.uint64, np.int64,
-    np.uint32,
+    np.uint32, np.uint32,
 )  # fmt: skip
 
 
@@ -32,8 +33,8 @@ class EvidenceLog:
     """The last `capacity` inbound rows that name a recipient, in the order of their closes.
 
     One flat array a column; `covers_from` says from which close on the log is whole. Each row keeps
-    the ASN group that its source had then, in `asn` of rows given back, and how many of its
-    messages came from a stranger, as was known then (`fresh`).
+    the ASN group that its source had then (in `asn` of rows given back), its `messages` that can
+    make a flood, and how many of them came from a stranger, as was known then (`fresh`).
     """
 
     def __init__(self, capacity: int) -> None:
@@ -49,8 +50,9 @@ class EvidenceLog:
         return self._size
 
     def append(
-        self, rows: Rows, at: NDArray[np.int64], group: NDArray[np.int64], fresh: NDArray[np.uint32]
-    ) -> None:
+        self, rows: Rows, at: NDArray[np.int64], group: NDArray[np.int64],
+        messages: NDArray[np.uint32], fresh: NDArray[np.uint32],
+    ) -> None:  # fmt: skip
         """Keep rows; `at` (n,) is the close at which each counts, never falling."""
         need = self._size + len(rows)
         if need > self._columns[0].size:
@@ -63,7 +65,7 @@ class EvidenceLog:
             self.covers_from = int(at[0])
         values = (
             at, rows.tick, rows.ip, rows.rcpt, rows.outcome, rows.count, rows.nulls, rows.senders,
-            group, fresh,
+            group, messages, fresh,
         )  # fmt: skip
         for column, value in zip(self._columns, values, strict=True):
             column[self._size : need] = value
@@ -75,11 +77,16 @@ class EvidenceLog:
 
     def between(self, first: int, stop: int) -> tuple[Rows, NDArray[np.int64]]:
         """Give the rows that counted in `[first, stop)` (views)."""
-        at, *columns, _ = self._cut(first, stop)
+        at, *columns, _, _ = self._cut(first, stop)
         return Rows(*columns), at
 
+    def messages(self, first: int, stop: int) -> NDArray[np.uint32]:
+        """Give the messages that can make a flood, of the rows in `[first, stop)` (a view)."""
+        messages: NDArray[np.uint32] = self._cut(first, stop)[-2]
+        return messages
+
     def fresh(self, first: int, stop: int) -> NDArray[np.uint32]:
-        """Give the messages from strangers of the rows that counted in `[first, stop)` (a view)."""
+        """Give those of them that came from strangers (a view)."""
         fresh: NDArray[np.uint32] = self._cut(first, stop)[-1]
         return fresh
 

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from detector.cases import LONG_S, Case, Flood
 from detector.concentration import Concentration, bounces, concentrations
 from detector.gates import start_cases
-from detector.grouping import summed_by
 from detector.learning import MOST_BREADTH, PERIOD_S
 from detector.models.base import NotReady
 from detector.relations import mixed_one
@@ -29,7 +28,6 @@ from detector.rules import (
     takes_part,
 )
 from detector.state import MESSAGES, MINUTE_S, State
-from detector.tracking import group_hashes
 
 __all__ = ["Examiner"]
 
@@ -111,8 +109,8 @@ class Examiner:
         """Give a victim's usual share of all mail, from before the last `span_s` seconds."""
         learner = self._state.learner
         if self._state.cold and self._state.log_start is not None:
-            rows, _ = self._state.evidence.between(self._state.log_start, tick + 1 - span_s)
-            everything = int(((rows.count - rows.nulls) * MESSAGES[rows.outcome]).sum())
+            messages = self._state.evidence.messages(self._state.log_start, tick + 1 - span_s)
+            everything = int(messages.sum(dtype=np.int64))
             own = case.all_memory - case.total(span_s, strangers=False)
             return own / everything if everything else 0.0
         every = learner.volume.normal()
@@ -160,12 +158,14 @@ class Examiner:
         minute = tick // MINUTE_S * MINUTE_S
         if self._recent_at != minute:
             state = self._state
-            rows, _ = state.evidence.between(minute // PERIOD_S * PERIOD_S - PERIOD_S, minute)
-            weight = (rows.count - rows.nulls) * MESSAGES[rows.outcome]
-            self._recent = np.zeros(state.sources.known.size, np.int64)
-            np.add.at(self._recent, rows.ip, weight)
+            since = minute // PERIOD_S * PERIOD_S - PERIOD_S
+            rows, _ = state.evidence.between(since, minute)
+            messages = state.evidence.messages(since, minute)
+            self._recent = np.zeros(state.sources.known.size, np.uint32)
+            np.add.at(self._recent, rows.ip.astype(np.intp), messages)
             self._recent_at = minute
-            everything = int(state.sources.normal.sum(dtype=np.int64)) + int(weight.sum())
+            everything = int(state.sources.normal.sum(dtype=np.int64))
+            everything += int(messages.sum(dtype=np.int64))
             self._busy = max(BUSY_LEAST, BUSY_SHARE * everything)
         recent = int(self._recent[ip]) if ip < self._recent.size else 0
         return int(self._state.sources.normal[ip]) + recent
@@ -238,8 +238,7 @@ class Examiner:
         ):
             if rule.enabled:
                 found = concentrations(
-                    rule, tick, self._state.evidence, MESSAGES,
-                    self._state.sources, self._state.mailboxes,
+                    rule, tick, self._state.evidence, self._state.sources, self._state.mailboxes,
                     self._state.learner.relations, models, self._state.docket.forgiven,
                 )  # fmt: skip
                 for one in found:
@@ -326,19 +325,19 @@ class _Scene:
         """Messages to everybody in the last seconds, by group hash."""
         if span_s not in self._volumes:
             state = self._state
-            rows, _ = state.evidence.between(self.tick + 1 - span_s, self.tick + 1)
-            weight = (rows.count - rows.nulls) * MESSAGES[rows.outcome]
-            first, sums = summed_by(rows.asn, weight)
-            groups = group_hashes(rows.asn[first])
-            self._volumes[span_s] = dict(zip(groups.tolist(), sums.tolist(), strict=True))
+            since, stop = self.tick + 1 - span_s, self.tick + 1
+            rows, _ = state.evidence.between(since, stop)
+            messages = state.evidence.messages(since, stop)
+            self._volumes[span_s] = state.sources.summed(rows.ip, rows.asn, messages)
         return self._volumes[span_s]
 
     def activity(self, case: Case, span_s: int) -> float:
         """How many times more other mailboxes than usual got mail in the last seconds, 1 or more."""
         state = self._state
         if span_s not in self._active:
-            rows, _ = state.evidence.between(self.tick + 1 - span_s, self.tick + 1)
-            got = (rows.count > rows.nulls) & (MESSAGES > 0)[rows.outcome]
+            since, stop = self.tick + 1 - span_s, self.tick + 1
+            rows, _ = state.evidence.between(since, stop)
+            got = state.evidence.messages(since, stop) > 0
             seen: NDArray[np.bool_] = np.zeros(state.mailboxes.known.size, np.bool_)
             seen[rows.rcpt[got]] = True
             self._active[span_s] = np.flatnonzero(seen)

@@ -299,9 +299,9 @@ class Learner:
 
     def period(
         self, tick: int, log_start: int, evidence: EvidenceLog,
-        frozen: tuple[set[int], set[int]], listed: NDArray[np.bool_], messages: NDArray[np.int64],
+        frozen: tuple[set[int], set[int]], listed: NDArray[np.bool_],
     ) -> None:  # fmt: skip
-        """Learn at the close of a period's last tick. `messages` (16,) i64 weighs outcomes."""
+        """Learn at the close of a period's last tick."""
         steps = (tick - log_start) // PERIOD_S + 1
         minute = tick // 60
         breadth = self.breadth()
@@ -309,8 +309,8 @@ class Learner:
             self.mailbox_normals.learn(frozen[0], steps, breadth, minute),
             self.domain_normals.learn(frozen[1], steps, breadth, minute),
         )
-        self._relations(tick, evidence, now, listed, messages)
-        self._learn_groups(tick, evidence, messages, now)
+        self._relations(tick, evidence, now, listed)
+        self._learn_groups(tick, evidence, now)
         self.active.learn_one(int(np.count_nonzero(self._mailboxes.all.total)))
         minutes = [self._mailboxes.all.of_step(minute - age) for age in range(10)]
         self.active_min.learn_one(sum(np.count_nonzero(one) for one in minutes) // 10)
@@ -363,15 +363,15 @@ class Learner:
 
     def _relations(
         self, tick: int, evidence: EvidenceLog, now: tuple[NDArray[np.bool_], NDArray[np.bool_]],
-        listed: NDArray[np.bool_], messages: NDArray[np.int64],
+        listed: NDArray[np.bool_],
     ) -> None:  # fmt: skip
         """Learn who writes to whom from the period before the one that ends now."""
         delay = self._policy.relations.learn_delay_s
-        rows, _ = evidence.between(tick + 1 - PERIOD_S - delay, tick + 1 - delay)
+        first, stop = tick + 1 - PERIOD_S - delay, tick + 1 - delay
+        rows, _ = evidence.between(first, stop)
         if not len(rows):
             return
-        weight = rows.count.astype(np.int64) - rows.nulls
-        weight *= messages[rows.outcome]
+        weight = evidence.messages(first, stop)
         domain = self._mailboxes.domain[rows.rcpt]
         bad_mailbox, bad_domain = now[0].copy(), now[1].copy()
         if self._tainted is not None:
@@ -382,24 +382,23 @@ class Learner:
         index = np.flatnonzero(clean)
         if not index.size:
             return
-        weight, ip = weight[index], rows.ip[index]
+        sent, ip = weight[index].astype(np.int64), rows.ip[index]
         mailbox = self._mailboxes.hash[rows.rcpt[index]]
         domain_hash = self._domains.hash[domain[index]]
         net, group = self._sources.net_hash[ip], group_hashes(rows.asn[index])
         for victim in (mailbox, domain_hash):
             for source in (net, group):
-                self.relations.learn(mixed(victim, source), weight)
+                self.relations.learn(mixed(victim, source), sent)
         known = self._sources.known[ip]
-        np.add.at(self._sources.normal, ip[known], weight[known].astype(np.uint32))
+        np.add.at(self._sources.normal, ip[known].astype(np.intp), weight[index[known]])
 
     def _learn_groups(
-        self, tick: int, evidence: EvidenceLog, messages: NDArray[np.int64],
-        now: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+        self, tick: int, evidence: EvidenceLog, now: tuple[NDArray[np.bool_], NDArray[np.bool_]],
     ) -> None:  # fmt: skip
         """Learn what each ASN sends in ten minutes."""
         rows, _ = evidence.between(tick + 1 - PERIOD_S, tick + 1)
-        clean = ~now[0][rows.rcpt]
-        weight = (rows.count.astype(np.int64) - rows.nulls) * messages[rows.outcome] * clean
+        messages = evidence.messages(tick + 1 - PERIOD_S, tick + 1)
+        weight = np.where(now[0][rows.rcpt], 0, messages).astype(np.int64)
         self.volume.learn_one(int(weight.sum()))
         first, sums = summed_by(rows.asn, weight)
         seen = dict(zip(rows.asn[first].tolist(), sums.tolist(), strict=True))
