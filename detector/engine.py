@@ -329,8 +329,8 @@ class Engine(State):
             victims = self.victims(case.scope)
             if (
                 case.flood is not None
+                and tick - case.flood.found >= LONG_S
                 and self._examiner.is_calm(case, tick)
-                and (tick - case.flood.found >= LONG_S)
             ):
                 case.flood = None
                 victims.hour.clear(np.array([case.slot]))
