@@ -5,6 +5,7 @@ that most of it goes to a handful. Both rules look at messages above relations o
 and only at sources whose last minute already looks like that.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,11 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.evidence import EvidenceLog
+from detector.grouping import grouped
 from detector.models.base import Normal
 from detector.models.baseline import Baseline
 from detector.policy import BackscatterRule, ConcentrationRule
 from detector.relations import KNOWN, Relations, mixed
-from detector.tally import Rows
+from detector.summing import begins
+from detector.tally import take_rows
 from detector.tracking import Sources, Victims, group_hashes
 
 __all__ = ["Concentration", "bounces", "concentrations"]
@@ -24,6 +27,10 @@ __all__ = ["Concentration", "bounces", "concentrations"]
 MINUTE_S: Final = 60
 LONG_S: Final = 600
 LEAST_PER_VICTIM: Final = 3
+_LOW_BITS: Final = 0xFFFF
+_GOLDEN, _HIGH_BITS = np.uint64(0x9E3779B97F4A7C15), np.uint64(48)
+_COUNT_BITS: Final = 39
+_MOST: Final = 2**_COUNT_BITS - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,127 +73,160 @@ def bounces(
     ]
 
 
-def strangers(
-    rows: Rows, messages: NDArray[np.int64],
-    sources: Sources, mailboxes: Victims, relations: Relations, forgiven: dict[int, int],
-) -> NDArray[np.int64]:  # fmt: skip
-    """Give for each row its messages from strangers: (rows,) int64.
-
-    `forgiven` has by ip slot the tick of a removal: what came up to it counts nothing.
-    """
-    weight = (rows.count.astype(np.int64) - rows.nulls) * messages[rows.outcome]
-    if forgiven:
-        removed = np.full(sources.known.size, -1, np.int64)
-        removed[list(forgiven)] = list(forgiven.values())
-        weight[rows.tick <= removed[rows.ip]] = 0
-    keys = mixed(mailboxes.hash[rows.rcpt], group_hashes(rows.asn))
-    return np.where(relations.counts(keys) >= KNOWN, 0, weight)
-
-
 def concentrations(
     rule: ConcentrationRule, tick: int, evidence: EvidenceLog,
-    messages: NDArray[np.int64], sources: Sources, mailboxes: Victims, relations: Relations,
+    sources: Sources, mailboxes: Victims, relations: Relations,
     models: dict[int, Baseline] | None, forgiven: dict[int, int],
 ) -> list[Concentration]:  # fmt: skip
-    """Find the sources (`models` None) or ASN groups that flood few victims now."""
-    rows, _ = evidence.between(tick + 1 - MINUTE_S, tick + 1)
-    if not len(rows):
-        return []
-    owner = rows.ip.astype(np.int64) if models is None else rows.asn
-    subjects, where = np.unique(owner, return_inverse=True)
-    weight = (rows.count.astype(np.int64) - rows.nulls) * messages[rows.outcome]
-    sums = np.zeros(subjects.size, np.int64)
-    np.add.at(sums, where, weight)
-    looks = sums >= min(rule.per_min, rule.per_10min // 10)
-    if not looks.any():
-        return []
-    picked = np.flatnonzero(looks[where])
-    weight = strangers(_pick(rows, picked), messages, sources, mailboxes, relations, forgiven)
-    short = _few(rule, owner[picked], rows.rcpt[picked], weight)
-    out = []
-    flagged = {subject for subject, total in short.items() if total >= rule.per_10min // 10}
-    for subject in sorted(flagged):
-        found = _examine(
-            rule,
-            subject,
-            tick,
-            evidence,
-            messages,
-            sources,
-            mailboxes,
-            relations,
-            models,
-            forgiven,
-        )
-        if found is not None:
-            out.append(found)
-    return out
+    """Find the sources (`models` None) or ASN groups that flood few victims now.
 
+    The last minute says whom to look at; each of them is measured over a minute, then over ten.
+    `forgiven` has by ip slot the tick of a removal: what came up to it counts nothing.
+    """
 
-def _pick(rows: Rows, index: NDArray[np.int64]) -> Rows:
-    return Rows(*(c[index] if c.size == len(rows) else c for c in rows.columns()))
-
-
-def _few(
-    rule: ConcentrationRule, owner: NDArray[np.int64], rcpt: NDArray[np.int32],
-    weight: NDArray[np.int64],
-) -> dict[int, int]:  # fmt: skip
-    """Give the subjects whose messages go mostly to few victims, with the messages that do."""
-    kept = weight > 0
-    owner, rcpt, weight = owner[kept], rcpt[kept], weight[kept]
-    order = np.lexsort((rcpt, owner))
-    owner, rcpt, weight = owner[order], rcpt[order], weight[order]
-    if not owner.size:
-        return {}
-    first = np.r_[True, (owner[1:] != owner[:-1]) | (rcpt[1:] != rcpt[:-1])]
-    starts = np.flatnonzero(first)
-    pair = np.add.reduceat(weight, starts)
-    pair_owner = owner[starts]
-    order = np.lexsort((-pair, pair_owner))
-    pair, pair_owner = pair[order], pair_owner[order]
-    owners, begin = np.unique(pair_owner, return_index=True)
-    rank = np.arange(pair.size) - np.repeat(begin, np.diff(np.r_[begin, pair.size]))
-    total = np.add.reduceat(pair, begin)
-    top = np.add.reduceat(np.where(rank < rule.victims, pair, 0), begin)
-    few = top >= rule.share * total
-    return dict(zip(owners[few].tolist(), top[few].tolist(), strict=True))
-
-
-def _examine(
-    rule: ConcentrationRule, subject: int, tick: int, evidence: EvidenceLog,
-    messages: NDArray[np.int64], sources: Sources, mailboxes: Victims, relations: Relations,
-    models: dict[int, Baseline] | None, forgiven: dict[int, int],
-) -> Concentration | None:  # fmt: skip
-    """Look at one subject's last ten minutes exactly."""
-    normal = None
-    beyond = 0.0
-    if models is not None and subject in models:
-        answer = models[subject].normal()
-        if isinstance(answer, Normal):
-            normal = answer.mean
-            beyond = rule.baseline_factor * answer.mean
-    for span_s, least_count in ((MINUTE_S, rule.per_min), (LONG_S, rule.per_10min)):
-        limit = max(least_count, int(np.ceil(beyond * span_s / LONG_S)))
-        rows, _ = evidence.between(tick + 1 - span_s, tick + 1)
+    def sent(span_s: int, subjects: NDArray[np.int64] | None, least: int) -> _Sent:
+        """Give what strangers sent for those with `least` messages (None: of everybody)."""
+        since = tick + 1 - span_s
+        rows, _ = evidence.between(since, tick + 1)
         owner = rows.ip if models is None else rows.asn
-        own = _pick(rows, np.flatnonzero((owner == subject) & (rows.tick > tick - span_s)))
-        weight = strangers(own, messages, sources, mailboxes, relations, forgiven)
-        by_victim: dict[int, int] = {}
-        for rcpt, count in zip(own.rcpt.tolist(), weight.tolist(), strict=True):
-            by_victim[rcpt] = by_victim.get(rcpt, 0) + count
-        total = sum(by_victim.values())
-        names = mailboxes.table.names
-        top = sorted(by_victim, key=lambda slot: (-by_victim[slot], names[slot]))[: rule.victims]
+        if subjects is None:
+            fresh = evidence.fresh(since, tick + 1)
+            index = _busy(owner, fresh, least)
+            index = index[fresh[index] > 0]
+            first, number = grouped(owner[index])
+            subjects = owner[index[first]].astype(np.int64)
+        else:
+            index, number = _of(subjects, owner, evidence.messages(since, tick + 1), least)
+            kept = np.flatnonzero(rows.tick[index] >= since)
+            index, number = index[kept], number[kept]
+        own = take_rows(rows, index)
+        if span_s == MINUTE_S:
+            weight = evidence.fresh(since, tick + 1)[index].astype(np.int64)
+        else:
+            weight = evidence.messages(since, tick + 1)[index].astype(np.int64)
+            keys = mixed(mailboxes.hash[own.rcpt], group_hashes(own.asn))
+            weight[relations.counts(keys) >= KNOWN] = 0
+        if forgiven:
+            removed = np.full(sources.known.size, -1, np.int64)
+            removed[list(forgiven)] = list(forgiven.values())
+            weight[own.tick <= removed[own.ip]] = 0
+        return _Sent(subjects, number, own.ip, own.rcpt, weight)
+
+    least_now = rule.per_10min // 10
+    last = sent(MINUTE_S, None, least_now)
+    few, total = last.few(rule.victims, 1)
+    looks = (few >= rule.share * total) & (few >= least_now)
+    subjects = np.sort(last.subjects[looks])
+    out: dict[int, Concentration] = {}
+    for span_s, least_count in ((MINUTE_S, rule.per_min), (LONG_S, rule.per_10min)):
+        if not subjects.size:
+            break
+        own = sent(span_s, subjects, least_count)
         least = max(rule.per_victim * span_s / LONG_S, LEAST_PER_VICTIM)
-        top = [slot for slot in top if by_victim[slot] >= least]
-        count = sum(by_victim[slot] for slot in top)
-        if count < limit or count < rule.share * total:
-            continue
+        few, total = own.few(rule.victims, least)
+        for place in np.flatnonzero((few >= least_count) & (few >= rule.share * total)).tolist():
+            subject, count = int(subjects[place]), int(few[place])
+            normal = _normal(models, subject)
+            beyond = 0.0 if normal is None else rule.baseline_factor * normal
+            limit = max(least_count, math.ceil(beyond * span_s / LONG_S))
+            if count >= limit and subject not in out:
+                top, counts = own.detail(place, rule.victims, least, mailboxes.table.names)
+                share = count / int(total[place])
+                out[subject] = Concentration(
+                    subject, span_s, count, limit, share, top, counts, normal
+                )
+    return [out[subject] for subject in sorted(out)]
+
+
+def _normal(models: dict[int, Baseline] | None, group: int) -> float | None:
+    """Give what an ASN group usually sends in ten minutes, None where nothing is known."""
+    answer = models[group].normal() if models is not None and group in models else None
+    return answer.mean if isinstance(answer, Normal) else None
+
+
+Owners = NDArray[np.int32] | NDArray[np.int64]
+
+
+def _busy(owner: Owners, count: NDArray[np.uint32], least: int) -> NDArray[np.intp]:
+    """Give the rows of owners with at least so many messages, and of a few others.
+
+    Owners are told apart by their low bits only: a whole column costs a few array operations.
+    """
+    place = (owner & _LOW_BITS).astype(np.intp, copy=False)
+    sums = np.zeros(_LOW_BITS + 1, np.uint32)
+    np.add.at(sums, place, count)
+    return np.flatnonzero((sums >= least)[place])
+
+
+def _of(
+    subjects: NDArray[np.int64], owner: Owners, count: NDArray[np.uint32], least: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Give the rows of `subjects` (sorted, some) and the place of each one's subject.
+
+    Left out are those of subjects that have less than `least` messages.
+    """
+    maybe = np.zeros(_LOW_BITS + 1, np.bool_)
+    maybe[subjects & _LOW_BITS] = True
+    index = np.flatnonzero(maybe[owner & _LOW_BITS])
+    mine = owner[index]
+    place = np.minimum(np.searchsorted(subjects, mine), subjects.size - 1)
+    found = np.flatnonzero(subjects[place] == mine)
+    index, place = index[found], place[found]
+    sums = np.zeros(subjects.size, np.uint32)
+    np.add.at(sums, place, count[index])
+    enough = np.flatnonzero((sums >= least)[place])
+    return index[enough], place[enough]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """What strangers sent, row by row; `number` is the place of its sender in `subjects`."""
+
+    subjects: NDArray[np.int64]
+    number: NDArray[np.intp]
+    ip: NDArray[np.int32]
+    rcpt: NDArray[np.int32]
+    weight: NDArray[np.int64]
+
+    def few(self, victims: int, least: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Give each subject's messages to its first `victims` mailboxes with `least`, and all."""
+        few, total = np.zeros((2, self.subjects.size), np.int64)
+        np.add.at(total, self.number, self.weight)
+        key = self.number << 32 | self.rcpt
+        place = (key.view(np.uint64) * _GOLDEN >> _HIGH_BITS).view(np.int64)
+        sums = np.zeros(_LOW_BITS + 1, np.int64)
+        np.add.at(sums, place, self.weight)
+        index = np.flatnonzero((sums >= least)[place])
+        if not index.size:
+            return few, total
+        key = key[index]
+        order = np.argsort(key)
+        key = key[order]
+        starts = np.flatnonzero(begins(key))
+        count = np.add.reduceat(self.weight[index[order]], starts)
+        enough = np.flatnonzero(count >= least)
+        if not enough.size:
+            return few, total
+        packed = np.sort((key[starts[enough]] >> 32 << _COUNT_BITS) | (_MOST - count[enough]))
+        number, count = packed >> _COUNT_BITS, _MOST - (packed & _MOST)
+        begin = np.flatnonzero(begins(number))
+        rank = np.arange(number.size) - np.repeat(begin, np.diff(begin, append=number.size))
+        few[number[begin]] = np.add.reduceat(np.where(rank < victims, count, 0), begin)
+        return few, total
+
+    def detail(
+        self, place: int, victims: int, least: float, names: list[str]
+    ) -> tuple[tuple[int, ...], dict[int, int]]:
+        """Give the mailboxes that `few` counted for a subject, and what each source sent there."""
+        own = np.flatnonzero((self.number == place) & (self.weight > 0))
+        ip, rcpt, weight = (c[own].tolist() for c in (self.ip, self.rcpt, self.weight))
+        by_victim: dict[int, int] = {}
+        for slot, count in zip(rcpt, weight, strict=True):
+            by_victim[slot] = by_victim.get(slot, 0) + count
+        order = sorted(by_victim, key=lambda slot: (-by_victim[slot], names[slot]))
+        top = tuple(slot for slot in order[:victims] if by_victim[slot] >= least)
         counts: dict[int, int] = {}
-        for ip, rcpt, one in zip(own.ip.tolist(), own.rcpt.tolist(), weight.tolist(), strict=True):
-            if one and rcpt in top:
-                counts[ip] = counts.get(ip, 0) + one
-        return Concentration(
-            subject, span_s, count, limit, count / total, tuple(top), counts, normal
-        )
-    return None
+        for source, slot, count in zip(ip, rcpt, weight, strict=True):
+            if slot in top:
+                counts[source] = counts.get(source, 0) + count
+        return top, counts

@@ -33,6 +33,7 @@ from detector.tally import Rows, Tally, take_rows
 
 __all__ = ["Engine"]
 
+_MESSAGES: Final = MESSAGES.astype(np.uint32)
 IDLE_MINUTES: Final = 25 * 60
 """After so long without a row every window is empty: a day and the hour that is filling."""
 
@@ -173,14 +174,12 @@ class Engine(State):
             if not len(rows):
                 return [], connects
         mailboxes, domains, sources = self.mailboxes, self.domains, self.sources
-        clean = rows.count - rows.nulls
-        every = clean * MESSAGES[rows.outcome]
+        every = (rows.count - rows.nulls) * _MESSAGES[rows.outcome]
         domain = mailboxes.domain[rows.rcpt]
         group = sources.group_hash[rows.ip]
         relations = self.learner.relations
         known = relations.counts(mixed(mailboxes.hash[rows.rcpt], group)) >= KNOWN
         known_domain = relations.counts(mixed(domains.hash[domain], group)) >= KNOWN
-        every = every.astype(np.uint32)
         none = np.uint32(0)
         new, new_domain = np.where(known, none, every), np.where(known_domain, none, every)
         sources.volume.add(sources.place[rows.ip], every, rows.tick // PERIOD_S)
@@ -194,7 +193,7 @@ class Engine(State):
             victims.new.add(slots, fresh, minute)
             victims.hour.add(slots, fresh, step)
             victims.day.add(slots, every, hour)
-        self.evidence.append(rows, at, sources.group[rows.ip])
+        self.evidence.append(rows, at, sources.group[rows.ip], every, new)
         open_cases(self, "mailbox", rows.rcpt, first)
         open_cases(self, "domain", domain, first)
         picked = np.flatnonzero(mailboxes.hot[rows.rcpt] | domains.hot[domain])
@@ -330,8 +329,8 @@ class Engine(State):
             victims = self.victims(case.scope)
             if (
                 case.flood is not None
+                and tick - case.flood.found >= LONG_S
                 and self._examiner.is_calm(case, tick)
-                and (tick - case.flood.found >= LONG_S)
             ):
                 case.flood = None
                 victims.hour.clear(np.array([case.slot]))
@@ -355,7 +354,7 @@ class Engine(State):
             )
             self.learner.period(
                 tick, self.log_start, self.evidence, (frozen[0], frozen[1]),
-                self.docket.listed, MESSAGES,
+                self.docket.listed,
             )  # fmt: skip
             self.collateral.total = int(self.sources.normal.sum(dtype=np.int64))
         if (tick + 1) % 86_400 == 0:

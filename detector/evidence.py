@@ -10,9 +10,22 @@ from detector.tally import Rows
 
 __all__ = ["EvidenceLog"]
 
-_COLUMNS: Final = ("at", "tick", "ip", "rcpt", "outcome", "count", "nulls", "senders", "group")
+_COLUMNS: Final = (
+    "at",
+    "tick",
+    "ip",
+    "rcpt",
+    "outcome",
+    "count",
+    "nulls",
+    "senders",
+    "group",
+    "messages",
+    "fresh",
+)
 _TYPES: Final = (
     np.int64, np.int64, np.int32, np.int32, np.uint8, np.uint32, np.uint32, np.uint64, np.int64,
+    np.uint32, np.uint32,
 )  # fmt: skip
 
 
@@ -20,7 +33,8 @@ class EvidenceLog:
     """The last `capacity` inbound rows that name a recipient, in the order of their closes.
 
     One flat array a column; `covers_from` says from which close on the log is whole. Each row keeps
-    the ASN group that its source had then; rows given back have it in `asn`.
+    the ASN group that its source had then (in `asn` of rows given back), its `messages` that can
+    make a flood, and how many of them came from a stranger, as was known then (`fresh`).
     """
 
     def __init__(self, capacity: int) -> None:
@@ -35,7 +49,10 @@ class EvidenceLog:
         """Count the rows."""
         return self._size
 
-    def append(self, rows: Rows, at: NDArray[np.int64], group: NDArray[np.int64]) -> None:
+    def append(
+        self, rows: Rows, at: NDArray[np.int64], group: NDArray[np.int64],
+        messages: NDArray[np.uint32], fresh: NDArray[np.uint32],
+    ) -> None:  # fmt: skip
         """Keep rows; `at` (n,) is the close at which each counts, never falling."""
         need = self._size + len(rows)
         if need > self._columns[0].size:
@@ -48,7 +65,7 @@ class EvidenceLog:
             self.covers_from = int(at[0])
         values = (
             at, rows.tick, rows.ip, rows.rcpt, rows.outcome, rows.count, rows.nulls, rows.senders,
-            group,
+            group, messages, fresh,
         )  # fmt: skip
         for column, value in zip(self._columns, values, strict=True):
             column[self._size : need] = value
@@ -60,11 +77,24 @@ class EvidenceLog:
 
     def between(self, first: int, stop: int) -> tuple[Rows, NDArray[np.int64]]:
         """Give the rows that counted in `[first, stop)` (views)."""
+        at, *columns, _, _ = self._cut(first, stop)
+        return Rows(*columns), at
+
+    def messages(self, first: int, stop: int) -> NDArray[np.uint32]:
+        """Give the messages that can make a flood, of the rows in `[first, stop)` (a view)."""
+        messages: NDArray[np.uint32] = self._cut(first, stop)[-2]
+        return messages
+
+    def fresh(self, first: int, stop: int) -> NDArray[np.uint32]:
+        """Give those of them that came from strangers (a view)."""
+        fresh: NDArray[np.uint32] = self._cut(first, stop)[-1]
+        return fresh
+
+    def _cut(self, first: int, stop: int) -> list[NDArray[Any]]:
         times = self._columns[0][: self._size]
         first = max(first, self.covers_from or first)
         a, b = np.searchsorted(times, [first, stop]).tolist()
-        at, *columns = (column[a:b] for column in self._columns)
-        return Rows(*columns), at
+        return [column[a:b] for column in self._columns]
 
     def trim(self, needed_from: int) -> None:
         """Drop rows older than anybody needs, and whole closes beyond the capacity (counted).

@@ -9,7 +9,7 @@ from detector.cases import LONG_S, Case, Flood, Part
 from detector.concentration import Concentration, bounces, concentrations
 from detector.gates import start_cases
 from detector.learning import MOST_BREADTH, PERIOD_S
-from detector.models.base import Normal, NotReady
+from detector.models.base import NotReady
 from detector.relations import mixed_one
 from detector.rules import (
     BUSY_LEAST,
@@ -29,7 +29,6 @@ from detector.rules import (
     takes_part,
 )
 from detector.state import MESSAGES, MINUTE_S, State
-from detector.tracking import group_hashes
 
 __all__ = ["Examiner"]
 
@@ -101,9 +100,8 @@ class Examiner:
     def _usual_all(self, case: Case) -> float:
         """Give what a victim usually gets in ten minutes."""
         normals = self._state.normals(case.scope)
-        model = normals.models.get(case.slot)
-        answer = model[1].normal() if model is not None else None
-        return answer.mean if isinstance(answer, Normal) else normals.usual(case.slot)
+        answer = normals.normal_all(case.slot)
+        return normals.usual(case.slot) if answer is None else answer
 
     def _scene(self, tick: int) -> "_Scene":
         if self._seen is None or self._seen.tick != tick:
@@ -114,8 +112,8 @@ class Examiner:
         """Give a victim's usual share of all mail, from before the last `span_s` seconds."""
         learner = self._state.learner
         if self._state.cold and self._state.log_start is not None:
-            rows, _ = self._state.evidence.between(self._state.log_start, tick + 1 - span_s)
-            everything = int(((rows.count - rows.nulls) * MESSAGES[rows.outcome]).sum())
+            messages = self._state.evidence.messages(self._state.log_start, tick + 1 - span_s)
+            everything = int(messages.sum(dtype=np.int64))
             own = case.all_memory - case.total(span_s, strangers=False)
             return own / everything if everything else 0.0
         every = learner.volume.normal()
@@ -167,19 +165,21 @@ class Examiner:
         """Give a source's messages to anybody up to a tick that no period has learned yet."""
         state, minute = self._state, tick // MINUTE_S * MINUTE_S
         if self._recent_at != minute:
-            rows, _ = state.evidence.between(minute // PERIOD_S * PERIOD_S - PERIOD_S, minute)
-            weight = (rows.count - rows.nulls) * MESSAGES[rows.outcome]
-            self._recent = np.zeros(state.sources.known.size, np.int64)
-            np.add.at(self._recent, rows.ip, weight)
+            since = minute // PERIOD_S * PERIOD_S - PERIOD_S
+            rows, _ = state.evidence.between(since, minute)
+            messages = state.evidence.messages(since, minute)
+            self._recent = np.zeros(state.sources.known.size, np.uint32)
+            np.add.at(self._recent, rows.ip.astype(np.intp), messages)
             self._recent_at = minute
-            everything = int(state.sources.normal.sum(dtype=np.int64)) + int(weight.sum())
+            everything = int(state.sources.normal.sum(dtype=np.int64))
+            everything += int(messages.sum(dtype=np.int64))
             self._busy = max(BUSY_LEAST, BUSY_SHARE * everything)
         if self._newest_at != tick:
             rows, _ = state.evidence.between(minute, tick + 1)
-            weight = (rows.count - rows.nulls) * MESSAGES[rows.outcome]
+            messages = state.evidence.messages(minute, tick + 1)
             ips, where = np.unique(rows.ip, return_inverse=True)
-            sums = np.zeros(ips.size, np.int64)
-            np.add.at(sums, where, weight)
+            sums = np.zeros(ips.size, np.uint32)
+            np.add.at(sums, where, messages)
             self._newest = dict(zip(ips.tolist(), sums.tolist(), strict=True))
             self._newest_at = tick
         recent = int(self._recent[ip]) if ip < self._recent.size else 0
@@ -253,8 +253,7 @@ class Examiner:
         ):
             if rule.enabled:
                 found = concentrations(
-                    rule, tick, self._state.evidence, MESSAGES,
-                    self._state.sources, self._state.mailboxes,
+                    rule, tick, self._state.evidence, self._state.sources, self._state.mailboxes,
                     self._state.learner.relations, models, self._state.docket.forgiven,
                 )  # fmt: skip
                 for one in found:
@@ -327,7 +326,7 @@ class _Scene:
         self._examiner = examiner
         self.tick = tick
         self._volumes: dict[int, dict[int, int]] = {}
-        self._active: dict[int, NDArray[np.int32]] = {}
+        self._active: dict[int, NDArray[np.intp]] = {}
 
     @property
     def cold_s(self) -> int | None:
@@ -341,21 +340,22 @@ class _Scene:
         """Messages to everybody in the last seconds, by group hash."""
         if span_s not in self._volumes:
             state = self._state
-            rows, _ = state.evidence.between(self.tick + 1 - span_s, self.tick + 1)
-            weight = (rows.count - rows.nulls) * MESSAGES[rows.outcome]
-            groups, where = np.unique(group_hashes(rows.asn), return_inverse=True)
-            sums = np.zeros(groups.size, np.int64)
-            np.add.at(sums, where, weight)
-            self._volumes[span_s] = dict(zip(groups.tolist(), sums.tolist(), strict=True))
+            since, stop = self.tick + 1 - span_s, self.tick + 1
+            rows, _ = state.evidence.between(since, stop)
+            messages = state.evidence.messages(since, stop)
+            self._volumes[span_s] = state.sources.summed(rows.ip, rows.asn, messages)
         return self._volumes[span_s]
 
     def activity(self, case: Case, span_s: int) -> float:
         """How many times more other mailboxes than usual got mail in the last seconds, 1 or more."""
         state = self._state
         if span_s not in self._active:
-            rows, _ = state.evidence.between(self.tick + 1 - span_s, self.tick + 1)
-            got = (rows.count - rows.nulls) * MESSAGES[rows.outcome] > 0
-            self._active[span_s] = np.unique(rows.rcpt[got])
+            since, stop = self.tick + 1 - span_s, self.tick + 1
+            rows, _ = state.evidence.between(since, stop)
+            got = state.evidence.messages(since, stop) > 0
+            seen: NDArray[np.bool_] = np.zeros(state.mailboxes.known.size, np.bool_)
+            seen[rows.rcpt[got]] = True
+            self._active[span_s] = np.flatnonzero(seen)
         active = self._active[span_s]
         others = active.size - 1
         usual = state.learner.usually_active(span_s)

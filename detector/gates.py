@@ -23,28 +23,30 @@ def open_cases(state: State, scope: str, slots: NDArray[np.int32], first: int) -
     are too coarse for busy victims: those are looked at to the second, still in columns.
     """
     victims = state.victims(scope)
-    calm = ~victims.hot[slots]
+    got = np.zeros(victims.hot.size, np.bool_)
+    got[slots] = True
+    calm = np.flatnonzero(got & ~victims.hot)
     long = victims.hour if state.cold else victims.new
-    gate = long.total[slots] >= victims.limit_10min[slots]
-    gate |= victims.all.total[slots] >= victims.limit_all[slots]
-    found = [slots[gate & calm]]
+    gate = long.total[calm] >= victims.limit_10min[calm]
+    gate |= victims.all.total[calm] >= victims.limit_all[calm]
+    found = [calm[gate]]
+    calm = calm[~gate]
     for ring, limit, strangers in (
         (victims.new, victims.limit_min, True),
         (victims.all, victims.limit_all_min, False),
     ):
-        maybe = calm & ~gate & (ring.newest(slots) >= limit[slots])
-        if maybe.any():
-            suspects = np.unique(slots[maybe])
+        suspects = calm[ring.newest(calm) >= limit[calm]]
+        if suspects.size:
             found.append(_bursting(state, scope, suspects, limit, first, strangers=strangers))
     opened = np.unique(np.concatenate(found))
     if opened.size:
-        start_cases(state, scope, opened, first)
+        start_cases(state, scope, opened.astype(np.int32), first)
 
 
 def _bursting(
-    state: State, scope: str, slots: NDArray[np.int32], limit: NDArray[np.uint32], first: int,
+    state: State, scope: str, slots: NDArray[np.int64], limit: NDArray[np.uint32], first: int,
     *, strangers: bool,
-) -> NDArray[np.int32]:  # fmt: skip
+) -> NDArray[np.int64]:  # fmt: skip
     """Give those of `slots` with a minute at or above their limit since tick `first`.
 
     Late rows are taken as if they had come in time, so that this never says too little.
@@ -66,7 +68,7 @@ def _bursting(
     sums = np.concatenate([[0], sums])
     stop = np.searchsorted(key, key, side="right")
     start = np.searchsorted(key, key - (SHORT_S - 1), side="left")
-    return np.unique(owner[sums[stop] - sums[start] >= limit[owner]]).astype(np.int32)
+    return np.unique(owner[sums[stop] - sums[start] >= limit[owner]])
 
 
 def start_cases(state: State, scope: str, slots: NDArray[np.int32], first: int) -> None:

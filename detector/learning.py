@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from detector.cases import LONG_S, SHORT_S
 from detector.evidence import EvidenceLog
-from detector.models.base import Normal, NotReady
+from detector.grouping import summed_by
+from detector.models.base import NotReady
 from detector.models.baseline import Baseline
+from detector.models.columns import BaselineColumns
 from detector.numbering import Numbering
 from detector.policy import Policy
 from detector.relations import Relations, mixed
@@ -39,8 +41,10 @@ class VictimNormals:
         self.victims = victims
         self._domain = domain
         self.take_policy(policy)
-        self.models: dict[int, tuple[Baseline, Baseline]] = {}
+        self._models = BaselineColumns(), BaselineColumns()
+        """Of messages from strangers, and of all; in the order of `_slots`."""
         self._slots = np.zeros(0, np.int64)
+        self._place: dict[int, int] = {}
         self._new: list[NDArray[np.float64]] = [np.zeros(0), np.zeros(0)]
         self._all: list[NDArray[np.float64]] = [np.zeros(0), np.zeros(0)]
         self._cold: list[tuple[int, NDArray[np.uint32]]] = []
@@ -82,48 +86,43 @@ class VictimNormals:
         tainted[list(frozen)] = True
         busy = all_ >= policy.baseline.busy_per_10min
         busy[self._slots] = True
-        fading = policy.baseline.fading
-        for slot in np.flatnonzero(busy).tolist():
-            if slot in frozen:
-                continue
-            models = self.models.get(slot)
-            if models is None:
-                start = None if young else mean[slot]
-                first = None if start is None else min(float(new[slot]), float(start))
-                models = (Baseline(fading, first), Baseline(fading, start))
-                self.models[slot] = models
-            if not young:
-                models[0].learn_one(int(new[slot]))
-            models[1].learn_one(int(all_[slot]))
-        idle = [slot for slot in self.models if victims.day.total[slot] == 0]
-        for slot in idle:
-            del self.models[slot]
-        self._gather()
+        busy[list(frozen)] = False
+        modelled = np.zeros(size, np.bool_)
+        modelled[self._slots] = True
+        fresh = np.flatnonzero(busy & ~modelled)
+        start = None if young else mean[fresh]
+        first = None if start is None else np.minimum(new[fresh].astype(np.float64), start)
+        for models, founded in zip(self._models, (first, start), strict=True):
+            models.begin(fresh.size, policy.baseline.fading, founded)
+        self._slots = np.concatenate([self._slots, fresh])
+        learns = np.flatnonzero(busy[self._slots])
+        for models, counts in zip(self._models, (new, all_), strict=True):
+            if counts is all_ or not young:
+                models.learn(learns, counts[self._slots[learns]])
+        self._keep(victims.day.total[self._slots] > 0)
         return tainted
 
     def forget(self, slots: NDArray[np.int64]) -> None:
         """Drop the models of evicted victims."""
-        for slot in slots.tolist():
-            self.models.pop(slot, None)
+        self._keep(~np.isin(self._slots, slots))
         by_slot: list[NDArray[Any]] = [self._day_before, *(counts for _, counts in self._cold)]
         for counts in by_slot:
             counts[slots[slots < counts.size]] = 0
-        self._gather()
 
-    def _gather(self) -> None:
-        """Put the models' answers into arrays."""
-        self._slots = np.array(sorted(self.models), np.int64)
-        for index, out in ((0, self._new), (1, self._all)):
-            normals = [self._known(slot, index) for slot in self._slots.tolist()]
-            ready = [n if isinstance(n, Normal) else Normal(0.0, 0.0, 0) for n in normals]
-            out[0] = np.array([n.mean for n in ready])
-            out[1] = np.array([n.deviation for n in ready])
+    def _keep(self, kept: NDArray[np.bool_]) -> None:
+        """Keep some models, in the order of their slots, and put their answers into arrays.
 
-    def _known(self, slot: int, index: int) -> Normal | NotReady:
-        """Give a model's answer; before strangers can be told, all count for them."""
-        models = self.models[slot]
-        answer = models[index].normal()
-        return models[1].normal() if isinstance(answer, NotReady) else answer
+        Before strangers can be told, all count for them.
+        """
+        places = np.flatnonzero(kept)
+        places = places[np.argsort(self._slots[places])]
+        self._slots = self._slots[places]
+        self._place = dict(zip(self._slots.tolist(), range(places.size), strict=True))
+        for models in self._models:
+            models.take(places)
+        *new, ready = self._models[0].normals()
+        self._all = list(self._models[1].normals()[:2])
+        self._new = [np.where(ready, *pair) for pair in zip(new, self._all, strict=True)]
 
     def usual(self, slot: int) -> float:
         """Give the messages in ten minutes that a victim had in the day before this period."""
@@ -132,8 +131,13 @@ class VictimNormals:
 
     def normal(self, slot: int) -> float | None:
         """Give the learned messages from strangers in ten minutes, None where nothing is known."""
-        answer = self._known(slot, 0) if slot in self.models else None
-        return answer.mean if isinstance(answer, Normal) else None
+        place = self._place.get(slot)
+        return None if place is None else float(self._new[0][place])
+
+    def normal_all(self, slot: int) -> float | None:
+        """Give the learned messages from anybody in ten minutes, None where nothing is known."""
+        place = self._place.get(slot)
+        return None if place is None else float(self._all[0][place])
 
     def set_limits(self, breadth: float) -> None:
         """Set the limits of the coming minute from the published ones and the normal.
@@ -207,11 +211,10 @@ class VictimNormals:
         """Give what a snapshot needs."""
         numbers = names.numbers(self._slots)
         order = np.argsort(numbers)
-        models = [self.models[slot] for slot in self._slots[order].tolist()]
         return {
             "busy": numbers[order],
-            "new": [new.state() for new, _ in models],
-            "all": [every.state() for _, every in models],
+            "new": self._models[0].state(order),
+            "all": self._models[1].state(order),
             "cold_s": [elapsed_s for elapsed_s, _ in self._cold],
             "cold": {str(i): _sparse(counts, names) for i, (_, counts) in enumerate(self._cold)},
             "day_before": _sparse(self._day_before, names),
@@ -221,10 +224,10 @@ class VictimNormals:
     def restore(self, state: dict[str, Any], names: Numbering) -> None:
         """Take back what `state` gave, after that of the victims."""
         size = self.victims.known.size
-        slots = names.slots(state["busy"]).tolist()
-        for slot, new, every in zip(slots, state["new"], state["all"], strict=True):
-            self.models[slot] = Baseline.restored(new), Baseline.restored(every)
-        self._gather()
+        self._slots = names.slots(state["busy"]).astype(np.int64)
+        for models, name in zip(self._models, ("new", "all"), strict=True):
+            models.restore(state[name])
+        self._keep(np.ones(self._slots.size, np.bool_))
         self._cold = [
             (elapsed_s, _dense(state["cold"][str(i)], names, size, np.uint32))
             for i, elapsed_s in enumerate(state["cold_s"])
@@ -296,9 +299,9 @@ class Learner:
 
     def period(
         self, tick: int, log_start: int, evidence: EvidenceLog,
-        frozen: tuple[set[int], set[int]], listed: NDArray[np.bool_], messages: NDArray[np.int64],
+        frozen: tuple[set[int], set[int]], listed: NDArray[np.bool_],
     ) -> None:  # fmt: skip
-        """Learn at the close of a period's last tick. `messages` (16,) i64 weighs outcomes."""
+        """Learn at the close of a period's last tick."""
         steps = (tick - log_start) // PERIOD_S + 1
         minute = tick // 60
         breadth = self.breadth()
@@ -306,8 +309,8 @@ class Learner:
             self.mailbox_normals.learn(frozen[0], steps, breadth, minute),
             self.domain_normals.learn(frozen[1], steps, breadth, minute),
         )
-        self._relations(tick, evidence, now, listed, messages)
-        self._learn_groups(tick, evidence, messages, now)
+        self._relations(tick, evidence, now, listed)
+        self._learn_groups(tick, evidence, now)
         self.active.learn_one(int(np.count_nonzero(self._mailboxes.all.total)))
         minutes = [self._mailboxes.all.of_step(minute - age) for age in range(10)]
         self.active_min.learn_one(sum(np.count_nonzero(one) for one in minutes) // 10)
@@ -360,15 +363,15 @@ class Learner:
 
     def _relations(
         self, tick: int, evidence: EvidenceLog, now: tuple[NDArray[np.bool_], NDArray[np.bool_]],
-        listed: NDArray[np.bool_], messages: NDArray[np.int64],
+        listed: NDArray[np.bool_],
     ) -> None:  # fmt: skip
         """Learn who writes to whom from the period before the one that ends now."""
         delay = self._policy.relations.learn_delay_s
-        rows, _ = evidence.between(tick + 1 - PERIOD_S - delay, tick + 1 - delay)
+        first, stop = tick + 1 - PERIOD_S - delay, tick + 1 - delay
+        rows, _ = evidence.between(first, stop)
         if not len(rows):
             return
-        weight = rows.count.astype(np.int64) - rows.nulls
-        weight *= messages[rows.outcome]
+        weight = evidence.messages(first, stop)
         domain = self._mailboxes.domain[rows.rcpt]
         bad_mailbox, bad_domain = now[0].copy(), now[1].copy()
         if self._tainted is not None:
@@ -379,29 +382,26 @@ class Learner:
         index = np.flatnonzero(clean)
         if not index.size:
             return
-        weight, ip = weight[index], rows.ip[index]
+        sent, ip = weight[index].astype(np.int64), rows.ip[index]
         mailbox = self._mailboxes.hash[rows.rcpt[index]]
         domain_hash = self._domains.hash[domain[index]]
         net, group = self._sources.net_hash[ip], group_hashes(rows.asn[index])
         for victim in (mailbox, domain_hash):
             for source in (net, group):
-                self.relations.learn(mixed(victim, source), weight)
+                self.relations.learn(mixed(victim, source), sent)
         known = self._sources.known[ip]
-        np.add.at(self._sources.normal, ip[known], weight[known].astype(np.uint32))
+        np.add.at(self._sources.normal, ip[known].astype(np.intp), weight[index[known]])
 
     def _learn_groups(
-        self, tick: int, evidence: EvidenceLog, messages: NDArray[np.int64],
-        now: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+        self, tick: int, evidence: EvidenceLog, now: tuple[NDArray[np.bool_], NDArray[np.bool_]],
     ) -> None:  # fmt: skip
         """Learn what each ASN sends in ten minutes."""
         rows, _ = evidence.between(tick + 1 - PERIOD_S, tick + 1)
-        clean = ~now[0][rows.rcpt]
-        weight = (rows.count.astype(np.int64) - rows.nulls) * messages[rows.outcome] * clean
+        messages = evidence.messages(tick + 1 - PERIOD_S, tick + 1)
+        weight = np.where(now[0][rows.rcpt], 0, messages).astype(np.int64)
         self.volume.learn_one(int(weight.sum()))
-        groups, where = np.unique(rows.asn, return_inverse=True)
-        sums = np.zeros(groups.size, np.int64)
-        np.add.at(sums, where, weight)
-        seen = dict(zip(groups.tolist(), sums.tolist(), strict=True))
+        first, sums = summed_by(rows.asn, weight)
+        seen = dict(zip(rows.asn[first].tolist(), sums.tolist(), strict=True))
         least = self._policy.baseline.busy_per_10min
         for group in sorted(set(self.groups) | {g for g, n in seen.items() if n >= least}):
             model = self.groups.get(group)

@@ -1,10 +1,10 @@
 """Relations: how much a source normally sends a victim, in a fixed-size, decayed table.
 
 The source is an ASN (providers rotate addresses) or a network (an IPv4 /24, an IPv6 /48); the
-victim is a mailbox or its customer domain. The table is open-addressed with two places a key and
-a 32-bit tag, so a stranger is taken for an acquaintance once in 2**30 look-ups. When both places
-are taken by stronger relations a new one is not learned (and counted): a flood of strangers cannot
-push acquaintances out.
+victim is a mailbox or its customer domain. The table is open-addressed with two places a key; a
+cell is a 32-bit tag above a 32-bit count, so that a stranger is taken for an acquaintance once in
+2**30 look-ups. When both places are taken by stronger relations a new one is not learned (and
+counted): a flood of strangers cannot push acquaintances out.
 """
 
 import hashlib
@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from detector.summing import begins
 
 __all__ = ["KNOWN", "MESSAGE", "Relations", "mixed", "mixed_one", "text_hash"]
 
@@ -24,6 +26,7 @@ DAY_S: Final = 86_400
 Hashes = NDArray[np.uint64]
 _M1, _M2, _GOLDEN = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB, 0x9E3779B97F4A7C15
 _ALL: Final = 2**64 - 1
+_TAG, _MOST, _SPREAD = np.uint64(32), np.uint64(2**32 - 1), 0x5BD1E995
 
 
 def text_hash(text: str) -> int:
@@ -55,8 +58,7 @@ class Relations:
     def __init__(self, cells: int, half_life_days: int) -> None:
         bits = max(10, (cells - 1).bit_length())
         self._mask = np.uint64((1 << bits) - 1)
-        self._tags = np.zeros(1 << bits, np.uint32)
-        self._counts = np.zeros(1 << bits, np.uint32)
+        self._cells = np.zeros(1 << bits, np.uint64)
         self.set_half_life(half_life_days)
         self._day = -1
         self.learned_s = 0
@@ -69,29 +71,30 @@ class Relations:
         self._keep_of_1024 = round(1024 * 0.5 ** (1 / days))
 
     def _places(self, keys: Hashes) -> tuple[NDArray[np.int64], NDArray[np.int64], Hashes]:
-        tags = (keys >> np.uint64(32)) | np.uint64(1)
+        """Give both places of each key, and its tag where a cell has it."""
+        tags = (keys >> _TAG) | np.uint64(1)
         first = keys & self._mask
-        second = (first ^ (tags * np.uint64(0x5BD1E995))) & self._mask
-        return first.astype(np.int64), second.astype(np.int64), tags
+        second = (first ^ (tags * np.uint64(_SPREAD))) & self._mask
+        return first.view(np.int64), second.view(np.int64), tags << _TAG
 
-    def counts(self, keys: Hashes) -> NDArray[np.uint32]:
-        """Look keys up: (n,) uint32 learned counts, 0 for strangers."""
+    def counts(self, keys: Hashes) -> Hashes:
+        """Look keys up: (n,) uint64 learned counts, 0 for strangers."""
         first, second, tags = self._places(keys)
-        tags32 = tags.astype(np.uint32)
-        found = np.where(self._tags[first] == tags32, self._counts[first], np.uint32(0))
-        other = np.where(self._tags[second] == tags32, self._counts[second], np.uint32(0))
-        return np.maximum(found, other)
+        found, other = self._cells[first] ^ tags, self._cells[second] ^ tags
+        found *= found <= _MOST
+        other *= other <= _MOST
+        out: Hashes = np.maximum(found, other)
+        return out
 
     def count(self, key: int) -> int:
         """Look one key up."""
         mask = int(self._mask)
         tag = (key >> 32) | 1
         first = key & mask
-        second = (first ^ (tag * 0x5BD1E995)) & mask
-        best = int(self._counts[first]) if int(self._tags[first]) == tag else 0
-        if int(self._tags[second]) == tag:
-            best = max(best, int(self._counts[second]))
-        return best
+        cells = self._cells
+        one, other = int(cells[first]), int(cells[(first ^ (tag * _SPREAD)) & mask])
+        best = one & int(_MOST) if one >> 32 == tag else 0
+        return max(best, other & int(_MOST)) if other >> 32 == tag else best
 
     def known(self, key: int) -> bool:
         """Say whether a relation exists at all."""
@@ -107,9 +110,8 @@ class Relations:
         """Let counts fade by one day for each day since the last call."""
         days = min(day - self._day, 400) if self._day >= 0 else 0
         for _ in range(days):
-            self._counts = (
-                self._counts.astype(np.uint64) * np.uint64(self._keep_of_1024) >> np.uint64(10)
-            ).astype(np.uint32)
+            counts = (self._cells & _MOST) * np.uint64(self._keep_of_1024) >> np.uint64(10)
+            self._cells = np.where(counts > 0, self._cells & ~_MOST | counts, np.uint64(0))
             self.learned_s = self.learned_s * self._keep_of_1024 >> 10
         self._day = max(self._day, day)
 
@@ -117,46 +119,63 @@ class Relations:
         """Add clean messages; repeated keys are summed first, so that order never matters."""
         if not keys.size:
             return
-        keys, where = np.unique(keys, return_inverse=True)
-        amount = np.zeros(keys.size, np.int64)
-        np.add.at(amount, where, messages)
-        amount *= MESSAGE
+        keys, amount = self._summed(keys, messages)
+        gained = np.minimum(amount * MESSAGE, int(_MOST)).astype(np.uint64)
         first, second, tags = self._places(keys)
-        tags32 = tags.astype(np.uint32)
-        in_first = self._tags[first] == tags32
-        in_second = ~in_first & (self._tags[second] == tags32)
-        self._strengthen(first[in_first], amount[in_first])
-        self._strengthen(second[in_second], amount[in_second])
+        in_first = self._cells[first] ^ tags <= _MOST
+        in_second = ~in_first & (self._cells[second] ^ tags <= _MOST)
+        for places, known in ((first, in_first), (second, in_second)):
+            index = np.flatnonzero(known)
+            cells = self._cells[places[index]]
+            count = np.minimum((cells & _MOST) + gained[index], _MOST)
+            self._cells[places[index]] = cells & ~_MOST | count
         new = np.flatnonzero(~in_first & ~in_second)
-        place = np.where(
-            self._counts[first[new]] <= self._counts[second[new]], first[new], second[new]
-        )
-        weak = self._counts[place] < WEAK
-        place, chosen = np.unique(np.where(weak, place, -1), return_index=True)
-        chosen = chosen[place >= 0]
-        place = place[place >= 0]
-        self._tags[place] = tags32[new[chosen]]
-        self._counts[place] = np.minimum(amount[new[chosen]], 2**32 - 1)
-        self.refused += new.size - chosen.size
+        first, second = first[new], second[new]
+        counts = self._cells[first] & _MOST, self._cells[second] & _MOST
+        place = np.where(counts[0] <= counts[1], first, second)
+        weak = np.flatnonzero(np.minimum(*counts) < WEAK)
+        place, mine = place[weak], new[weak]
+        order = np.sort(place << 32 | np.arange(place.size))
+        place, mine = order >> 32, mine[order & int(_MOST)]
+        starts = np.flatnonzero(begins(place))
+        if starts.size:
+            least = np.minimum.reduceat(keys[mine], starts)
+            mine = mine[keys[mine] == np.repeat(least, np.diff(starts, append=place.size))]
+        self._cells[place[starts]] = tags[mine] | gained[mine]
+        self.refused += new.size - starts.size
 
-    def _strengthen(self, places: NDArray[np.int64], amount: NDArray[np.int64]) -> None:
-        self._counts[places] = np.minimum(self._counts[places] + amount, 2**32 - 1)
+    def _summed(
+        self, keys: Hashes, messages: NDArray[np.int64]
+    ) -> tuple[Hashes, NDArray[np.int64]]:
+        """Give each key once with its sum, in the order of their first places (memory's order).
+
+        Sorting the bare keys is several times faster than sorting an index to them; most rows
+        bring one message, so that how often a key comes is nearly its sum.
+        """
+        low = np.uint64(int(self._mask).bit_length())
+        high = np.uint64(64) - low
+        keys = keys << high | keys >> low
+        ordered = np.sort(keys)
+        starts = np.flatnonzero(begins(ordered))
+        each, amount = ordered[starts], np.diff(starts, append=keys.size)
+        more = np.flatnonzero(messages != 1)
+        np.add.at(amount, np.searchsorted(each, keys[more]), messages[more] - 1)
+        return each << low | each >> high, amount
 
     def state(self) -> dict[str, Any]:
         """Give what a snapshot needs."""
-        used = np.flatnonzero(self._counts)
+        used = np.flatnonzero(self._cells)
         return {
-            "cells": self._tags.size, "day": self._day, "learned_s": self.learned_s,
-            "refused": self.refused, "used": used, "tags": self._tags[used],
-            "counts": self._counts[used],
+            "cells": self._cells.size, "day": self._day, "learned_s": self.learned_s,
+            "refused": self.refused, "used": used,
+            "tags": (self._cells[used] >> _TAG).astype(np.uint32),
+            "counts": self._cells[used].astype(np.uint32),
         }  # fmt: skip
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take back what `state` gave."""
-        self._tags = np.zeros(state["cells"], np.uint32)
-        self._counts = np.zeros(state["cells"], np.uint32)
+        self._cells = np.zeros(state["cells"], np.uint64)
         self._mask = np.uint64(state["cells"] - 1)
-        self._tags[state["used"]] = state["tags"]
-        self._counts[state["used"]] = state["counts"]
+        self._cells[state["used"]] = state["tags"].astype(np.uint64) << _TAG | state["counts"]
         self._day, self.learned_s = state["day"], state["learned_s"]
         self.refused = state["refused"]

@@ -196,9 +196,7 @@ def _excess(
     )
 
 
-def _weighed(
-    rows: list[tuple[CaseRow, int]], left: dict[int, float], by: str
-) -> dict[int, float]:
+def _weighed(rows: list[tuple[CaseRow, int]], left: dict[int, float], by: str) -> dict[int, float]:
     """Sum messages by network or mailbox, each weighed by what is unexplained of its group.
 
     Counts are summed before they are weighed: floats must not depend on the order of rows.
@@ -333,7 +331,10 @@ def _beyond_doubt(case: Case, rule: VictimRule, scene: Scene) -> Finding | None:
         nets: dict[int, int] = {}
         for row in case.recent(span_s):
             nets[row.net] = nets.get(row.net, 0) + row.new
-        if sum(min(sent, max(cap, base // rule.diverse_networks)) for sent in nets.values()) >= limit:
+        if (
+            sum(min(sent, max(cap, base // rule.diverse_networks)) for sent in nets.values())
+            >= limit
+        ):
             return Finding(span_s, count, limit, None)
     return None
 

@@ -97,7 +97,7 @@ class Sources(_Tracked):
         self.place = np.zeros(0, np.int32)
         """Where the group stands in `volume`; 0 is nobody's."""
         self.places: dict[int, int] = {}
-        """By group hash."""
+        """By group hash, in the order of the places, which begin with 1."""
         self._volume_h = np.zeros(0, np.uint32)
         self.volume = Ring(7, 600)
         """Messages of each group in the last hour, to whomever."""
@@ -130,6 +130,21 @@ class Sources(_Tracked):
         """Move `volume` to a step; what it holds now is what rules see in the coming minute."""
         self.volume.advance(step)
         self._volume_h = self.volume.total.copy()
+
+    def summed(
+        self, ip: NDArray[np.int32], group: NDArray[np.int64], counts: NDArray[np.uint32]
+    ) -> dict[int, int]:
+        """Sum counts of sources by the hash of their group; `group` is what each had then."""
+        place = self.place[ip].astype(np.intp)
+        moved = np.flatnonzero((self.group[ip] != group) | (place == 0))
+        place[moved] = 0
+        sums = np.zeros(len(self.places) + 1, np.uint32)
+        np.add.at(sums, place, counts)
+        out = dict(zip(self.places, sums[1:].tolist(), strict=True))
+        hashes = group_hashes(group[moved]).tolist()
+        for one, count in zip(hashes, counts[moved].tolist(), strict=True):
+            out[one] = out.get(one, 0) + count
+        return out
 
     def hourly_volume(self, group: int) -> int:
         """Give what a group (by hash) sent in the hour before this minute, to whomever."""

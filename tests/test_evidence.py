@@ -20,8 +20,9 @@ def rows(ticks: list[int]) -> Rows:
 
 
 def keep(log: EvidenceLog, ats: list[int]) -> None:
-    """Append a row at each close; its ASN group is its close, too."""
-    log.append(rows(ats), np.array(ats, np.int64), np.array(ats, np.int64))
+    """Append a row at each close; its ASN group and its messages are its close, too."""
+    at = np.array(ats, np.int64)
+    log.append(rows(ats), at, at, at.astype(np.uint32), at.astype(np.uint32) + 1)
 
 
 CLOSES = st.lists(st.lists(st.integers(0, 3), max_size=6).map(sorted), min_size=1, max_size=30)
@@ -54,7 +55,8 @@ def test_between_gives_what_a_plain_list_holds(
     assert all(low <= one < stop for one in at.tolist())
     want = [one for one in model if low <= one < stop]
     kept = at.tolist()
-    assert found.tick.tolist() == found.asn.tolist() == kept
+    assert found.tick.tolist() == found.asn.tolist() == log.messages(low, stop).tolist() == kept
+    assert log.fresh(low, stop).tolist() == [one + 1 for one in kept]
     assert [one for one in kept if one >= needed] == [one for one in want if one >= needed]
     assert log.since(covered)[1].tolist()[-1:] == [one for one in model if one >= covered][-1:]
 

@@ -164,11 +164,11 @@ STATE: dict[str, set[str]] = {
         "domain_normals", "groups", "active", "volume", "_tainted",
     },
     "VictimNormals": {
-        "victims", "_policy", "_domain", "base_min", "base_10min", "base_hour", "models", "_cold",
+        "victims", "_policy", "_domain", "base_min", "base_10min", "base_hour", "_models", "_cold",
         "_day_before", "_day_periods",
-        "_slots", "_new", "_all",  # gathered from the models
+        "_slots", "_place", "_new", "_all",  # gathered from the models
     },
-    "Relations": {"_mask", "_tags", "_counts", "_keep_of_1024", "_day", "learned_s", "refused"},
+    "Relations": {"_mask", "_cells", "_keep_of_1024", "_day", "learned_s", "refused"},
     "EvidenceLog": {"capacity", "_columns", "_size", "covers_from", "dropped"},
     "Collateral": {"limits", "total", "observed_s"},
     "Docket": {
