@@ -7,7 +7,7 @@ This pure reader is the product and the specification; a compiled twin may repla
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 import msgspec
 import numpy as np
@@ -280,11 +280,12 @@ class EventReader:
         ip = self.tables.ips.slots(client_ip, count)
         bad: dict[int, tuple[str, str]] = {}
         rows: NDArray[np.int64] | None = None
-        texts: Sequence[Any] = recipient
-        if list in map(type, recipient):
+        try:
+            rcpt = self.tables.mailboxes.slots(cast("Sequence[str | None]", recipient), count)
+        except TypeError:  # a list has no hash
             repeat, texts = _expanded(recipient, bad)
             rows = np.repeat(np.arange(count), repeat)
-        rcpt = self.tables.mailboxes.slots(texts, len(texts))
+            rcpt = self.tables.mailboxes.slots(texts, len(texts))
         wrong = (ip < 0) | (outcome == _BAD) | (time_ms == BAD_TIME)
         if received_ms is not None:
             wrong |= received_ms == BAD_TIME
