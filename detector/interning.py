@@ -52,7 +52,7 @@ class _Spellings:
 
     def __init__(self, expected: int = 0) -> None:
         self.used = 0
-        self._make(max(_LEAST_PLACES, 1 << (4 * expected).bit_length()))
+        self._make(max(_LEAST_PLACES, 1 << (2 * expected).bit_length()))
 
     def _make(self, places: int) -> None:
         self._mask = places - 1
@@ -77,7 +77,7 @@ class _Spellings:
         if 2 * self.used > self._mask:
             taken = self._slots != _UNKNOWN
             old_hashes, old_slots = self._hashes[taken], self._slots[taken]
-            self._make(1 << (4 * self.used).bit_length())
+            self._make(1 << (2 * self.used).bit_length())
             self._insert(old_hashes, old_slots)
         self._insert(hashes, slots)
 
