@@ -7,12 +7,13 @@ This pure reader is the product and the specification; a compiled twin may repla
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, cast
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.event_records import EventRecord, Lists, add_records, empty_lists
 from detector.event_time import BAD_TIME, times_ms
 from detector.events import ABSENT, OUTBOUND, EventLists, Reject
 from detector.framing import DEEPEST, depth, line_at, record_ends
@@ -42,50 +43,6 @@ _MAY_LACK_RECIPIENT: Final = np.zeros(256, np.bool_)
 _MAY_LACK_RECIPIENT[[*range(2, 7), *range(2 | OUTBOUND, 7 | OUTBOUND)]] = True
 _TOGETHER: Final = 448
 _NOT_ONE_OF: Final = "Invalid enum value"
-
-
-class _Record(msgspec.Struct, gc=False):
-    """The fields of the event contract that are counted; all others are skipped unread."""
-
-    time: int | str | None = None
-    client_ip: str | None = None
-    action: Literal["accept", "reject", "defer", "discard"] | None = None
-    recipient: str | list[str] | None = None
-    received: int | str | None = None
-    asn: int | None = None
-    sender: str | None = None
-    cause: Literal["blocklist", "unknown_user", "rate", "content", "other"] | None = None
-    direction: Literal["inbound", "outbound"] | None = None
-    heartbeat: int | str | None = None
-
-
-class _Lists:
-    """The fields of records, one list each, in the order of the records."""
-
-    def __init__(self) -> None:
-        self.time: list[int | str | None] = []
-        self.client_ip: list[str | None] = []
-        self.action: list[str | None] = []
-        self.recipient: list[str | list[str] | None] = []
-        self.received: list[int | str | None] = []
-        self.asn: list[int | None] = []
-        self.sender: list[str | None] = []
-        self.cause: list[str | None] = []
-        self.direction: list[str | None] = []
-        self.heartbeat: list[int | str | None] = []
-
-    def add(self, records: list[_Record]) -> None:
-        """Put the fields of further records behind the others."""
-        self.time += [record.time for record in records]
-        self.client_ip += [record.client_ip for record in records]
-        self.action += [record.action for record in records]
-        self.recipient += [record.recipient for record in records]
-        self.received += [record.received for record in records]
-        self.asn += [record.asn for record in records]
-        self.sender += [record.sender for record in records]
-        self.cause += [record.cause for record in records]
-        self.direction += [record.direction for record in records]
-        self.heartbeat += [record.heartbeat for record in records]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +86,7 @@ class EventReader:
 
     def __init__(self, tables: KeyTables) -> None:
         self.tables = tables
-        self._decoder = msgspec.json.Decoder(_Record)
+        self._decoder = msgspec.json.Decoder(EventRecord)
 
     def read_json(self, block: bytes, first: int) -> tuple[EventColumns, list[Reject], int]:
         """Read records separated by LF. `first` is the position of the block's first record.
@@ -152,14 +109,14 @@ class EventReader:
         rejects.sort(key=attrgetter("position"))
         return columns, rejects, ends.size
 
-    def _all_at_once(self, block: bytes, ends: NDArray[np.int64]) -> _Lists | None:
+    def _all_at_once(self, block: bytes, ends: NDArray[np.int64]) -> Lists | None:
         """Read a block whose every line is one good record, or give None.
 
         The decoder itself takes any white space between records. Where each inner LF stands
         between braces, and there are as many records as lines, each line is one record. Some
         lines are decoded at a time: their records are still in the cache when they are taken apart.
         """
-        lists = _Lists()
+        lists = empty_lists()
         if not ends.size:
             return lists
         text = np.frombuffer(block, np.uint8)
@@ -172,19 +129,21 @@ class EventReader:
             for first in range(0, ends.size, _TOGETHER):
                 some = ends[first : first + _TOGETHER]
                 start = int(ends[first - 1]) + 1 if first else 0
-                records: list[_Record] = self._decoder.decode_lines(block[start : int(some[-1])])
+                records: list[EventRecord] = self._decoder.decode_lines(
+                    block[start : int(some[-1])]
+                )
                 if len(records) != some.size:
                     return None
-                lists.add(records)
+                add_records(lists, records)
         except (msgspec.MsgspecError, RecursionError, ValueError):
             return None
         return lists
 
     def _one_by_one(
         self, block: bytes, ends: NDArray[np.int64], first: int, rejects: list[Reject]
-    ) -> tuple[_Lists, NDArray[np.int64]]:
+    ) -> tuple[Lists, NDArray[np.int64]]:
         """Read a block that holds a bad, blank or long record, record by record."""
-        records: list[_Record] = []
+        records: list[EventRecord] = []
         positions: list[int] = []
         decode = self._decoder.decode
         for offset in range(ends.size):
@@ -207,30 +166,30 @@ class EventReader:
                 reason = "oversized" if over else "malformed_json"
                 detail = "the record is longer than the limit" if over else str(error)
                 rejects.append(_reject(first + offset, reason, detail, line))
-        lists = _Lists()
-        lists.add(records)
+        lists = empty_lists()
+        add_records(lists, records)
         return lists, np.array(positions, np.int64)
 
     def _columns(
-        self, lists: _Lists, positions: NDArray[np.int64], rejects: list[Reject],
+        self, lists: Lists, positions: NDArray[np.int64], rejects: list[Reject],
         line: Callable[[int], bytes],
     ) -> EventColumns:  # fmt: skip
-        times, is_beat = lists.time, None
-        if _any(lists.heartbeat):
-            is_beat = np.array([beat is not None for beat in lists.heartbeat])
+        times, is_beat = lists["time"], None
+        if _any(lists["heartbeat"]):
+            is_beat = np.array([beat is not None for beat in lists["heartbeat"]])
             times = [
                 time if beat is None else beat
-                for time, beat in zip(times, lists.heartbeat, strict=True)
+                for time, beat in zip(times, lists["heartbeat"], strict=True)
             ]
         return self._intern(
             record=positions,
             time_ms=times_ms(times),
-            received_ms=_optional_times(lists.received),
-            client_ip=lists.client_ip,
-            recipient=lists.recipient,
-            sender=lists.sender,
+            received_ms=_optional_times(lists["received"]),
+            client_ip=lists["client_ip"],
+            recipient=lists["recipient"],
+            sender=lists["sender"],
             outcome=_outcomes(lists),
-            asn=_optional_asns(lists.asn),
+            asn=_optional_asns(lists["asn"]),
             is_beat=is_beat,
             rejects=rejects,
             line=line,
@@ -326,12 +285,12 @@ def _any(values: list[Any]) -> bool:
     return values.count(None) < len(values)
 
 
-def _outcomes(lists: _Lists) -> NDArray[np.uint8]:
+def _outcomes(lists: Lists) -> NDArray[np.uint8]:
     """Give the outcome of each record, _BAD without an action."""
-    cause = _codes(_CAUSES, lists.cause) if _any(lists.cause) else 0
-    outcome: NDArray[np.uint8] = _OUTCOMES[_codes(_ACTIONS, lists.action), cause]
-    if _any(lists.direction):
-        outcome |= _codes(_DIRECTIONS, lists.direction)
+    cause = _codes(_CAUSES, lists["cause"]) if _any(lists["cause"]) else 0
+    outcome: NDArray[np.uint8] = _OUTCOMES[_codes(_ACTIONS, lists["action"]), cause]
+    if _any(lists["direction"]):
+        outcome |= _codes(_DIRECTIONS, lists["direction"])
     return outcome
 
 
