@@ -27,6 +27,7 @@ class CaseRow:
     `new` are messages that can make a flood and come from a stranger, `all` those from anybody,
     `attempts` whatever shows that the source takes part (also blocked messages), `deferred` those
     it was asked to repeat: a retry is no new message, so that they count only as having tried.
+    `nulls` came from a null sender and count nowhere.
     """
 
     tick: int
@@ -40,6 +41,7 @@ class CaseRow:
     deferred: int
     senders: int
     asn: int = -1
+    nulls: int = 0
 
     @property
     def tried(self) -> int:

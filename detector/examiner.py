@@ -5,9 +5,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.cases import LONG_S, Case, Flood
+from detector.cases import LONG_S, Case, Flood, Part
 from detector.concentration import Concentration, bounces, concentrations
 from detector.gates import start_cases
+from detector.grouping import summed_by
 from detector.learning import MOST_BREADTH, PERIOD_S
 from detector.models.base import NotReady
 from detector.relations import mixed_one
@@ -18,6 +19,7 @@ from detector.rules import (
     Finding,
     Limits,
     Offence,
+    Source,
     Victim,
     allowance,
     hourly,
@@ -40,7 +42,8 @@ class Examiner:
     def __init__(self, state: State) -> None:
         self._state = state
         self._seen: _Scene | None = None
-        self._recent_at = -1
+        self._recent_at = self._newest_at = -1
+        self._newest: dict[int, int] = {}
         self._busy = 0.0
         self._recent = np.zeros(0, np.int64)
 
@@ -79,11 +82,12 @@ class Examiner:
         window_s = min(finding.span_s, LONG_S)
         start = case.onset(window_s, self._usual_all(case))
         usual = finding.normal
+        unknown = self._state.cold and usual is None
         if usual is None:
             usual = 0.0 if self._state.cold else self._state.normals(case.scope).usual(case.slot)
         flood = case.flood = Flood(
             start, tick, finding.limit, finding.count, finding.span_s, finding.normal, usual,
-            self.usual_share(case, window_s, tick),
+            0.0 if unknown else self.usual_share(case, window_s, tick),
         )  # fmt: skip
         for row in case.rows:
             if row.tick >= start and (row.attempts or row.deferred):
@@ -140,11 +144,9 @@ class Examiner:
                 if ip in touched:
                     listed.append(ip)
                 continue
-            if not takes_part(
-                flood, victim, self._state.policy, self._state.learner.relations, (ip, net, group),
-                self._state.sources.hourly_volume(group),
-                self._history(ip, tick) - flood.parts[ip].attempts, self._busy, tick,
-            ):  # fmt: skip
+            source = self._source(flood.parts[ip], ip, tick)
+            learner = self._state.learner
+            if not takes_part(flood, victim, self._state.policy, learner.relations, source, tick):
                 spared[ip] = (net, group)
                 continue
             spared.pop(ip, None)
@@ -153,11 +155,17 @@ class Examiner:
             self._state.docket.attempt(ip, flood.parts[ip].last)
         return out
 
-    def _history(self, ip: int, tick: int) -> int:
-        """Give a source's messages to anybody before this minute: learned ones, and recent ones."""
-        minute = tick // MINUTE_S * MINUTE_S
+    def _source(self, part: Part, ip: int, tick: int) -> Source:
+        """Describe a source to the rules, with what it sent up to a tick."""
+        sources = self._state.sources
+        volume, learned = sources.hourly_volume(part.group), int(sources.normal[ip])
+        others = learned + self._unlearned(ip, tick) - part.attempts
+        return Source(ip, part.net, part.group, volume, learned, others, self._busy)
+
+    def _unlearned(self, ip: int, tick: int) -> int:
+        """Give a source's messages to anybody up to a tick that no period has learned yet."""
+        state, minute = self._state, tick // MINUTE_S * MINUTE_S
         if self._recent_at != minute:
-            state = self._state
             since = minute // PERIOD_S * PERIOD_S - PERIOD_S
             rows, _ = state.evidence.between(since, minute)
             messages = state.evidence.messages(since, minute)
@@ -167,8 +175,14 @@ class Examiner:
             everything = int(state.sources.normal.sum(dtype=np.int64))
             everything += int(messages.sum(dtype=np.int64))
             self._busy = max(BUSY_LEAST, BUSY_SHARE * everything)
+        if self._newest_at != tick:
+            rows, _ = state.evidence.between(minute, tick + 1)
+            messages = state.evidence.messages(minute, tick + 1)
+            first, sums = summed_by(rows.ip, messages.astype(np.int64))
+            self._newest = dict(zip(rows.ip[first].tolist(), sums.tolist(), strict=True))
+            self._newest_at = tick
         recent = int(self._recent[ip]) if ip < self._recent.size else 0
-        return int(self._state.sources.normal[ip]) + recent
+        return recent + self._newest.get(ip, 0)
 
     def _offence(self, case: Case, flood: Flood, ip: int, net: int, group: int) -> Offence:
         """Write down why one source is listed."""

@@ -116,6 +116,7 @@ def _case_rows(state: State, rows: Rows, group: NDArray[np.int64]) -> list[CaseR
             (clean * ATTEMPTS[rows.outcome]).tolist(),
             (clean * DEFERRED[rows.outcome]).tolist(),
             rows.senders.tolist(), np.maximum(group, UNKNOWN_ASN).tolist(),
+            (rows.nulls * MESSAGES[rows.outcome]).tolist(),
             strict=True,
         )
     ]  # fmt: skip

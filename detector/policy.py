@@ -61,8 +61,8 @@ class VictimRule:
     mailbox_per_min: int = setting(20, "messages a minute at one mailbox", 5, 100_000)
     mailbox_per_10min: int = setting(40, "messages in 10 minutes at one mailbox", 10, 1_000_000)
     mailbox_per_hour: int = setting(120, "messages an hour at one mailbox", 20, 1_000_000)
-    domain_per_min: int = setting(40, "messages a minute at one customer domain", 10, 1_000_000)
-    domain_per_10min: int = setting(120, "messages in 10 minutes at one domain", 20, 1_000_000)
+    domain_per_min: int = setting(30, "messages a minute at one customer domain", 10, 1_000_000)
+    domain_per_10min: int = setting(80, "messages in 10 minutes at one domain", 20, 1_000_000)
     domain_mailboxes: int = setting(10, "mailboxes of a domain that must be involved", 2, 10_000)
     single_source_factor: float = setting(1.1, "factor on limits fed by very few networks", 1, 100)
     baseline_factor: float = setting(

@@ -18,6 +18,7 @@ __all__ = [
     "Limits",
     "Offence",
     "Scene",
+    "Source",
     "Victim",
     "allowance",
     "hourly",
@@ -37,9 +38,9 @@ REPEAT_SHARE: Final = 0.1
 TOP_SHARE: Final = 0.5
 BUSY_SHARE: Final = 2.5e-4
 BUSY_LEAST: Final = 4
-KNOWN_NORMAL: Final = 20
-"""Clean messages to anybody from which one message into a flood, or two into one of many ASNs,
-proves nothing yet: a list bomb's sources come again."""
+PASSING: Final = 0.01
+PASSING_S: Final = 1_800
+"""Into a long flood a source may send this share of its mail, while its ASN is no visible part."""
 HISTORY_SHARE: Final = 0.4
 """While fewer of a flood's strangers than this have sent clean mail to anybody before, having done
 so tells a bystander; in a list bomb through mail providers most have, and it tells nothing."""
@@ -47,6 +48,8 @@ MOST_SHARE: Final = 0.5
 EXPLAINED: Final = 1.5
 """Times its fair share of an ASN's general volume that a victim may get."""
 NOISE: Final = 3.0
+FEW: Final = 8
+"""Fewer addresses than these may be a ticket system, of which a young log knows nothing."""
 VOLUME_SHARE: Final = 0.1
 CAP_LEAST: Final = 3.0
 COLD_SHARE: Final = 0.08
@@ -142,10 +145,17 @@ def _excess(
 ) -> _Excess | None:  # fmt: skip
     """Count what is beyond explanation in a window; None where it is no flood by its shape.
 
-    When an ASN sends more to everybody (its queue after our outage, a newsletter, a busy day), a
+    Where most of what a victim gets are bounces, so is what came without a sender's name. When an
+    ASN sends more to everybody (its queue after our outage, a newsletter, a busy day), a
     victim's usual share of that is no attack.
     """
-    rows = [(row, count) for row in case.recent(span_s) if (count := getattr(row, what))]
+    recent = case.recent(span_s)
+    bounced = sum(row.nulls for row in recent) > sum(row.all for row in recent)
+    rows = [
+        (row, count)
+        for row in recent
+        if (count := getattr(row, what)) and (row.senders or not bounced)
+    ]
     mailboxes: dict[int, int] = {}
     groups: dict[int, int] = {}
     for row, count in rows:
@@ -234,6 +244,8 @@ def _passed(
     if excess.diverse >= base:
         return count, math.ceil(limit)
     factor = rule.single_source_factor
+    if scene.cold_s is not None and len({row.ip for row in case.recent(span_s)}) < FEW:
+        factor = rule.cold_factor
     if excess.count >= base * factor and count >= limit:
         return count, math.ceil(max(limit, base * factor))
     return None
@@ -346,25 +358,39 @@ def allowance(usual: float, terms: RelationTerms, *, known: bool) -> float:
     return (terms.floor if known else 0) + terms.factor * usual + 2 * math.sqrt(usual)
 
 
-def takes_part(
-    flood: Flood, victim: Victim, policy: Policy, relations: Relations,
-    source: tuple[int, int, int], volume_h: int, normal: int, busy: float, now: int,
-) -> bool:  # fmt: skip
-    """Say whether a source (slot, network hash, group hash) is part of a flood so far.
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A source as the rules see it: its slot, the hashes of its network and ASN group."""
 
-    `volume_h` is what its ASN sent to everybody in the last hour: of that a victim may get its
-    usual share, so that a big provider's ordinary mail is no attack, nor its busy day. `normal`
-    are the source's messages to others, `busy` how many of them make it a source of which a first
-    message proves nothing.
+    ip: int
+    net: int
+    group: int
+    volume_h: int
+    """What its ASN sent to everybody in the last hour."""
+    learned: int
+    """Clean messages learned from the source itself."""
+    others: int
+    """Its messages to others, up to now."""
+    busy: float
+    """Messages to others from which on a first one into a flood proves nothing."""
+
+
+def takes_part(
+    flood: Flood, victim: Victim, policy: Policy, relations: Relations, source: Source, now: int
+) -> bool:
+    """Say whether a source is part of a flood so far.
+
+    Of what its ASN sends to everybody a victim may get its usual share, so that a big provider's
+    ordinary mail is no attack, nor its busy day.
     """
-    ip, net, group = source
-    part = flood.parts[ip]
+    net, group = source.net, source.group
+    part = flood.parts[source.ip]
     if not part.attempts and not part.deferred:
         return False
     terms = policy.relations
     span_s = max(now - flood.start + 1, 2 * SHORT_S)
     share = min(flood.share, MOST_SHARE)
-    others = max(0.0, volume_h * max(1.0, span_s / HOUR_S) - flood.groups[group])
+    others = max(0.0, source.volume_h * max(1.0, span_s / HOUR_S) - flood.groups[group])
     fair = share / (1 - share) * others
     for place, sent, least in ((net, flood.nets[net], 0.0), (group, flood.groups[group], fair)):
         known = relations.count(mixed_one(victim.hash, place))
@@ -374,20 +400,22 @@ def takes_part(
         if usual and sent <= allowance(usual, terms, known=known >= KNOWN):
             return False
     heavy = flood.groups[group] >= max(HEAVY_MESSAGES, HEAVY_SHARE * flood.total)
-    acquainted = normal > 0 or (
+    acquainted = source.learned > 0 or (
         victim.domain_hash is not None and relations.known(mixed_one(victim.domain_hash, net))
     )
     if not part.met:
         part.met = True
         flood.strangers += 1
         flood.with_history += acquainted
-    if normal >= busy and part.attempts <= 1:
+    if source.others >= source.busy and part.attempts <= 1:
         return False
     if heavy:
         return True
+    if now - flood.start >= PASSING_S and part.attempts <= PASSING * source.others:
+        return False
     if not flood.light:
         return False
-    telling = flood.with_history < HISTORY_SHARE * flood.strangers or normal >= KNOWN_NORMAL
+    telling = flood.with_history < HISTORY_SHARE * flood.strangers
     return not (acquainted and telling and flood.nets[net] <= terms.floor)
 
 
