@@ -47,6 +47,8 @@ class Docket:
         self.seq = 0
         self.cost = 0
         """Normal messages that the listings in force block."""
+        self._cost_for: dict[str, int] = {}
+        """The same, by the victim for whom they were listed."""
         self._tick = self._observed = self._time_ms = 0
 
     def take_policy(self, policy: Policy) -> None:
@@ -116,12 +118,7 @@ class Docket:
             victim=str(offence.evidence.get("victim", "")), cost=int(self.sources.normal[ip]),
             policy=self.digest, shadow="shadow" in {self.policy.mode, rule.mode},
         )  # fmt: skip
-        for_victim = 0
-        if listing.cost:
-            for_victim = sum(
-                other.cost for other in self.lifecycle.listings.values()
-                if other.victim == listing.victim and not other.held
-            )  # fmt: skip
+        for_victim = self._cost_for.get(listing.victim, 0)
         cost = self.collateral.cost(listing.cost, self.cost, for_victim)
         listing.held = cost.hold
         evidence = dict(offence.evidence)
@@ -134,7 +131,7 @@ class Docket:
         self.lifecycle.add(listing, self._tick)
         self.listed[ip] = True
         if not cost.hold:
-            self.cost += listing.cost
+            self._charge(listing, listing.cost)
         self._write("hold" if cost.hold else "list", listing, evidence)
 
     def attempt(self, ip: int, tick: int) -> None:
@@ -167,7 +164,16 @@ class Docket:
         if listing.held:
             self.lifecycle.unmake(listing)
         else:
-            self.cost -= listing.cost
+            self._charge(listing, -listing.cost)
+
+    def _charge(self, listing: Listing, cost: int) -> None:
+        """Count normal mail that a listing blocks from now on, or (below 0) no more."""
+        self.cost += cost
+        left = self._cost_for.get(listing.victim, 0) + cost
+        if left:
+            self._cost_for[listing.victim] = left
+        else:
+            self._cost_for.pop(listing.victim, None)
 
     def forgive_until(self, tick: int) -> None:
         """Forget removals up to a tick: rows from before it are in no window any more."""
@@ -252,7 +258,7 @@ class Docket:
             return []
         if action == "release" and listing.held:
             listing.held = False
-            self.cost += listing.cost
+            self._charge(listing, listing.cost)
             self._write("release", listing, {"reason": "released by an operator"}, request)
             return []
         if action == "remove":
@@ -271,7 +277,6 @@ class Docket:
             "forgiven": forgiven,
             "allowed": self.allowed,
             "seq": self.seq,
-            "cost": self.cost,
         }
 
     def restore(self, state: dict[str, Any], ips: Numbering) -> None:
@@ -280,11 +285,13 @@ class Docket:
         self.lifecycle.restore(state["lifecycle"], self.sources.table.slot)
         for listing in self.lifecycle.listings.values():
             self.listed[listing.slot] = True
+            if not listing.held:
+                self._charge(listing, listing.cost)
         numbers = np.array([number for number, _ in state["forgiven"]], np.int64)
         ticks = [tick for _, tick in state["forgiven"]]
         self.forgiven = dict(zip(ips.slots(numbers).tolist(), ticks, strict=True))
         self.allow_ranges(tuple(state["allowed"]))
-        self.seq, self.cost = state["seq"], state["cost"]
+        self.seq = state["seq"]
 
     # -- writing -------------------------------------------------------------------------------
 

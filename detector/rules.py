@@ -48,8 +48,6 @@ MOST_SHARE: Final = 0.5
 EXPLAINED: Final = 1.5
 """Times its fair share of an ASN's general volume that a victim may get."""
 NOISE: Final = 3.0
-FEW: Final = 8
-"""Fewer addresses than these may be a ticket system, of which a young log knows nothing."""
 VOLUME_SHARE: Final = 0.1
 CAP_LEAST: Final = 3.0
 COLD_SHARE: Final = 0.08
@@ -172,7 +170,9 @@ def _excess(
     burst_s = LONG_S if case.scope == "mailbox" else span_s
     allowed = {group: scene.allowed(victim, group, burst_s, activity) for group in groups}
     strangers = sum(count for group, count in groups.items() if not allowed[group])
-    usual = (victim.limits.normal_10min or 0.0) * span_s / LONG_S * activity
+    usual = 0.0
+    if scene.cold_s is None and victim.limits.normal_10min is not None:
+        usual = victim.limits.normal_10min * span_s / LONG_S * activity
     stranger = 1.0 - (EXPLAINED * usual + 2 * math.sqrt(usual)) / max(strangers, 1)
     left = {
         group: max(0.0, 1.0 - allowed[group] / count if allowed[group] else stranger)
@@ -244,11 +244,19 @@ def _passed(
     if excess.diverse >= base:
         return count, math.ceil(limit)
     factor = rule.single_source_factor
-    if scene.cold_s is not None and len({row.ip for row in case.recent(span_s)}) < FEW:
-        factor = rule.cold_factor
+    if scene.cold_s is not None:
+        burst = span_s == SHORT_S and _wrote_before(case, span_s)
+        factor = rule.cold_factor * (1.0 if burst else 0.5)
     if excess.count >= base * factor and count >= limit:
         return count, math.ceil(max(limit, base * factor))
     return None
+
+
+def _wrote_before(case: Case, span_s: int) -> bool:
+    """Say whether who writes in a window wrote before it: a ticket system does, in bursts."""
+    since = case.now - span_s
+    nets = {row.net for row in case.rows if row.tick > since}
+    return sum(row.all for row in case.rows if row.tick <= since and row.net in nets) >= CAP_LEAST
 
 
 def hourly(
