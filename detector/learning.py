@@ -313,7 +313,7 @@ class Learner:
         self._learn_groups(tick, evidence, now)
         self.active.learn_one(int(np.count_nonzero(self._mailboxes.all.total)))
         minutes = [self._mailboxes.all.of_step(minute - age) for age in range(10)]
-        self.active_min.learn_one(sum(np.count_nonzero(one) for one in minutes) // 10)
+        self.active_min.learn_one(sum(int(np.count_nonzero(one)) for one in minutes) // 10)
         self._tainted = now
 
     def release(self, live: tuple[NDArray[np.bool_], NDArray[np.bool_]]) -> None:
