@@ -7,12 +7,13 @@ This pure reader is the product and the specification; a compiled twin may repla
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
-from typing import Any, Final, Literal
+from typing import Any, Final, cast
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.event_records import EventRecord, Lists, add_records, empty_lists
 from detector.event_time import BAD_TIME, times_ms
 from detector.events import ABSENT, OUTBOUND, EventLists, Reject
 from detector.framing import DEEPEST, depth, line_at, record_ends
@@ -40,22 +41,8 @@ _OUTCOMES: Final = np.array(
 _MAY_LACK_RECIPIENT: Final = np.zeros(256, np.bool_)
 """By outcome: rejects at connect, before a recipient was named."""
 _MAY_LACK_RECIPIENT[[*range(2, 7), *range(2 | OUTBOUND, 7 | OUTBOUND)]] = True
+_TOGETHER: Final = 448
 _NOT_ONE_OF: Final = "Invalid enum value"
-
-
-class _Record(msgspec.Struct, gc=False):
-    """The fields of the event contract that are counted; all others are skipped unread."""
-
-    time: int | str | None = None
-    client_ip: str | None = None
-    action: Literal["accept", "reject", "defer", "discard"] | None = None
-    recipient: str | list[str] | None = None
-    received: int | str | None = None
-    asn: int | None = None
-    sender: str | None = None
-    cause: Literal["blocklist", "unknown_user", "rate", "content", "other"] | None = None
-    direction: Literal["inbound", "outbound"] | None = None
-    heartbeat: int | str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +86,7 @@ class EventReader:
 
     def __init__(self, tables: KeyTables) -> None:
         self.tables = tables
-        self._decoder = msgspec.json.Decoder(_Record)
+        self._decoder = msgspec.json.Decoder(EventRecord)
 
     def read_json(self, block: bytes, first: int) -> tuple[EventColumns, list[Reject], int]:
         """Read records separated by LF. `first` is the position of the block's first record.
@@ -109,27 +96,29 @@ class EventReader:
         """
         rejects: list[Reject] = []
         ends = record_ends(block)
-        records = self._all_at_once(block, ends)
-        if records is not None:
+        lists = self._all_at_once(block, ends)
+        if lists is not None:
             positions = np.arange(first, first + ends.size, dtype=np.int64)
         else:
-            records, positions = self._one_by_one(block, ends, first, rejects)
+            lists, positions = self._one_by_one(block, ends, first, rejects)
 
         def line(row: int) -> bytes:
             return line_at(block, ends, int(positions[row]) - first)
 
-        columns = self._columns(records, positions, rejects, line)
+        columns = self._columns(lists, positions, rejects, line)
         rejects.sort(key=attrgetter("position"))
         return columns, rejects, ends.size
 
-    def _all_at_once(self, block: bytes, ends: NDArray[np.int64]) -> list[_Record] | None:
+    def _all_at_once(self, block: bytes, ends: NDArray[np.int64]) -> Lists | None:
         """Read a block whose every line is one good record, or give None.
 
         The decoder itself takes any white space between records. Where each inner LF stands
-        between braces, and there are as many records as lines, each line is one record.
+        between braces, and there are as many records as lines, each line is one record. Some
+        lines are decoded at a time: their records are still in the cache when they are taken apart.
         """
+        lists = empty_lists()
         if not ends.size:
-            return []
+            return lists
         text = np.frombuffer(block, np.uint8)
         inner = ends[:-1]
         if (text[inner - 1] != _CLOSING).any() or (text[inner + 1] != _OPENING).any():
@@ -137,16 +126,24 @@ class EventReader:
         if np.diff(ends, prepend=-1).max() > DEEPEST:
             return None
         try:
-            records: list[_Record] = self._decoder.decode_lines(block)
+            for first in range(0, ends.size, _TOGETHER):
+                some = ends[first : first + _TOGETHER]
+                start = int(ends[first - 1]) + 1 if first else 0
+                records: list[EventRecord] = self._decoder.decode_lines(
+                    block[start : int(some[-1])]
+                )
+                if len(records) != some.size:
+                    return None
+                add_records(lists, records)
         except (msgspec.MsgspecError, RecursionError, ValueError):
             return None
-        return records if len(records) == ends.size else None
+        return lists
 
     def _one_by_one(
         self, block: bytes, ends: NDArray[np.int64], first: int, rejects: list[Reject]
-    ) -> tuple[list[_Record], NDArray[np.int64]]:
+    ) -> tuple[Lists, NDArray[np.int64]]:
         """Read a block that holds a bad, blank or long record, record by record."""
-        records: list[_Record] = []
+        records: list[EventRecord] = []
         positions: list[int] = []
         decode = self._decoder.decode
         for offset in range(ends.size):
@@ -169,38 +166,30 @@ class EventReader:
                 reason = "oversized" if over else "malformed_json"
                 detail = "the record is longer than the limit" if over else str(error)
                 rejects.append(_reject(first + offset, reason, detail, line))
-        return records, np.array(positions, np.int64)
+        lists = empty_lists()
+        add_records(lists, records)
+        return lists, np.array(positions, np.int64)
 
     def _columns(
-        self, records: list[_Record], positions: NDArray[np.int64], rejects: list[Reject],
+        self, lists: Lists, positions: NDArray[np.int64], rejects: list[Reject],
         line: Callable[[int], bytes],
     ) -> EventColumns:  # fmt: skip
-        asns = [record.asn for record in records]
-        times = [record.time for record in records]
-        received_ms, is_beat = None, None
-        unusual = [
-            record
-            for record in records
-            if record.received is not None
-            or record.heartbeat is not None
-            or record.direction is not None
-        ]
-        if unusual:
-            received_ms = _optional_times([record.received for record in records])
-            beats = [record.heartbeat for record in records]
-            is_beat = np.array([beat is not None for beat in beats])
+        times, is_beat = lists["time"], None
+        if _any(lists["heartbeat"]):
+            is_beat = np.array([beat is not None for beat in lists["heartbeat"]])
             times = [
-                time if beat is None else beat for time, beat in zip(times, beats, strict=True)
+                time if beat is None else beat
+                for time, beat in zip(times, lists["heartbeat"], strict=True)
             ]
         return self._intern(
             record=positions,
             time_ms=times_ms(times),
-            received_ms=received_ms,
-            client_ip=[record.client_ip for record in records],
-            recipient=[record.recipient for record in records],
-            sender=[record.sender for record in records],
-            outcome=_outcomes(records, usual=not unusual),
-            asn=_optional_asns(asns),
+            received_ms=_optional_times(lists["received"]),
+            client_ip=lists["client_ip"],
+            recipient=lists["recipient"],
+            sender=lists["sender"],
+            outcome=_outcomes(lists),
+            asn=_optional_asns(lists["asn"]),
             is_beat=is_beat,
             rejects=rejects,
             line=line,
@@ -250,11 +239,12 @@ class EventReader:
         ip = self.tables.ips.slots(client_ip, count)
         bad: dict[int, tuple[str, str]] = {}
         rows: NDArray[np.int64] | None = None
-        texts: Sequence[Any] = recipient
-        if list in map(type, recipient):
+        try:
+            rcpt = self.tables.mailboxes.slots(cast("Sequence[str | None]", recipient), count)
+        except TypeError:  # a list has no hash
             repeat, texts = _expanded(recipient, bad)
             rows = np.repeat(np.arange(count), repeat)
-        rcpt = self.tables.mailboxes.slots(texts, len(texts))
+            rcpt = self.tables.mailboxes.slots(texts, len(texts))
         wrong = (ip < 0) | (outcome == _BAD) | (time_ms == BAD_TIME)
         if received_ms is not None:
             wrong |= received_ms == BAD_TIME
@@ -291,14 +281,17 @@ class EventReader:
         return events.take(~wrong) if wrong.any() else events
 
 
-def _outcomes(records: list[_Record], *, usual: bool) -> NDArray[np.uint8]:
-    """Give the outcome of each record, _BAD without an action; `usual`: none has a direction."""
-    count = len(records)
-    action = _codes(_ACTIONS, [record.action for record in records])
-    causes = [record.cause for record in records]
-    cause = 0 if causes.count(None) == count else _codes(_CAUSES, causes)
-    outcome: NDArray[np.uint8] = _OUTCOMES[action, cause]
-    return outcome if usual else outcome | _codes(_DIRECTIONS, [r.direction for r in records])
+def _any(values: list[Any]) -> bool:
+    return values.count(None) < len(values)
+
+
+def _outcomes(lists: Lists) -> NDArray[np.uint8]:
+    """Give the outcome of each record, _BAD without an action."""
+    cause = _codes(_CAUSES, lists["cause"]) if _any(lists["cause"]) else 0
+    outcome: NDArray[np.uint8] = _OUTCOMES[_codes(_ACTIONS, lists["action"]), cause]
+    if _any(lists["direction"]):
+        outcome |= _codes(_DIRECTIONS, lists["direction"])
+    return outcome
 
 
 def _codes(codes: dict[Any, int], texts: list[Any]) -> NDArray[np.uint8]:
@@ -327,11 +320,10 @@ def _expanded(
 
 
 def _optional_times(values: list[int | str | None]) -> NDArray[np.int64] | None:
-    missing = values.count(None)
-    if not missing:
-        return times_ms(values)
-    if missing == len(values):
+    if not _any(values):
         return None
+    if None not in values:
+        return times_ms(values)
     present = [row for row, value in enumerate(values) if value is not None]
     out = np.full(len(values), ABSENT, np.int64)
     out[present] = times_ms([values[row] for row in present])
@@ -339,7 +331,7 @@ def _optional_times(values: list[int | str | None]) -> NDArray[np.int64] | None:
 
 
 def _optional_asns(values: list[int | None]) -> NDArray[np.int64] | None:
-    if values.count(None) == len(values):
+    if not _any(values):
         return None
     try:
         out = np.array(values, np.int64)

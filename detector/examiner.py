@@ -347,7 +347,7 @@ class _Scene:
         return self._volumes[span_s]
 
     def activity(self, case: Case, span_s: int) -> float:
-        """How many times more other mailboxes than usual got mail in the last seconds, 1 or more."""
+        """How many times more other mailboxes than usual got mail lately, 1 or more."""
         state = self._state
         if span_s not in self._active:
             since, stop = self.tick + 1 - span_s, self.tick + 1

@@ -52,7 +52,7 @@ class _Spellings:
 
     def __init__(self, expected: int = 0) -> None:
         self.used = 0
-        self._make(max(_LEAST_PLACES, 1 << (4 * expected).bit_length()))
+        self._make(max(_LEAST_PLACES, 1 << (2 * expected).bit_length()))
 
     def _make(self, places: int) -> None:
         self._mask = places - 1
@@ -77,7 +77,7 @@ class _Spellings:
         if 2 * self.used > self._mask:
             taken = self._slots != _UNKNOWN
             old_hashes, old_slots = self._hashes[taken], self._slots[taken]
-            self._make(1 << (4 * self.used).bit_length())
+            self._make(1 << (2 * self.used).bit_length())
             self._insert(old_hashes, old_slots)
         self._insert(hashes, slots)
 
@@ -125,11 +125,12 @@ class KeyTable:
             return np.zeros(0, np.int32)
         hashes = _hashes(texts)
         slots = self._spellings.look(hashes)
-        unknown = np.flatnonzero(slots == _UNKNOWN).tolist()
-        if unknown:
-            new = {hash(text): text for row in unknown if (text := texts[row]) is not None}
-            learned = self._learn(new)
-            slots[unknown] = [learned.get(key, BAD_KEY) for key in hashes[unknown].tolist()]
+        unknown = np.flatnonzero(slots == _UNKNOWN)
+        if unknown.size:
+            keys = hashes[unknown].tolist()
+            new = dict(zip(keys, map(texts.__getitem__, unknown.tolist()), strict=True))
+            learned = self._learn(list(new), [text for text in new.values() if text is not None])
+            slots[unknown] = list(map(learned.__getitem__, keys))
         return slots
 
     def slot(self, text: str | None) -> int:
@@ -158,33 +159,31 @@ class KeyTable:
         """Give the key of an "ip" slot: 4 or 8 bytes."""
         return self.numbers[slot].to_bytes(_V6_KEY_BYTES if self.is_v6[slot] else 4, "big")
 
-    def _learn(self, new: dict[int, str]) -> dict[int, int]:
-        """Remember new texts, by hash; a canonical form may have a slot already.
+    def _learn(self, keys: list[int], texts: list[str]) -> dict[int, int]:
+        """Remember new texts, whose hashes are `keys`; give the slot of each, or BAD_KEY."""
+        read = self._read(texts)
+        own: dict[int, tuple[str, int]] = {}
+        other: dict[int, tuple[str, int]] = {}
+        for key, text, one in zip(keys, texts, read, strict=True):
+            if one is not None:
+                (own if one[0] == text else other)[key] = one
+        slots = dict.fromkeys(keys, BAD_KEY) | self._add(own)
+        if other:
+            # The canonical form may have a slot already.
+            names = _hashes([name for name, _ in other.values()])
+            there = self._spellings.look(names).tolist()
+            named = zip(names.tolist(), other.values(), there, strict=True)
+            self._add({key: one for key, one, slot in named if slot == _UNKNOWN})
+            there = self._spellings.look(names)
+            self._spellings.put(np.array(list(other), np.int64), there)
+            slots |= zip(other, there.tolist(), strict=True)
+        return slots
 
-        Gives the slot of each that can be a key.
-        """
-        read = self._read(list(new.values()))
-        good = {key: one for key, one in zip(new, read, strict=True) if one is not None}
-        own = _hashes([name for name, _ in good.values()])
-        slots = self._spellings.look(own)
-        made: dict[int, int] = {}
-        if (slots == _UNKNOWN).any():
-            known = slots.tolist()
-            fresh = {
-                key: one
-                for key, one, slot in zip(own.tolist(), good.values(), known, strict=True)
-                if slot == _UNKNOWN
-            }
-            made = dict(zip(fresh, self._make(list(fresh.values())), strict=True))
-            unknown = np.flatnonzero(slots == _UNKNOWN)
-            slots[unknown] = list(map(made.__getitem__, own[unknown].tolist()))
-        learned = dict(zip(good, slots.tolist(), strict=True))
-        made |= learned
-        self._spellings.put(
-            np.fromiter(made.keys(), np.int64, len(made)),
-            np.fromiter(made.values(), np.int32, len(made)),
-        )
-        return learned
+    def _add(self, subjects: dict[int, tuple[str, int]]) -> dict[int, int]:
+        """Make slots of new names by their hashes."""
+        slots = self._make(list(subjects.values()))
+        self._spellings.put(np.array(list(subjects), np.int64), np.array(slots, np.int32))
+        return dict(zip(subjects, slots, strict=True))
 
     def _make(self, subjects: list[tuple[str, int]]) -> list[int]:
         """Give free slots to new names."""

@@ -110,7 +110,7 @@ class Scene(Protocol):
         """The victim's usual share of all mail, from before the last seconds."""
 
     def activity(self, case: Case, span_s: int) -> float:
-        """How many times more other mailboxes than usual got mail in the last seconds, 1 or more."""
+        """How many times more other mailboxes than usual got mail lately, 1 or more."""
 
     def allowed(self, victim: Victim, group: int, span_s: int, activity: float) -> float:
         """Messages that the victim's relation with a group allows in a span; 0 for strangers."""

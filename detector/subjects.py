@@ -34,6 +34,11 @@ _UNSEEN: Final = re.compile(
 _FIRST_LETTER: Final = re.compile(r"(?:\\u[0-9a-f]{4}|\\U[0-9a-f]{8}|.)?")
 _MASK: Final = "***"
 _BASIC_PLANE: Final = 0xFFFF
+_HEX: Final = "(0|[1-9a-f][0-9a-f]{0,3})"
+_USUAL_V6: Final = re.compile(
+    rf"{_HEX}:{_HEX}:{_HEX}:(?!0:){_HEX}(?:(?::[0-9a-f]{{1,4}}){{4}}|:(?::[0-9a-f]{{1,4}}){{1,3}}|::)"
+)
+"""Four groups of a network in their canonical form, and any host."""
 _OCTETS: Final = {str(number): number for number in range(256)}
 
 
@@ -130,6 +135,9 @@ def ip_subjects(texts: list[str]) -> list[tuple[str, int] | None]:
 
 
 def _ip_subject(text: str) -> tuple[str, int] | None:
+    if usual := _USUAL_V6.fullmatch(text):
+        a, b, c, d = usual.groups()
+        return text[: usual.end(4)] + "::/64", int(f"{a:0>4}{b:0>4}{c:0>4}{d:0>4}", 16)
     key = ip_key(text)
     if key is None and ":" in text:
         key = ip_key(text.removesuffix("/64"))
@@ -151,6 +159,8 @@ def mailbox_key(text: str) -> str | None:
     >>> mailbox_key("< <ann@example.org>. >")
     'ann@example.org'
     """
+    if text and _is_settled(text) and "+" not in text and len(text) <= LONGEST_MAILBOX:
+        return text.lower()
     key = _mailbox(text)
     while key is not None and not _is_settled(key) and (again := _mailbox(key)) != key:
         key = again

@@ -55,7 +55,8 @@ class LineBlocks:
                 if len(self._carry) > LONGEST_LINE:
                     self._carry, self._skipping = _shortened(self._carry), True
                 continue
-            block, self._carry = self._carry + chunk[:end], chunk[end:]
+            block = b"".join((self._carry, memoryview(chunk)[:end]))
+            self._carry = chunk[end:]
             first = block.find(_LF)
             if first > LONGEST_LINE:
                 block = _shortened(block) + block[first:]
