@@ -21,13 +21,13 @@ from detector.events import OUTBOUND, Outcome
 from detector.examiner import Examiner
 from detector.gates import hot_rows, is_forgiven, open_cases
 from detector.interning import KeyTables
-from detector.learning import PERIOD_S
 from detector.log import AsnTableChange, LogRecord, PolicyChange
+from detector.normals import PERIOD_S
 from detector.policy import Policy
 from detector.policy_text import policy_from_json
 from detector.providers import ProviderRegistry
 from detector.relations import KNOWN, mixed
-from detector.rules import Offence
+from detector.scene import Offence
 from detector.state import MESSAGES, MINUTE_S, State
 from detector.tally import Rows, Tally, take_rows
 
