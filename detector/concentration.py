@@ -27,8 +27,8 @@ __all__ = ["Concentration", "bounces", "concentrations"]
 MINUTE_S: Final = 60
 LONG_S: Final = 600
 LEAST_PER_VICTIM: Final = 3
-_LOW_BITS: Final = 0xFFFF
-_GOLDEN, _HIGH_BITS = np.uint64(0x9E3779B97F4A7C15), np.uint64(48)
+_PLACE_BITS: Final = 16
+_GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 _COUNT_BITS: Final = 39
 _MOST: Final = 2**_COUNT_BITS - 1
 
@@ -152,8 +152,9 @@ def _busy(owner: Owners, count: NDArray[np.uint32], least: int) -> NDArray[np.in
 
     Owners are told apart by their low bits only: a whole column costs a few array operations.
     """
-    place = (owner & _LOW_BITS).astype(np.intp, copy=False)
-    sums = np.zeros(_LOW_BITS + 1, np.uint32)
+    low_bits = (1 << min(_PLACE_BITS, owner.size.bit_length())) - 1
+    place = (owner & low_bits).astype(np.intp, copy=False)
+    sums = np.zeros(low_bits + 1, np.uint32)
     np.add.at(sums, place, count)
     return np.flatnonzero((sums >= least)[place])
 
@@ -165,9 +166,10 @@ def _of(
 
     Left out are those of subjects that have less than `least` messages.
     """
-    maybe = np.zeros(_LOW_BITS + 1, np.bool_)
-    maybe[subjects & _LOW_BITS] = True
-    index = np.flatnonzero(maybe[owner & _LOW_BITS])
+    low_bits = (1 << _PLACE_BITS) - 1
+    maybe = np.zeros(low_bits + 1, np.bool_)
+    maybe[subjects & low_bits] = True
+    index = np.flatnonzero(maybe[owner & low_bits])
     mine = owner[index]
     place = np.minimum(np.searchsorted(subjects, mine), subjects.size - 1)
     found = np.flatnonzero(subjects[place] == mine)
@@ -192,18 +194,20 @@ class _Sent:
         """Give each subject's messages to its first `victims` mailboxes with `least`, and all."""
         few, total = np.zeros((2, self.subjects.size), np.int64)
         np.add.at(total, self.number, self.weight)
-        key = self.number << 32 | self.rcpt
-        place = (key.view(np.uint64) * _GOLDEN >> _HIGH_BITS).view(np.int64)
-        sums = np.zeros(_LOW_BITS + 1, np.int64)
-        np.add.at(sums, place, self.weight)
-        index = np.flatnonzero((sums >= least)[place])
-        if not index.size:
+        key, weight = self.number << 32 | self.rcpt, self.weight
+        if least > 1:
+            bits = min(_PLACE_BITS, key.size.bit_length())
+            place = (key.view(np.uint64) * _GOLDEN >> np.uint64(64 - bits)).view(np.int64)
+            sums = np.zeros(1 << bits, np.int64)
+            np.add.at(sums, place, weight)
+            index = np.flatnonzero((sums >= least)[place])
+            key, weight = key[index], weight[index]
+        if not key.size:
             return few, total
-        key = key[index]
         order = np.argsort(key)
         key = key[order]
         starts = np.flatnonzero(begins(key))
-        count = np.add.reduceat(self.weight[index[order]], starts)
+        count = np.add.reduceat(weight[order], starts)
         enough = np.flatnonzero(count >= least)
         if not enough.size:
             return few, total

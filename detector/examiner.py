@@ -26,6 +26,7 @@ from detector.rules import (
 )
 from detector.scene import Finding, Limits, Offence, Source, Victim
 from detector.state import MESSAGES, MINUTE_S, State
+from detector.windows import grown
 
 __all__ = ["Examiner"]
 
@@ -38,10 +39,9 @@ class Examiner:
     def __init__(self, state: State) -> None:
         self._state = state
         self._seen: _Scene | None = None
-        self._recent_at = self._newest_at = -1
-        self._newest: dict[int, int] = {}
+        self._recent_minute = self._recent_at = -1
+        self._recent = np.zeros(0, np.uint32)
         self._busy = 0.0
-        self._recent = np.zeros(0, np.int64)
 
     def _victim(self, case: Case) -> Victim:
         """Describe a case's victim to the rules."""
@@ -160,27 +160,27 @@ class Examiner:
 
     def _unlearned(self, ip: int, tick: int) -> int:
         """Give a source's messages to anybody up to a tick that no period has learned yet."""
-        state, minute = self._state, tick // MINUTE_S * MINUTE_S
-        if self._recent_at != minute:
-            since = minute // PERIOD_S * PERIOD_S - PERIOD_S
-            rows, _ = state.evidence.between(since, minute)
-            messages = state.evidence.messages(since, minute)
-            self._recent = np.zeros(state.sources.known.size, np.uint32)
-            np.add.at(self._recent, rows.ip.astype(np.intp), messages)
-            self._recent_at = minute
-            everything = int(state.sources.normal.sum(dtype=np.int64))
-            everything += int(messages.sum(dtype=np.int64))
+        minute = tick // MINUTE_S * MINUTE_S
+        if self._recent_minute != minute:
+            self._recent_minute = minute
+            self._recent[:] = 0
+            self._recent_at = minute // PERIOD_S * PERIOD_S - PERIOD_S - 1
+            self._count_recent(minute - 1)
+            everything = int(self._recent.sum(dtype=np.int64))
+            everything += int(self._state.sources.normal.sum(dtype=np.int64))
             self._busy = max(BUSY_LEAST, BUSY_SHARE * everything)
-        if self._newest_at != tick:
-            rows, _ = state.evidence.between(minute, tick + 1)
-            messages = state.evidence.messages(minute, tick + 1)
-            ips, where = np.unique(rows.ip, return_inverse=True)
-            sums = np.zeros(ips.size, np.uint32)
-            np.add.at(sums, where, messages)
-            self._newest = dict(zip(ips.tolist(), sums.tolist(), strict=True))
-            self._newest_at = tick
-        recent = int(self._recent[ip]) if ip < self._recent.size else 0
-        return recent + self._newest.get(ip, 0)
+        self._count_recent(tick)
+        return int(self._recent[ip])
+
+    def _count_recent(self, tick: int) -> None:
+        """Count each source's messages from where that ended up to a tick."""
+        if tick <= self._recent_at:
+            return
+        evidence, first = self._state.evidence, self._recent_at + 1
+        rows, _ = evidence.between(first, tick + 1)
+        self._recent = grown(self._recent, self._state.sources.known.size)
+        np.add.at(self._recent, rows.ip.astype(np.intp), evidence.messages(first, tick + 1))
+        self._recent_at = tick
 
     def _offence(self, case: Case, flood: Flood, ip: int, net: int, group: int) -> Offence:
         """Write down why one source is listed."""

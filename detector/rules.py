@@ -35,6 +35,8 @@ MOST_SHARE: Final = 0.5
 EXPLAINED: Final = 1.5
 """Times its fair share of an ASN's general volume that a victim may get."""
 NOISE: Final = 3.0
+BURSTS: Final = 1.5
+"""Times more than its relation allows that an ASN may send one mailbox: systems write in bursts."""
 VOLUME_SHARE: Final = 0.1
 CAP_LEAST: Final = 3.0
 COLD_SHARE: Final = 0.08
@@ -92,8 +94,8 @@ def _excess(
     ):
         return None
     activity = scene.activity(case, span_s) if case.flood is None else 1.0
-    burst_s = LONG_S if case.scope == "mailbox" else span_s
-    allowed = {group: scene.allowed(victim, group, burst_s, activity) for group in groups}
+    burst_s, bursts = (LONG_S, BURSTS) if case.scope == "mailbox" else (span_s, 1.0)
+    allowed = {group: bursts * scene.allowed(victim, group, burst_s, activity) for group in groups}
     strangers = sum(count for group, count in groups.items() if not allowed[group])
     usual = 0.0
     if scene.cold_s is None and victim.limits.normal_10min is not None:
