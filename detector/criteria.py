@@ -12,6 +12,15 @@ from typing import Final
 from detector.guard import RESERVED
 from detector.policy import BackscatterRule, ConcentrationRule, ListingTerms, Policy, VictimRule
 from detector.policy_text import settings_of
+from detector.rules import (
+    BUSY_LEAST,
+    BUSY_SHARE,
+    COLD_SHARE,
+    HEAVY_MESSAGES,
+    HEAVY_SHARE,
+    PASSING,
+    PASSING_S,
+)
 from detector.wording import duration, many, number, ordinal, percent
 
 __all__ = ["Section", "criteria", "criteria_text", "numbers"]
@@ -36,6 +45,7 @@ def criteria(policy: Policy) -> list[Section]:
         _purpose(policy),
         _counting(policy),
         _reasons(policy),
+        _taking_part(policy),
         _exceptions(policy),
         _size(),
         _length(policy),
@@ -101,14 +111,14 @@ def _counting(policy: Policy) -> Section:
 
         What a network normally sends to a mailbox is its relation. It is learned from mail outside
         of floods, {duration(terms.learn_delay_s)} after it arrived, and counts half after
-        {many(terms.half_life_days, "day")}. In a flood, a source with a relation may send
-        {many(terms.floor, "message")} and {number(terms.factor)} times its usual volume on top.
-        Only what goes beyond that, and what comes from strangers, is counted below.
+        {many(terms.half_life_days, "day")}. Each network is judged by its own relation: explained
+        are {many(terms.floor, "message")} and {number(terms.factor)} times its usual volume, with
+        room for chance; of what it sends to everybody, the mailbox's usual share; and what
+        strangers together usually send. When other mailboxes get more, this one may as well.
 
         The normal of a mailbox or a network is learned once it gets or sends
         {many(base.busy_per_10min, "message")} in 10 minutes; the newest 10 minutes weigh
-        {percent(base.fading)}, and nothing is learned from a flood. In the first
-        {duration(base.cold_start_s)} of a log the traffic before stands in for it.
+        {percent(base.fading)}, and nothing is learned from a flood. {_start(policy)}
 
         Log lines may come up to {duration(clock.lateness_s)} out of order; later ones count at the
         time they tell of, so that late logs never look like a burst. A line more than
@@ -149,24 +159,50 @@ def _rule(name: str, rule: VictimRule | ConcentrationRule | BackscatterRule, tex
 
 
 def _victim(policy: Policy) -> str:
-    rule, floor = policy.rules.victim_flood, policy.relations.floor
+    rule = policy.rules.victim_flood
     return f"""
         a mailbox is flooded when it gets {number(rule.mailbox_per_min)} messages in a minute,
         {number(rule.mailbox_per_10min)} in 10 minutes or {number(rule.mailbox_per_hour)} in an
         hour. A customer's domain is flooded at {number(rule.domain_per_min)} in a minute or
         {number(rule.domain_per_10min)} in 10 minutes, over at least
-        {number(rule.domain_mailboxes)} of its mailboxes. If fewer than
-        {many(rule.diverse_networks, "network")} send them, these limits are multiplied by
+        {number(rule.domain_mailboxes)} of its mailboxes, with more than a message to each. If fewer
+        than {many(rule.diverse_networks, "network")} send them, these limits are multiplied by
         {number(rule.single_source_factor)}. The messages must also exceed
         {number(rule.baseline_factor)} times the victim's normal, and lie
-        {number(rule.baseline_sigmas)} standard deviations above it. During the flood each address
-        that sends the victim more than its relation allows is listed, provided that its network
-        (AS) is a visible part of the flood. When networks that each are a small part of it send
-        {many(rule.light_messages, "message")} more than {number(rule.light_factor)} times what
-        strangers usually send, every such address is listed, a stranger at its first message;
-        spared is then only who sent clean mail before and no more than
-        {many(floor, "message")} into the flood. The flood is over when 10 minutes
-        bring less than {percent(rule.calm_fraction)} of the 10-minute limit."""
+        {number(rule.baseline_sigmas)} standard deviations above it; what is not explained must
+        reach the limit alone. Each address that takes part is listed."""
+
+
+def _start(policy: Policy) -> str:
+    rule, factor = policy.rules.victim_flood, number(policy.rules.victim_flood.cold_factor)
+    return f"""
+        In the first {duration(policy.baseline.cold_start_s)} of a log what came before stands for
+        the normal. Mail from few networks must then reach {factor} times the limit of a minute if
+        they wrote to the victim before, else half of that. What has come since the log began is
+        normal, unless a mailbox gets {factor} times the limit of a minute, or from many networks
+        {number(rule.cold_diverse_factor)} times that or {factor} times the one of 10 minutes; where
+        {percent(COLD_SHARE)} of all mail is more, that counts, up to
+        {number(2 * rule.cold_factor)} times the limit."""
+
+
+def _taking_part(policy: Policy) -> Section:
+    rule, floor = policy.rules.victim_flood, policy.relations.floor
+    text = f"""
+        Who sends a victim more than is explained is listed if its network (AS) is a visible part of
+        the flood: {many(HEAVY_MESSAGES, "message")} and {percent(HEAVY_SHARE)} of it. When networks
+        that each are less send {many(rule.light_messages, "message")} beyond
+        {number(rule.light_factor)} times what strangers usually send, and the flood still presses,
+        so is each of theirs, at its first message. Spared is then who sent clean mail before and no
+        more than {many(floor, "message")} here, while most who take part sent none before.
+
+        A first message of an address that sends others {many(BUSY_LEAST, "message")} and
+        {percent(BUSY_SHARE)} of all mail proves nothing; nor does {percent(PASSING)} of its mail,
+        once a flood has lasted {duration(PASSING_S)}, if its network is no visible part.
+
+        A flood is over when 10 minutes bring less than {percent(rule.calm_fraction)} of the
+        10-minute limit beyond what is explained. Attempts that we refused or put off count too.
+    """
+    return _section("Who takes part, and until when", text)
 
 
 def _concentrated(rule: ConcentrationRule) -> str:
@@ -182,7 +218,6 @@ def _exceptions(policy: Policy) -> Section:
     own = ", ".join(ranges[:RANGES_IN_PROSE]) or "none at present"
     if len(ranges) > RANGES_IN_PROSE:
         own += f" and {len(ranges) - RANGES_IN_PROSE:,} more (see the table of numbers)"
-    on_request = policy.rules.backscatter.enabled
     items = f"""
         A newsletter that goes once to each of many mailboxes.
 
@@ -196,8 +231,9 @@ def _exceptions(policy: Policy) -> Section:
 
         Mail to mailboxes that do not exist.
 
-        Bounces, which have an empty sender: somebody else forged the mailbox they go to.
-        {"The exception is the rule backscatter above." if on_request else ""}
+        Bounces, which have an empty sender: somebody else forged the mailbox they go to. Where it
+        gets bounces for the most part, mail of which the log names no sender is taken for one.
+        {"The exception is the rule backscatter above." if policy.rules.backscatter.enabled else ""}
 
         Whole networks or providers: only the addresses that take part.
 

@@ -14,7 +14,7 @@ from detector.log import AllowlistChange, OperatorAction, RemovalRequest
 from detector.numbering import Numbering
 from detector.policy import Policy, policy_digest
 from detector.providers import ProviderRegistry
-from detector.rules import Offence
+from detector.scene import Offence
 from detector.subjects import ip_key, mailbox_masked, subject_text
 from detector.tracking import Sources
 from detector.windows import grown

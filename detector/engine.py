@@ -21,13 +21,13 @@ from detector.events import OUTBOUND, Outcome
 from detector.examiner import Examiner
 from detector.gates import hot_rows, is_forgiven, open_cases
 from detector.interning import KeyTables
-from detector.learning import PERIOD_S
 from detector.log import AsnTableChange, LogRecord, PolicyChange
+from detector.normals import PERIOD_S
 from detector.policy import Policy
 from detector.policy_text import policy_from_json
 from detector.providers import ProviderRegistry
 from detector.relations import KNOWN, mixed
-from detector.rules import Offence
+from detector.scene import Offence
 from detector.state import MESSAGES, MINUTE_S, State
 from detector.tally import Rows, Tally, take_rows
 
@@ -212,7 +212,7 @@ class Engine(State):
         """Begin with sources, mailboxes and domains that were not known."""
         for tracked in (self.sources, self.mailboxes):
             tracked.ensure()
-        new = self.sources.newcomers(rows.ip)
+        new, _ = self.sources.newcomers(rows.ip)
         if new.size:
             said = np.full(new.size, -1, np.int64)
             if (rows.asn >= 0).any():
@@ -225,16 +225,18 @@ class Engine(State):
                 np.maximum.at(said, place[rows.ip[mine]], rows.asn[mine])
             self.sources.admit(new, said, self.lookup)
             self.docket.ensure(self.sources.known.size)
-        rcpt = rows.rcpt[rows.rcpt >= 0]
-        new = self.mailboxes.newcomers(rcpt)
+        named = np.flatnonzero(rows.rcpt >= 0)
+        new, first = self.mailboxes.newcomers(rows.rcpt[named])
         if new.size:
+            since = at[named[first]]
             names = self.tables.mailboxes.names
             texts = [names[slot].rpartition("@")[2] for slot in new.tolist()]
             domain = self.domain_table.slots(texts, len(texts))
             self.domains.ensure()
-            fresh = self.domains.newcomers(domain)
-            self.domains.admit(fresh, self.learner.domain_normals.base)
-            self.mailboxes.admit(new, self.learner.mailbox_normals.base)
+            order = np.argsort(since, kind="stable")
+            fresh, first = self.domains.newcomers(domain[order])
+            self.domains.admit(fresh, since[order[first]], self.learner.domain_normals.base)
+            self.mailboxes.admit(new, since, self.learner.mailbox_normals.base)
             self.mailboxes.domain[new] = domain
 
     def _count_outbound(self, rows: Rows, outbound: NDArray[np.bool_]) -> None:

@@ -8,18 +8,14 @@ from numpy.typing import NDArray
 from detector.cases import LONG_S, Case, Flood, Part
 from detector.concentration import Concentration, bounces, concentrations
 from detector.gates import start_cases
-from detector.learning import MOST_BREADTH, PERIOD_S
+from detector.learning import MOST_BREADTH
 from detector.models.base import NotReady
+from detector.normals import PERIOD_S
 from detector.relations import mixed_one
 from detector.rules import (
     BUSY_LEAST,
     BUSY_SHARE,
     MOST_SHARE,
-    Finding,
-    Limits,
-    Offence,
-    Source,
-    Victim,
     allowance,
     hourly,
     is_calm,
@@ -28,6 +24,7 @@ from detector.rules import (
     suspects,
     takes_part,
 )
+from detector.scene import Finding, Limits, Offence, Source, Victim
 from detector.state import MESSAGES, MINUTE_S, State
 from detector.windows import grown
 

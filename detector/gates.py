@@ -82,9 +82,10 @@ def start_cases(state: State, scope: str, slots: NDArray[np.int32], first: int) 
         case = Case(scope, slot, memory)
         case.advance(first - 1)
         state.cases[scope, slot] = case
-    rows, _ = state.evidence.between(first - memory, first)
+    rows, at = state.evidence.between(first - memory, first)
     owner = rows.rcpt if scope == "mailbox" else state.mailboxes.domain[rows.rcpt]
-    index = np.flatnonzero(fresh[owner] & (rows.tick > first - 1 - memory))
+    seen = fresh[owner] & (at >= victims.since[owner])
+    index = np.flatnonzero(seen & (rows.tick > first - 1 - memory))
     if not index.size:
         return
     picked = take_rows(rows, index)

@@ -7,27 +7,14 @@ a flood that comes from a few ASNs a stranger from elsewhere is spared until it 
 
 import math
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from detector.cases import LONG_S, SHORT_S, Case, CaseRow, Flood
 from detector.policy import Policy, RelationTerms, VictimRule
 from detector.relations import KNOWN, MESSAGE, Relations, mixed_one
+from detector.scene import Finding, Scene, Source, Victim
 
-__all__ = [
-    "Finding",
-    "Limits",
-    "Offence",
-    "Scene",
-    "Source",
-    "Victim",
-    "allowance",
-    "hourly",
-    "is_calm",
-    "is_light",
-    "judge",
-    "suspects",
-    "takes_part",
-]  # fmt: skip
+__all__ = ["allowance", "hourly", "is_calm", "is_light", "judge", "suspects", "takes_part"]
 
 HEAVY_MESSAGES: Final = 3
 HEAVY_SHARE: Final = 0.02
@@ -54,73 +41,6 @@ VOLUME_SHARE: Final = 0.1
 CAP_LEAST: Final = 3.0
 COLD_SHARE: Final = 0.08
 HOURLY_PACE: Final = 12
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one victim may get from strangers now, per minute and 10 minutes, and from all."""
-
-    per_min: int
-    per_10min: int
-    all_per_min: int
-    all_10min: int
-    normal_10min: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Victim:
-    """A victim as the rules see it: its hash, for a mailbox also its domain's, its limits."""
-
-    hash: int
-    domain_hash: int | None
-    limits: Limits
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Why a case is a flood: `count` messages in `span_s` seconds, where `limit` are allowed."""
-
-    span_s: int
-    count: int
-    limit: int
-    normal: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Offence:
-    """A rule fired for the source in slot `ip`; `evidence` is enough to recompute it."""
-
-    ip: int
-    asn: int
-    rule: str
-    first_tick: int
-    last_tick: int
-    evidence: dict[str, object]
-
-
-class Scene(Protocol):
-    """What the rules must know beyond the case; asked only when a limit is passed."""
-
-    @property
-    def cold_s(self) -> int | None:
-        """Seconds since the log's start while it is cold, then None."""
-
-    def volumes(self, span_s: int) -> dict[int, int]:
-        """Messages to everybody in the last seconds, by group hash."""
-
-    def share(self, case: Case, span_s: int) -> float:
-        """The victim's usual share of all mail, from before the last seconds."""
-
-    def activity(self, case: Case, span_s: int) -> float:
-        """How many times more other mailboxes than usual got mail lately, 1 or more."""
-
-    def allowed(
-        self, victim: Victim, group: int, span_s: int, activity: float, *, chance: bool
-    ) -> float:
-        """Messages that the victim's relation with a group allows in a span; 0 for strangers.
-
-        With `chance` a few at least: not for a domain, where each of very many ASNs would have some.
-        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,23 +308,6 @@ def is_light(case: Case, flood: Flood, rule: VictimRule, now: int) -> bool:
 def allowance(usual: float, terms: RelationTerms, *, known: bool) -> float:
     """Give what a source that usually sends `usual` may send: its volume, and chance on top."""
     return (terms.floor if known else 0) + terms.factor * usual + 2 * math.sqrt(usual)
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A source as the rules see it: its slot, the hashes of its network and ASN group."""
-
-    ip: int
-    net: int
-    group: int
-    volume_h: int
-    """What its ASN sent to everybody in the last hour."""
-    learned: int
-    """Clean messages learned from the source itself."""
-    others: int
-    """Its messages to others, up to now."""
-    busy: float
-    """Messages to others from which on a first one into a flood proves nothing."""
 
 
 def takes_part(

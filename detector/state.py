@@ -14,7 +14,8 @@ from detector.errors import AsnTableError
 from detector.events import Outcome
 from detector.evidence import EvidenceLog
 from detector.interning import KeyTable, KeyTables
-from detector.learning import Learner, VictimNormals
+from detector.learning import Learner
+from detector.normals import VictimNormals
 from detector.policy import Policy
 from detector.providers import ProviderRegistry
 from detector.tracking import Sources, Victims, evictable

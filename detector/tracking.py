@@ -42,10 +42,11 @@ class _Tracked:
         for name in self._rings:
             getattr(self, name).ensure(self.known.size)
 
-    def newcomers(self, slots: NDArray[np.int32]) -> NDArray[np.int64]:
-        """Give those of the slots that the detector has not seen, each once."""
-        new = slots[~self.known[slots]]
-        return np.unique(new).astype(np.int64) if new.size else new.astype(np.int64)
+    def newcomers(self, slots: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Give those of the slots that are not known, each once, and where it stands first."""
+        where = np.flatnonzero(~self.known[slots])
+        new, first = np.unique(slots[where], return_index=True)
+        return new.astype(np.int64), where[first]
 
     def forget(self, slots: NDArray[np.int64]) -> None:
         """Zero the state of slots (they are evicted)."""
@@ -209,7 +210,7 @@ class Victims(_Tracked):
     """
 
     _per_slot = (
-        "known", "last_at", "hash", "domain",
+        "known", "last_at", "since", "hash", "domain",
         "limit_min", "limit_10min", "limit_hour", "limit_all", "limit_all_min",
     )  # fmt: skip
     _rings = ("new", "all", "hour", "day")
@@ -217,6 +218,8 @@ class Victims(_Tracked):
 
     def __init__(self, table: KeyTable) -> None:
         super().__init__(table)
+        self.since = np.zeros(0, np.int64)
+        """The close from which on it is known: no ring counts what evidence holds from before."""
         self.hash = np.zeros(0, np.uint64)
         self.domain = np.zeros(0, np.int32)
         """For mailboxes: the slot of their domain."""
@@ -242,9 +245,12 @@ class Victims(_Tracked):
         super().forget(slots)
         self.hot[slots] = False
 
-    def admit(self, slots: NDArray[np.int64], limits: tuple[int, int]) -> None:
+    def admit(
+        self, slots: NDArray[np.int64], since: NDArray[np.int64], limits: tuple[int, int]
+    ) -> None:
         """Begin with new victims; their limits are those of a victim without a history."""
         self.known[slots] = True
+        self.since[slots] = since
         self.identify(slots)
         self.limit_min[slots], self.limit_10min[slots] = limits
         self.limit_hour[slots] = self.limit_all[slots] = 2**32 - 1
