@@ -203,6 +203,8 @@ class Case:
         self.scope = scope
         self.slot = slot
         self.flood: Flood | None = None
+        self.patience = 0
+        """Messages that must come before the case is worth judging again in this minute."""
         self._memory = max(memory_s, LONG_S)
         self._new = [0] * self._memory
         self._all = [0] * self._memory
@@ -261,6 +263,7 @@ class Case:
         self._all[place] += row.all
         self._tried[place] += row.attempts
         self.all_memory += row.all
+        self.patience = max(0, self.patience - row.all)
         self.rows.append(row)
         if age < LONG_S:
             self.new_long += row.new
@@ -373,6 +376,7 @@ class Case:
         return {
             "memory": self._memory,
             "now": self._now,
+            "patience": self.patience,
             "rows": columns,
             "flood": None if self.flood is None else self.flood.state(ips),
         }
@@ -389,6 +393,7 @@ class Case:
         columns["mailbox"] = mailboxes.slots(columns["mailbox"])
         for values in zip(*(columns[name].tolist() for name in _ROW_TYPES), strict=True):
             case.add(CaseRow(*values))
+        case.patience = state["patience"]
         if state["flood"] is not None:
             case.flood = Flood.restored(state["flood"], ips)
         return case

@@ -328,6 +328,7 @@ class Engine(State):
         for key in list(self.cases):
             case = self.cases[key]
             case.advance(tick)
+            case.patience = 0
             victims = self.victims(case.scope)
             if (
                 case.flood is not None

@@ -35,6 +35,8 @@ MOST_SHARE: Final = 0.5
 EXPLAINED: Final = 1.5
 """Times its fair share of an ASN's general volume that a victim may get."""
 NOISE: Final = 3.0
+NEARLY: Final = 0.999
+PATIENCE: Final = 0.05
 BURSTS: Final = 1.5
 """Times more than its relation allows that an ASN may send one mailbox: systems write in bursts."""
 VOLUME_SHARE: Final = 0.1
@@ -58,7 +60,11 @@ class _Excess:
 
 
 def judge(case: Case, victim: Victim, policy: Policy, scene: Scene) -> Finding | None:
-    """Say whether a case is a flood at the close that the scene describes."""
+    """Say whether a case is a flood at the close that the scene describes.
+
+    Where it is not although a limit is passed, `case.patience` says for how many more messages of
+    this minute it is no use to ask again.
+    """
     if scene.cold_s is not None:
         return _judge_cold(case, victim, policy.rules.victim_flood, scene.cold_s, scene)
     return _judge_warm(case, victim, policy.rules.victim_flood, scene)
@@ -66,11 +72,12 @@ def judge(case: Case, victim: Victim, policy: Policy, scene: Scene) -> Finding |
 
 def _excess(
     case: Case, victim: Victim, span_s: int, limit: float, rule: VictimRule, scene: Scene,
-    usual_10min: float, what: str = "all",
+    usual_10min: float, *, least: float = 0.0, what: str = "all",
 ) -> _Excess | None:  # fmt: skip
     """Count what is beyond explanation in a window; None where it is no flood by its shape.
 
-    `usual_10min` are the messages that strangers usually send in ten minutes.
+    `usual_10min` are the messages that strangers usually send in ten minutes. Where the count is
+    well below `least`, the rest is not worked out.
     Where most of what a victim gets are bounces, so is what came without a sender's name. When an
     ASN sends more to everybody (its queue after our outage, a newsletter, a busy day), a
     victim's usual share of that is no attack.
@@ -115,6 +122,9 @@ def _excess(
         for group, count in groups.items():
             others = max(0, volumes.get(group, 0) - count)
             left[group] = min(left[group], max(0.0, 1.0 - fair * others / count))
+    rough = math.fsum(count * left[group] for group, count in groups.items())
+    if rough < NEARLY * least:
+        return _Excess(total, rough, 0.0, 0.0)
     nets = _weighed(rows, left, "net")
     cap = max(CAP_LEAST, limit / rule.diverse_networks)
     weights = _weighed(rows, left, "mailbox")
@@ -157,21 +167,15 @@ def _passed(
     rule: VictimRule,
     scene: Scene,
     usual_10min: float,
-) -> tuple[int, int] | None:
+) -> tuple[int, int] | float:
     """Give (count, limit) where a window of `count` messages, above its `limit`, holds a flood.
 
-    What no ASN's general volume explains must alone exceed the published limit. Many networks: as
-    it is. Few: `single_source_factor` times as much. A domain's mailboxes must get more than a
-    message each, because a newsletter to a whole domain looks the same otherwise.
+    Otherwise how many more messages it takes at least. What no ASN's general volume explains must
+    alone exceed the published limit. Many networks: as it is. Few: `single_source_factor` times as
+    much. A domain's mailboxes must get more than a message each, because a newsletter to a whole
+    domain looks the same otherwise.
     """
     base = _base(case, rule, span_s)
-    excess = _excess(case, victim, span_s, base, rule, scene, usual_10min)
-    if excess is None:
-        return None
-    if case.scope == "domain" and excess.repeats < REPEAT_SHARE * excess.count:
-        return None
-    if excess.count < NOISE * math.sqrt(excess.total):
-        return None
     if scene.cold_s is None:
         many, few = 1.0, rule.single_source_factor
     elif case.scope == "domain":  # whose queue is flushed, or who gets a newsletter
@@ -179,11 +183,18 @@ def _passed(
     else:
         burst = span_s == SHORT_S and _wrote_before(case, span_s)
         many, few = 1.0, rule.cold_factor * (1.0 if burst else 0.5)
-    if excess.diverse >= base * many:
-        return count, math.ceil(max(limit, base * many))
-    if excess.count >= base * few and count >= limit:
-        return count, math.ceil(max(limit, base * few))
-    return None
+    least = base * min(many, few)
+    excess = _excess(case, victim, span_s, base, rule, scene, usual_10min, least=least)
+    if excess is None:
+        return PATIENCE * count
+    if excess.count >= max(least, NOISE * math.sqrt(excess.total)) and (
+        case.scope != "domain" or excess.repeats >= REPEAT_SHARE * excess.count
+    ):
+        if excess.diverse >= base * many:
+            return count, math.ceil(max(limit, base * many))
+        if excess.count >= base * few and count >= limit:
+            return count, math.ceil(max(limit, base * few))
+    return max(least - excess.count, PATIENCE * count)
 
 
 def _wrote_before(case: Case, span_s: int) -> bool:
@@ -210,6 +221,7 @@ def hourly(
 def _judge_warm(case: Case, victim: Victim, rule: VictimRule, scene: Scene) -> Finding | None:
     limits = victim.limits
     usual = limits.normal_10min or 0.0
+    missing = []
     for span_s, new, limit_new, every, limit_all in (
         (SHORT_S, case.new_short, limits.per_min, case.all_short, limits.all_per_min),
         (LONG_S, case.new_long, limits.per_10min, case.all_long, limits.all_10min),
@@ -217,8 +229,11 @@ def _judge_warm(case: Case, victim: Victim, rule: VictimRule, scene: Scene) -> F
         count, limit = (new, limit_new) if new >= limit_new else (every, limit_all)
         if count >= limit:
             passed = _passed(case, victim, span_s, count, limit, rule, scene, usual)
-            if passed is not None:
+            if isinstance(passed, tuple):
                 return Finding(span_s, *passed, limits.normal_10min)
+            missing.append(passed)
+    if missing:
+        case.patience = math.floor(min(missing))
     return None
 
 
@@ -253,7 +268,7 @@ def _judge_cold(
         if count >= beyond:
             usual *= LONG_S / span_s
             passed = _passed(case, victim, span_s, count, beyond, rule, scene, usual)
-            if passed is not None:
+            if isinstance(passed, tuple):
                 return Finding(span_s, *passed, usual)
     return None
 
@@ -380,7 +395,6 @@ def is_calm(case: Case, victim: Victim, policy: Policy, scene: Scene) -> bool:
     rule = policy.rules.victim_flood
     base = _base(case, rule, LONG_S)
     usual = max(flood.usual, victim.limits.normal_10min or 0.0)
-    excess = _excess(case, victim, LONG_S, base, rule, scene, usual, "tried")
-    if excess is None:
-        return True
-    return excess.count < base * rule.calm_fraction
+    least = base * rule.calm_fraction
+    excess = _excess(case, victim, LONG_S, base, rule, scene, usual, least=least, what="tried")
+    return excess is None or excess.count < least

@@ -181,7 +181,7 @@ STATE: dict[str, set[str]] = {
     },
     "Lifecycle": {"terms", "listings", "history", "_due"},
     "Case": {
-        "scope", "slot", "flood", "rows", "_memory", "_now",
+        "scope", "slot", "flood", "rows", "patience", "_memory", "_now",
         "_new", "_all", "_tried", "new_short", "new_long", "all_short", "all_long", "all_memory",
         "tried_long",  # all of them follow from the rows
     },
