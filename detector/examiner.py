@@ -109,14 +109,18 @@ class Examiner:
         """Give a victim's usual share of all mail, from before the last `span_s` seconds."""
         learner = self._state.learner
         if self._state.cold and self._state.log_start is not None:
-            messages = self._state.evidence.messages(self._state.log_start, tick + 1 - span_s)
-            everything = int(messages.sum(dtype=np.int64))
+            everything = self.before(span_s, tick)
             own = case.all_memory - case.total(span_s, strangers=False)
             return own / everything if everything else 0.0
         every = learner.volume.normal()
         if isinstance(every, NotReady) or every.mean < 1.0:
             return 0.0
         return max(self._usual_all(case), 0.0) / every.mean
+
+    def before(self, span_s: int, tick: int) -> int:
+        """Give all messages since the log's start, without those of the last `span_s` seconds."""
+        start = self._state.log_start or 0
+        return int(self._state.evidence.messages(start, tick + 1 - span_s).sum(dtype=np.int64))
 
     def _attribute(
         self, case: Case, touched: dict[int, tuple[int, int]], tick: int, victim: Victim
@@ -291,6 +295,9 @@ class Examiner:
         for ip in sorted(found.counts, key=lambda slot: self._state.tables.ips.names[slot]):
             if not self._state.sources.known[ip]:
                 continue
+            learned, sent = int(self._state.sources.normal[ip]), found.counts[ip]
+            if sent <= 1 and learned + self._unlearned(ip, tick) - sent >= self._busy:
+                continue
             evidence: dict[str, object] = {
                 "scope": _SCOPES[rule],
                 "victim": self._state.docket.masked(names[found.victims[0]]),
@@ -300,7 +307,7 @@ class Examiner:
                 "limit": found.limit,
                 "share": round(found.share, 4),
                 "normal_10min": None if found.normal is None else round(found.normal, 3),
-                "source_messages": found.counts[ip],
+                "source_messages": sent,
                 "flood_sources": len(found.counts),
             }
             asn = int(self._state.sources.asn[ip])
@@ -344,8 +351,18 @@ class _Scene:
         return self._volumes[span_s]
 
     def activity(self, case: Case, span_s: int) -> float:
-        """How many times more other mailboxes than usual got mail lately, 1 or more."""
+        """How many times more other mailboxes than usual got mail lately, 1 or more.
+
+        While the log is young, how many times more mail came for others than before.
+        """
         state = self._state
+        elapsed_s = self.cold_s
+        if elapsed_s is not None:
+            own = case.total(span_s, strangers=False)
+            now = sum(self.volumes(span_s).values()) - own
+            before = self._examiner.before(span_s, self.tick) - (case.all_memory - own)
+            usual = before * span_s / max(elapsed_s - span_s, 1)
+            return min(max(now / usual, 1.0), MOST_BREADTH) if usual >= 1.0 else 1.0
         if span_s not in self._active:
             since, stop = self.tick + 1 - span_s, self.tick + 1
             rows, _ = state.evidence.between(since, stop)
@@ -362,7 +379,9 @@ class _Scene:
             usual *= 1.0 - min(self.share(case, span_s), MOST_SHARE)
         return min(max(others / usual, 1.0), MOST_BREADTH) if usual >= 1.0 else 1.0
 
-    def allowed(self, victim: Victim, group: int, span_s: int, activity: float) -> float:
+    def allowed(
+        self, victim: Victim, group: int, span_s: int, activity: float, *, chance: bool
+    ) -> float:
         """Messages that the victim's relation with a group allows in a span; 0 for strangers."""
         state = self._state
         key = mixed_one(victim.hash, group)
@@ -370,7 +389,7 @@ class _Scene:
         if not relations.known(key):
             return 0.0
         usual = relations.expected(key, span_s) * activity
-        return allowance(usual, state.policy.relations, known=True)
+        return allowance(usual, state.policy.relations, known=chance)
 
     def share(self, case: Case, span_s: int) -> float:
         """The victim's usual share of all mail, from before the last seconds."""

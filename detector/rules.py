@@ -66,10 +66,11 @@ def judge(case: Case, victim: Victim, policy: Policy, scene: Scene) -> Finding |
 
 def _excess(
     case: Case, victim: Victim, span_s: int, limit: float, rule: VictimRule, scene: Scene,
-    what: str = "all",
+    usual_10min: float, what: str = "all",
 ) -> _Excess | None:  # fmt: skip
     """Count what is beyond explanation in a window; None where it is no flood by its shape.
 
+    `usual_10min` are the messages that strangers usually send in ten minutes.
     Where most of what a victim gets are bounces, so is what came without a sender's name. When an
     ASN sends more to everybody (its queue after our outage, a newsletter, a busy day), a
     victim's usual share of that is no attack.
@@ -95,11 +96,13 @@ def _excess(
         return None
     activity = scene.activity(case, span_s) if case.flood is None else 1.0
     burst_s, bursts = (LONG_S, BURSTS) if case.scope == "mailbox" else (span_s, 1.0)
-    allowed = {group: bursts * scene.allowed(victim, group, burst_s, activity) for group in groups}
+    chance = case.scope == "mailbox" or case.flood is not None
+    allowed = {
+        group: bursts * scene.allowed(victim, group, burst_s, activity, chance=chance)
+        for group in groups
+    }
     strangers = sum(count for group, count in groups.items() if not allowed[group])
-    usual = 0.0
-    if scene.cold_s is None and victim.limits.normal_10min is not None:
-        usual = victim.limits.normal_10min * span_s / LONG_S * activity
+    usual = usual_10min * span_s / LONG_S * activity
     stranger = 1.0 - (EXPLAINED * usual + 2 * math.sqrt(usual)) / max(strangers, 1)
     left = {
         group: max(0.0, 1.0 - allowed[group] / count if allowed[group] else stranger)
@@ -153,6 +156,7 @@ def _passed(
     limit: float,
     rule: VictimRule,
     scene: Scene,
+    usual_10min: float,
 ) -> tuple[int, int] | None:
     """Give (count, limit) where a window of `count` messages, above its `limit`, holds a flood.
 
@@ -161,21 +165,24 @@ def _passed(
     message each, because a newsletter to a whole domain looks the same otherwise.
     """
     base = _base(case, rule, span_s)
-    excess = _excess(case, victim, span_s, base, rule, scene)
+    excess = _excess(case, victim, span_s, base, rule, scene, usual_10min)
     if excess is None:
         return None
     if case.scope == "domain" and excess.repeats < REPEAT_SHARE * excess.count:
         return None
     if excess.count < NOISE * math.sqrt(excess.total):
         return None
-    if excess.diverse >= base:
-        return count, math.ceil(limit)
-    factor = rule.single_source_factor
-    if scene.cold_s is not None:
+    if scene.cold_s is None:
+        many, few = 1.0, rule.single_source_factor
+    elif case.scope == "domain":  # whose queue is flushed, or who gets a newsletter
+        many = few = rule.cold_factor
+    else:
         burst = span_s == SHORT_S and _wrote_before(case, span_s)
-        factor = rule.cold_factor * (1.0 if burst else 0.5)
-    if excess.count >= base * factor and count >= limit:
-        return count, math.ceil(max(limit, base * factor))
+        many, few = 1.0, rule.cold_factor * (1.0 if burst else 0.5)
+    if excess.diverse >= base * many:
+        return count, math.ceil(max(limit, base * many))
+    if excess.count >= base * few and count >= limit:
+        return count, math.ceil(max(limit, base * few))
     return None
 
 
@@ -190,7 +197,8 @@ def hourly(
     case: Case, victim: Victim, count: int, limit: int, rule: VictimRule, scene: Scene
 ) -> Finding | None:
     """Judge what strangers sent in an hour; the last ten minutes stand for its shape."""
-    excess = _excess(case, victim, LONG_S, _base(case, rule, LONG_S), rule, scene)
+    usual = victim.limits.normal_10min or 0.0
+    excess = _excess(case, victim, LONG_S, _base(case, rule, LONG_S), rule, scene, usual)
     if excess is None or case.new_long <= 0:
         return None
     part = excess.diverse / case.new_long
@@ -201,13 +209,14 @@ def hourly(
 
 def _judge_warm(case: Case, victim: Victim, rule: VictimRule, scene: Scene) -> Finding | None:
     limits = victim.limits
+    usual = limits.normal_10min or 0.0
     for span_s, new, limit_new, every, limit_all in (
         (SHORT_S, case.new_short, limits.per_min, case.all_short, limits.all_per_min),
         (LONG_S, case.new_long, limits.per_10min, case.all_long, limits.all_10min),
     ):
         count, limit = (new, limit_new) if new >= limit_new else (every, limit_all)
         if count >= limit:
-            passed = _passed(case, victim, span_s, count, limit, rule, scene)
+            passed = _passed(case, victim, span_s, count, limit, rule, scene, usual)
             if passed is not None:
                 return Finding(span_s, *passed, limits.normal_10min)
     return None
@@ -238,13 +247,21 @@ def _judge_cold(
             continue
         before = case.all_memory - case.total(span_s, strangers=False)
         usual = before * span_s / (elapsed_s - span_s)
-        spread = rule.baseline_sigmas * math.sqrt(usual + 1.0)
-        beyond = max(base, rule.baseline_factor * usual, usual + spread)
+        beyond = _beyond(base, usual, rule)
         if count >= beyond:
-            passed = _passed(case, victim, span_s, count, beyond, rule, scene)
+            beyond = _beyond(base, usual * scene.activity(case, span_s), rule)
+        if count >= beyond:
+            usual *= LONG_S / span_s
+            passed = _passed(case, victim, span_s, count, beyond, rule, scene, usual)
             if passed is not None:
-                return Finding(span_s, *passed, usual * LONG_S / span_s)
+                return Finding(span_s, *passed, usual)
     return None
+
+
+def _beyond(base: int, usual: float, rule: VictimRule) -> float:
+    """Give what a flood must exceed where `usual` messages are expected."""
+    spread = rule.baseline_sigmas * math.sqrt(usual + 1.0)
+    return max(base, rule.baseline_factor * usual, usual + spread)
 
 
 def _beyond_doubt(case: Case, rule: VictimRule, scene: Scene) -> Finding | None:
@@ -308,7 +325,8 @@ def takes_part(
     terms = policy.relations
     span_s = max(now - flood.start + 1, 2 * SHORT_S)
     share = min(flood.share, MOST_SHARE)
-    others = max(0.0, source.volume_h * max(1.0, span_s / HOUR_S) - flood.groups[group])
+    own_h = relations.expected(mixed_one(victim.hash, group), HOUR_S)
+    others = max(0.0, (source.volume_h - own_h) * max(1.0, span_s / HOUR_S) - flood.groups[group])
     fair = share / (1 - share) * others
     for place, sent, least in ((net, flood.nets[net], 0.0), (group, flood.groups[group], fair)):
         known = relations.count(mixed_one(victim.hash, place))
@@ -362,7 +380,8 @@ def is_calm(case: Case, victim: Victim, policy: Policy, scene: Scene) -> bool:
         return True
     rule = policy.rules.victim_flood
     base = _base(case, rule, LONG_S)
-    excess = _excess(case, victim, LONG_S, base, rule, scene, "tried")
+    usual = max(flood.usual, victim.limits.normal_10min or 0.0)
+    excess = _excess(case, victim, LONG_S, base, rule, scene, usual, "tried")
     if excess is None:
         return True
     return excess.count < base * rule.calm_fraction

@@ -83,5 +83,10 @@ class Scene(Protocol):
     def activity(self, case: Case, span_s: int) -> float:
         """How many times more other mailboxes than usual got mail lately, 1 or more."""
 
-    def allowed(self, victim: Victim, group: int, span_s: int, activity: float) -> float:
-        """Messages that the victim's relation with a group allows in a span; 0 for strangers."""
+    def allowed(
+        self, victim: Victim, group: int, span_s: int, activity: float, *, chance: bool
+    ) -> float:
+        """Messages that the victim's relation with a group allows in a span; 0 for strangers.
+
+        With `chance` a few at least: not for a domain, where each of many ASNs would have some.
+        """

@@ -90,7 +90,7 @@ def test_one_pass_finds_what_a_look_at_each_subject_finds(
     sources, mailboxes = Sources(tables.ips), Victims(tables.mailboxes)
     sources.ensure()
     mailboxes.ensure()
-    mailboxes.admit(np.arange(1, 20), (1, 1))
+    mailboxes.admit(np.arange(1, 20), np.zeros(19, np.int64), (1, 1))
     relations = Relations(1_024, 14)
     asns = sorted({row[3] for row in rows})
     hashes = dict(zip(asns, group_hashes(np.array(asns, np.int64)).tolist(), strict=True))
