@@ -58,16 +58,18 @@ def test_a_flood_is_over_although_a_busy_victims_ordinary_mail_goes_on() -> None
     assert end["time"] - end["last_seen"] < (DAY + 5 * MINUTE) * 1_000
 
 
-def test_the_first_message_of_a_busy_source_proves_nothing_and_its_second_does() -> None:
-    """Who sends nothing to others is listed for one."""
+@pytest.mark.parametrize("asns", [1, 8])
+def test_the_first_message_of_a_busy_source_proves_nothing_and_its_second_does(asns: int) -> None:
+    """Who sends nothing to others is listed for one; from one ASN it is asn_flood that lists."""
     for to_others, messages, found in ((9, 1, set()), (9, 2, {V4}), (0, 1, {V4})):
         days = Days()
         ordinary(days, START + 30 * MINUTE)
         for i in range(to_others):
-            days.mail(START - 30 * MINUTE + i * 60, V4, f"user{i}@club.example")
-        flooding = [f"203.0.113.{i}" for i in range(20, 60)]
-        days.flood(START, *flooding, count=400, span_s=400)
-        days.flood(START + 200, V4, count=messages, span_s=60)
+            days.mail(START - 30 * MINUTE + i * 60, V4, f"user{i}@club.example", asn=64_700)
+        flooding = [f"198.18.{i}.7" for i in range(40)]
+        for i in range(400):
+            days.mail(START + i, flooding[i % 40], asn=64_700 + i % asns)
+        days.flood(START + 200, V4, count=messages, span_s=60, asn=64_700)
         assert listed(days, START + HOUR) - set(flooding) == found
 
 
