@@ -388,7 +388,7 @@ class Engine(State):
                 normals.set_cold_limits(max(elapsed, 1))
             else:
                 normals.end_cold()
-                normals.set_limits(self.learner.breadth())
+                normals.set_limits(self.learner.breadth(), elapsed, minute * MINUTE_S)
 
     # -- keys ----------------------------------------------------------------------------------
 

@@ -88,5 +88,5 @@ class Scene(Protocol):
     ) -> float:
         """Messages that the victim's relation with a group allows in a span; 0 for strangers.
 
-        With `chance` a few at least: not for a domain, where each of many ASNs would have some.
+        With `chance` a few at least: not for a domain, which gets some of very many ASNs.
         """
