@@ -113,7 +113,7 @@ def _counting(policy: Policy) -> Section:
         of floods, {duration(terms.learn_delay_s)} after it arrived, and counts half after
         {many(terms.half_life_days, "day")}. Each network is judged by its own relation: explained
         are {many(terms.floor, "message")} and {number(terms.factor)} times its usual volume, with
-        room for chance; of what it sends to everybody, the mailbox's usual share; and what
+        room for chance and bursts; of what it sends to everybody, the mailbox's usual share; what
         strangers together usually send. When other mailboxes get more, this one may as well.
 
         The normal of a mailbox or a network is learned once it gets or sends
@@ -177,12 +177,12 @@ def _start(policy: Policy) -> str:
     rule, factor = policy.rules.victim_flood, number(policy.rules.victim_flood.cold_factor)
     return f"""
         In the first {duration(policy.baseline.cold_start_s)} of a log what came before stands for
-        the normal. Mail from few networks must then reach {factor} times the limit of a minute if
-        they wrote to the victim before, else half of that. What has come since the log began is
-        normal, unless a mailbox gets {factor} times the limit of a minute, or from many networks
-        {number(rule.cold_diverse_factor)} times that or {factor} times the one of 10 minutes; where
-        {percent(COLD_SHARE)} of all mail is more, that counts, up to
-        {number(2 * rule.cold_factor)} times the limit."""
+        the normal. A domain must then get {factor} times its limits; a mailbox {factor} times that
+        of a minute from few networks that wrote to it before, half of that from others. What has
+        come since the log began is normal, unless a mailbox gets {factor} times the limit of a
+        minute, or from many networks {number(rule.cold_diverse_factor)} times that or {factor}
+        times the one of 10 minutes; where {percent(COLD_SHARE)} of all mail is more, that counts,
+        up to {number(2 * rule.cold_factor)} times the limit."""
 
 
 def _taking_part(policy: Policy) -> Section:

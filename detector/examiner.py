@@ -297,6 +297,9 @@ class Examiner:
         for ip in sorted(found.counts, key=lambda slot: self._state.tables.ips.names[slot]):
             if not self._state.sources.known[ip]:
                 continue
+            learned, sent = int(self._state.sources.normal[ip]), found.counts[ip]
+            if sent <= 1 and learned + self._unlearned(ip, tick) - sent >= self._busy:
+                continue
             evidence: dict[str, object] = {
                 "scope": _SCOPES[rule],
                 "victim": self._state.docket.masked(names[found.victims[0]]),
@@ -306,7 +309,7 @@ class Examiner:
                 "limit": found.limit,
                 "share": round(found.share, 4),
                 "normal_10min": None if found.normal is None else round(found.normal, 3),
-                "source_messages": found.counts[ip],
+                "source_messages": sent,
                 "flood_sources": len(found.counts),
             }
             asn = int(self._state.sources.asn[ip])

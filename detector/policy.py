@@ -1,7 +1,8 @@
 """Every number the detector decides by, with its unit, its limits and the reason it exists.
 
 The sections mirror the TOML policy. `setting()` declares the allowed range and the sentence that
-`floodwatch policy` and error messages show; nothing else in the detector holds a decision number.
+`floodwatch policy` and error messages show. What shapes a rule and is nobody's to tune (the share
+that tells a newsletter, the room for chance) stands as a constant beside it.
 """
 
 import hashlib

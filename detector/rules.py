@@ -340,7 +340,8 @@ def takes_part(
     terms = policy.relations
     span_s = max(now - flood.start + 1, 2 * SHORT_S)
     share = min(flood.share, MOST_SHARE)
-    others = max(0.0, source.volume_h * max(1.0, span_s / HOUR_S) - flood.groups[group])
+    own_h = relations.expected(mixed_one(victim.hash, group), HOUR_S)
+    others = max(0.0, (source.volume_h - own_h) * max(1.0, span_s / HOUR_S) - flood.groups[group])
     fair = share / (1 - share) * others
     for place, sent, least in ((net, flood.nets[net], 0.0), (group, flood.groups[group], fair)):
         known = relations.count(mixed_one(victim.hash, place))

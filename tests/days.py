@@ -1,6 +1,7 @@
 """Days of traffic in seconds of event time: mail, floods and requests go in, decisions come out."""
 
 from collections.abc import Iterable, Sequence
+from random import Random
 from typing import Any, Final
 
 from detector.decode import EventReader
@@ -14,7 +15,7 @@ from tests.builders import asn_table, event_line
 
 __all__ = [
     "BOTH_FAMILIES", "DAY", "DAY0_MS", "FLOODED", "HOUR", "MINUTE", "V4", "V6", "V6_HOST", "Days",
-    "changes", "seconds",
+    "changes", "listed", "ordinary", "seconds",
 ]  # fmt: skip
 
 DAY0_MS: Final = 1_767_225_600_000
@@ -114,3 +115,18 @@ class Days:
     def follow(self, log: Sequence[LogRecord]) -> list[dict[str, Any]]:
         """Take a log that was put together by hand."""
         return self.engine.accept(enumerate(log))
+
+
+def ordinary(days: Days, until: int, seed: int = 1) -> Random:
+    """Six acquaintances write to twelve mailboxes, six messages a minute."""
+    rng = Random(seed)
+    for i in range(until // 10):
+        n = rng.randrange(6)
+        to = f"user{rng.randrange(12)}@{'shop' if n % 2 else 'club'}.example"
+        days.mail(i * 10 + rng.random() * 9, f"192.0.2.{30 + n}", to, sender=f"a@m{n}.example")
+    return rng
+
+
+def listed(days: Days, until: int) -> set[str]:
+    """Give whoever was listed or held."""
+    return {one["subject"] for one in days.run(until) if one["change"] in {"list", "hold"}}

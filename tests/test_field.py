@@ -7,24 +7,9 @@ from typing import Any, Final
 import pytest
 
 from detector.policy import BackscatterRule, Policy, Rules
-from tests.days import FLOODED, HOUR, MINUTE, V4, V6_HOST, Days
+from tests.days import FLOODED, HOUR, MINUTE, V4, V6_HOST, Days, listed, ordinary
 
 START: Final = 2 * HOUR
-
-
-def ordinary(days: Days, until: int, seed: int = 1) -> Random:
-    """Six acquaintances write to twelve mailboxes, six messages a minute."""
-    rng = Random(seed)
-    for i in range(until // 10):
-        n = rng.randrange(6)
-        to = f"user{rng.randrange(12)}@{'shop' if n % 2 else 'club'}.example"
-        days.mail(i * 10 + rng.random() * 9, f"192.0.2.{30 + n}", to, sender=f"a@m{n}.example")
-    return rng
-
-
-def listed(days: Days, until: int) -> set[str]:
-    """Give whoever was listed or held."""
-    return {one["subject"] for one in days.run(until) if one["change"] in {"list", "hold"}}
 
 
 def guilty(sources: list[str], found: set[str]) -> float:
