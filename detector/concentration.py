@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from detector.evidence import EvidenceLog
 from detector.grouping import grouped
+from detector.key_texts import KeyTexts
 from detector.models.base import Normal
 from detector.models.baseline import Baseline
 from detector.policy import BackscatterRule, ConcentrationRule
@@ -219,7 +220,7 @@ class _Sent:
         return few, total
 
     def detail(
-        self, place: int, victims: int, least: float, names: list[str]
+        self, place: int, victims: int, least: float, names: KeyTexts
     ) -> tuple[tuple[int, ...], dict[int, int]]:
         """Give the mailboxes that `few` counted for a subject, and what each source sent there."""
         own = np.flatnonzero((self.number == place) & (self.weight > 0))

@@ -7,13 +7,13 @@ texts share a hash once in 400,000 runs.
 """
 
 import zlib
-from array import array
 from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.key_texts import KeyTexts, SubjectTexts, Texts
 from detector.subjects import ip_subjects, mailbox_key
 
 __all__ = [
@@ -37,7 +37,6 @@ NO_SENDER: Final = 255
 _UNKNOWN: Final = -3
 _SENDERS_REMEMBERED: Final = 1 << 19
 _LEAST_PLACES: Final = 1 << 12
-_V6_KEY_BYTES: Final = 8
 
 Slots = NDArray[np.int32]
 Hashes = NDArray[np.int64]
@@ -96,12 +95,11 @@ class KeyTable:
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
-        self.names: list[str] = []
-        """Canonical text by slot ("" for a free slot)."""
+        self.subjects = SubjectTexts()
+        """By slot, for "ip" only: the numbers of the addresses."""
+        self.names: KeyTexts = self.subjects if kind == "ip" else Texts()
+        """Canonical text by slot (free slots have any)."""
         self.free: list[int] = []
-        self.numbers = array("Q")
-        """By slot, for "ip" only: the IPv4 address, or the upper half of the IPv6 address."""
-        self.is_v6 = array("B")
         self.settled = 0
         """Spellings remembered after the last release: what was live then."""
         self._forget()
@@ -157,7 +155,7 @@ class KeyTable:
 
     def key(self, slot: int) -> bytes:
         """Give the key of an "ip" slot: 4 or 8 bytes."""
-        return self.numbers[slot].to_bytes(_V6_KEY_BYTES if self.is_v6[slot] else 4, "big")
+        return self.subjects.key(slot)
 
     def _learn(self, keys: list[int], texts: list[str]) -> dict[int, int]:
         """Remember new texts, whose hashes are `keys`; give the slot of each, or BAD_KEY."""
@@ -191,15 +189,9 @@ class KeyTable:
         again = min(len(self.free), len(subjects))
         slots = [self.free.pop() for _ in range(again)]
         slots += range(first, first + len(subjects) - again)
-        self.names += [name for name, _ in subjects[again:]]
-        if self.kind == "ip":
-            self.numbers.extend([number for _, number in subjects[again:]])
-            self.is_v6.extend([":" in name for name, _ in subjects[again:]])
-        for slot, (name, number) in zip(slots[:again], subjects, strict=False):
-            self.names[slot] = name
-            if self.kind == "ip":
-                self.numbers[slot] = number
-                self.is_v6[slot] = ":" in name
+        self.names.extend(subjects[again:])
+        for slot, subject in zip(slots[:again], subjects, strict=False):
+            self.names.replace(slot, subject)
         return slots
 
     def release(self, live: NDArray[np.bool_]) -> int:
@@ -210,13 +202,11 @@ class KeyTable:
         """
         before = len(self.free)
         self.free = np.flatnonzero(~live).tolist()
-        for slot in self.free:
-            self.names[slot] = ""
         kept = np.flatnonzero(live)
+        self.names.keep(kept.tolist())
         self._forget(kept.size)
         if kept.size:
-            names = self.names
-            hashes = _hashes([names[slot] for slot in kept.tolist()])
+            hashes = _hashes(list(map(self.names.__getitem__, kept.tolist())))
             self._spellings.put(hashes, kept.astype(np.int32))
         self.settled = self.texts
         return len(self.free) - before

@@ -13,6 +13,7 @@ import numpy as np
 
 from detector.errors import LogFormatError
 from detector.interning import NO_KEY, KeyTables
+from detector.key_texts import KeyTexts
 from detector.rows import Rows, Tally
 
 __all__ = [
@@ -161,7 +162,7 @@ def encode_record(record: LogRecord, tables: KeyTables) -> bytes:
     return bytes([VERSION]) + msgspec.msgpack.encode(body)
 
 
-def _local(slots: Any, names: list[str]) -> tuple[list[str], Any]:
+def _local(slots: Any, names: KeyTexts) -> tuple[list[str], Any]:
     """Number the keys of one tally in the order of their texts; NO_KEY stays."""
     distinct = np.unique(slots)
     distinct = distinct[distinct >= 0]

@@ -190,8 +190,9 @@ class Sources(_Tracked):
 
     def identify(self, slots: NDArray[np.int64]) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
         """Set what follows from the addresses alone; give their numbers and which are IPv6."""
-        number = np.array([self.table.numbers[slot] for slot in slots.tolist()], np.uint64)
-        v6 = np.array([self.table.is_v6[slot] for slot in slots.tolist()], np.bool_)
+        subjects = self.table.subjects
+        number = np.array([subjects.numbers[slot] for slot in slots.tolist()], np.uint64)
+        v6 = np.array([subjects.is_v6[slot] for slot in slots.tolist()], np.bool_)
         net = np.where(v6, number >> np.uint64(16), number >> np.uint64(8))
         self.net_hash[slots] = mixed(net * np.uint64(2) + v6, np.full(net.size, _NET_SALT))
         return number, v6

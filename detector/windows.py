@@ -19,6 +19,7 @@ __all__ = ["GROWTH", "Ring", "grown"]
 
 GROWTH: Final = 1.5
 NO_STEP: Final = -(2**40)
+_NARROW_MOST: Final = 2**16 - 1
 
 Slots = NDArray[np.int32] | NDArray[np.int64]
 Counts = NDArray[np.uint32]
@@ -36,16 +37,17 @@ def grown(array: NDArray[Any], size: int) -> NDArray[Any]:
 
 
 class Ring:
-    """Counts of the last `steps` steps by slot: counts (steps, slots), total (slots,), uint32.
+    """Counts of the last `steps` steps by slot: counts (steps, slots), total (slots,) uint32.
 
     Sums above 2**32 - 1 in one window wrap; that is 7 million events a second for 10 minutes.
+    `counts` are uint16 until a total needs more, then uint32.
     """
 
     def __init__(self, steps: int, step_s: int) -> None:
         self.steps = steps
         self.step_s = step_s
         self.step = NO_STEP
-        self.counts: Counts = np.zeros((steps, 0), np.uint32)
+        self.counts: NDArray[np.uint16] | Counts = np.zeros((steps, 0), np.uint16)
         self.total: Counts = np.zeros(0, np.uint32)
 
     def ensure(self, size: int) -> None:
@@ -74,26 +76,30 @@ class Ring:
         `np.add.at` is ten times faster when index and values have the types of its fast path.
         """
         slots, counts = slots.astype(np.intp, copy=False), counts.astype(np.uint32, copy=False)
-        if (steps == self.step).all():
-            np.add.at(self.counts[self.step % self.steps], slots, counts)
-            np.add.at(self.total, slots, counts)
-            return
-        inside = (steps > self.step - self.steps) & (steps <= self.step)
-        slots, counts, steps = slots[inside], counts[inside], steps[inside]
-        flat = (steps % self.steps) * self.total.size + slots
-        np.add.at(self.counts.reshape(-1), flat.astype(np.intp, copy=False), counts)
+        late = not (steps == self.step).all()
+        if late:
+            inside = (steps > self.step - self.steps) & (steps <= self.step)
+            slots, counts, steps = slots[inside], counts[inside], steps[inside]
         np.add.at(self.total, slots, counts)
+        if self.counts.dtype == np.uint16 and self.total[slots].max(initial=0) > _NARROW_MOST:
+            self.counts = self.counts.astype(np.uint32)
+        counts = counts.astype(self.counts.dtype, copy=False)
+        if late:
+            flat = (steps % self.steps) * self.total.size + slots
+            np.add.at(self.counts.reshape(-1), flat.astype(np.intp, copy=False), counts)
+        else:
+            np.add.at(self.counts[self.step % self.steps], slots, counts)
 
     def newest(self, slots: Slots) -> Counts:
         """Give the counts of the current and the previous step together, by slot."""
         now = self.counts[self.step % self.steps]
         before = self.counts[(self.step - 1) % self.steps]
-        both: Counts = now[slots] + before[slots]
+        both: Counts = np.add(now[slots], before[slots], dtype=np.uint32)
         return both
 
-    def of_step(self, step: int) -> Counts:
-        """Give the counts of one step inside the window: (slots,) uint32."""
-        counts: Counts = self.counts[step % self.steps]
+    def of_step(self, step: int) -> NDArray[np.uint16] | Counts:
+        """Give the counts of one step inside the window: (slots,) uint16 or uint32."""
+        counts: NDArray[np.uint16] | Counts = self.counts[step % self.steps]
         return counts
 
     def clear(self, slots: NDArray[np.int64]) -> None:
@@ -110,11 +116,13 @@ class Ring:
         """Give what a snapshot needs of some slots: the cells that are not 0, in their order."""
         picked = self.counts[:, slots].reshape(-1)
         cells = np.flatnonzero(picked)
-        return {"step": self.step, "cells": cells, "counts": picked[cells]}
+        return {"step": self.step, "cells": cells, "counts": picked[cells].astype(np.uint32)}
 
     def restore(self, state: dict[str, Any], slots: NDArray[Any]) -> None:
         """Take back what `state` gave, into an empty ring; the slots may be others now."""
         self.step = state["step"]
+        if state["counts"].max(initial=0) > _NARROW_MOST:
+            self.counts = self.counts.astype(np.uint32)
         if slots.size:
             steps, place = np.divmod(state["cells"], slots.size)
             self.counts[steps, slots[place]] = state["counts"]

@@ -6,11 +6,14 @@ from typing import Any, Final
 from detector.engine import Engine
 from detector.log import LogRecord
 from detector.tally import Tally
+from pipelines.resident import give_back
 
 __all__ = ["Detection"]
 
 _TOGETHER_S: Final = 300
 """Tallies within this much event time are closed together; closing them apart changes nothing."""
+_ROWS_TO_GIVE_BACK: Final = 1 << 16
+"""Counting so many rows leaves behind freed memory worth giving back."""
 
 
 class Detection:
@@ -20,6 +23,7 @@ class Detection:
         self.engine = engine
         self._keep = keep
         self._offset = 0
+        self._rows = 0
 
     @property
     def watermark_ms(self) -> int | None:
@@ -37,6 +41,10 @@ class Detection:
                     self._keep(record)
             changes = self.engine.accept(enumerate(group, self._offset))
             self._offset += len(group)
+            self._rows += sum(len(one) for one in group if isinstance(one, Tally))
+            if self._rows >= _ROWS_TO_GIVE_BACK:
+                give_back()
+                self._rows = 0
             yield group, changes
 
 

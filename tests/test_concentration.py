@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from detector.concentration import Concentration, concentrations
 from detector.evidence import EvidenceLog
 from detector.interning import KeyTables
+from detector.key_texts import KeyTexts
 from detector.policy import ConcentrationRule
 from detector.relations import Relations, mixed_one
 from detector.rows import Rows
@@ -33,7 +34,7 @@ def story(rng: Random) -> list[Row]:
 
 
 def naive(
-    rule: ConcentrationRule, rows: list[Row], known: set[tuple[int, int]], names: list[str],
+    rule: ConcentrationRule, rows: list[Row], known: set[tuple[int, int]], names: KeyTexts,
     forgiven: dict[int, int], by: int,
 ) -> list[Concentration]:  # fmt: skip
     """Look at one subject after the other, row by row."""

@@ -61,6 +61,27 @@ def test_between_gives_what_a_plain_list_holds(
     assert log.since(covered)[1].tolist()[-1:] == [one for one in model if one >= covered][-1:]
 
 
+WIDE = st.integers(0, 2**31) | st.sampled_from([0, 65_535, 65_536, 2**31 - 1, 2**31, 2**32 - 1])
+
+
+@given(st.lists(st.lists(WIDE, max_size=4).map(sorted), max_size=5))
+def test_no_value_is_too_large_for_its_column(batches: list[list[int]]) -> None:
+    """Columns are narrow until a value needs more; then what they held is still the same."""
+    log = EvidenceLog(1_000)
+    model: list[int] = []
+    for batch in batches:
+        ats = [max(at, *model[-1:], 0) for at in batch]
+        keep(log, ats)
+        model += ats
+    found, at = log.since(0)
+    messages = log.messages(0, 2**62).tolist()
+    assert at.tolist() == found.tick.tolist() == found.count.tolist() == model
+    assert found.asn.tolist() == messages == model
+    assert [len(log.since(one)[1]) for one in model] == [
+        sum(other >= one for other in model) for one in model
+    ]
+
+
 def test_what_capacity_drops_is_counted_and_closes_stay_whole() -> None:
     """Of ten rows in closes of two, with room for five, four stay and six are counted."""
     log = EvidenceLog(5)

@@ -68,7 +68,7 @@ def test_a_key_is_kept_as_bytes_too() -> None:
     slots = table.slots(["192.0.2.7", "2001:db8:1:2::9", "::ffff:192.0.2.8"], 3).tolist()
     keys = [table.key(slot).hex() for slot in slots]
     assert keys == ["c0000207", "20010db800010002", "c0000208"]
-    assert table.is_v6.tolist() == [0, 1, 0]
+    assert table.subjects.is_v6.tolist() == [0, 1, 0]
 
 
 def test_freed_slots_are_used_again_with_the_new_key() -> None:
@@ -79,6 +79,18 @@ def test_freed_slots_are_used_again_with_the_new_key() -> None:
     assert slot == 0
     assert (table.names[0], table.key(0).hex()) == ("2001:db8::/64", "20010db800000000")
     assert table.slot("192.0.2.1") == 2
+
+
+@pytest.mark.parametrize("kind", ["mailbox", "domain"])
+def test_texts_stay_when_others_go_and_their_slots_are_used_again(kind: str) -> None:
+    table = KeyTable(kind)
+    names = [f"{n * 'ü'}{n}@x.org" for n in range(9)]
+    table.slots(names, len(names))
+    table.release(np.arange(9) % 2 == 0)
+    other = table.slots(["new@x.org", "newer.one@x.org"], 2).tolist()
+    assert set(other) < {1, 3, 5, 7}
+    assert [table.names[slot] for slot in other] == ["new@x.org", "newer.one@x.org"]
+    assert [table.names[slot] for slot in range(0, 9, 2)] == names[::2]
 
 
 def test_rubbish_is_not_remembered() -> None:

@@ -12,6 +12,8 @@ from detector.windows import Ring, grown
 
 SLOTS = 5
 STEPS = 4
+COUNT = st.integers(1, 9) | st.sampled_from((32_768, 65_535, 65_536, 100_000))
+"""Above 65,535 counts need wider cells."""
 
 
 class RingLife(RuleBasedStateMachine):
@@ -32,9 +34,7 @@ class RingLife(RuleBasedStateMachine):
         self.ring.advance(self.step)
 
     @rule(
-        drawn=st.lists(
-            st.tuples(st.integers(0, SLOTS - 1), st.integers(1, 9), st.integers(0, 6)), max_size=6
-        )
+        drawn=st.lists(st.tuples(st.integers(0, SLOTS - 1), COUNT, st.integers(0, 6)), max_size=6)
     )
     def add(self, drawn: list[tuple[int, int, int]]) -> None:
         """Count events, up to six steps late."""
