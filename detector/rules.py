@@ -39,7 +39,6 @@ NEARLY: Final = 0.999
 PATIENCE: Final = 0.05
 BURSTS: Final = 1.5
 """Times more than its relation allows that an ASN may send one mailbox: systems write in bursts."""
-VOLUME_SHARE: Final = 0.1
 CAP_LEAST: Final = 3.0
 COLD_SHARE: Final = 0.08
 HOURLY_PACE: Final = 12
