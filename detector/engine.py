@@ -176,13 +176,14 @@ class Engine(State):
         mailboxes, domains, sources = self.mailboxes, self.domains, self.sources
         every = (rows.count - rows.nulls) * _MESSAGES[rows.outcome]
         domain = mailboxes.domain[rows.rcpt]
-        group = sources.group_hash[rows.ip]
+        place = sources.place[rows.ip]
+        group = sources.group_hash[place]
         relations = self.learner.relations
         known = relations.counts(mixed(mailboxes.hash[rows.rcpt], group)) >= KNOWN
         known_domain = relations.counts(mixed(domains.hash[domain], group)) >= KNOWN
         none = np.uint32(0)
         new, new_domain = np.where(known, none, every), np.where(known_domain, none, every)
-        sources.volume.add(sources.place[rows.ip], every, rows.tick // PERIOD_S)
+        sources.volume.add(place, every, rows.tick // PERIOD_S)
         minute, step, hour = rows.tick // MINUTE_S, rows.tick // PERIOD_S, rows.tick // 3600
         for victims, slots, fresh in (
             (mailboxes, rows.rcpt.astype(np.intp), new),
@@ -193,7 +194,7 @@ class Engine(State):
             victims.new.add(slots, fresh, minute)
             victims.hour.add(slots, fresh, step)
             victims.day.add(slots, every, hour)
-        self.evidence.append(rows, at, sources.group[rows.ip], every, new)
+        self.evidence.append(rows, at, sources.group[place], every, new)
         open_cases(self, "mailbox", rows.rcpt, first)
         open_cases(self, "domain", domain, first)
         picked = np.flatnonzero(mailboxes.hot[rows.rcpt] | domains.hot[domain])
@@ -242,7 +243,7 @@ class Engine(State):
     def _count_outbound(self, rows: Rows, outbound: NDArray[np.bool_]) -> None:
         """Count what we sent, by the provider it went to (never a reason to list)."""
         index = np.flatnonzero(outbound)
-        groups = self.sources.group[rows.ip[index]].tolist()
+        groups = self.sources.groups(rows.ip[index]).tolist()
         accepted = ((rows.outcome[index] & 15) == Outcome.ACCEPT).tolist()
         for group, count, good in zip(groups, rows.count[index].tolist(), accepted, strict=True):
             tally = self.outbound.setdefault(group, [0, 0])

@@ -312,7 +312,7 @@ class Examiner:
                 "source_messages": sent,
                 "flood_sources": len(found.counts),
             }
-            asn = int(self._state.sources.asn[ip])
+            asn = int(self._state.sources.asn(np.array([ip]))[0])
             out.append(Offence(ip, asn, rule, tick - found.span_s + 1, tick, evidence))
         return out
 

@@ -137,7 +137,7 @@ def hot_rows(
         if not index.size:
             continue
         mine = take_rows(rows, index)
-        made = _case_rows(state, mine, state.sources.group[mine.ip])
+        made = _case_rows(state, mine, state.sources.groups(mine.ip))
         for row, tick, own, count in zip(
             made, at[index].tolist(), owners[index].tolist(), fresh[index].tolist(), strict=True
         ):

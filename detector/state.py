@@ -120,7 +120,7 @@ class State:
         self.lookup = lookup
         slots = np.flatnonzero(self.sources.known)
         found = lookup.lookup([self.tables.ips.key(slot) for slot in slots.tolist()])
-        self.sources.admit(slots, np.where(found >= 0, found, self.sources.asn[slots]), None)
+        self.sources.admit(slots, np.where(found >= 0, found, self.sources.asn(slots)), None)
 
     def has_own_flood(self, mailbox: int) -> bool:
         """Say whether a mailbox is flooded itself (its mail is then no matter of its domain)."""

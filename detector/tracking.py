@@ -82,23 +82,21 @@ class _Tracked:
 class Sources(_Tracked):
     """Client addresses: network, ASN and clean mail learned; and what each ASN group sends."""
 
-    _per_slot = ("known", "last_at", "asn", "group", "net_hash", "group_hash", "place", "normal")
+    _per_slot = ("known", "last_at", "net_hash", "place", "normal")
     _lasting = ("net_hash",)
 
     def __init__(self, table: KeyTable) -> None:
         super().__init__(table)
-        self.asn = np.zeros(0, np.int64)
-        """The AS number, or UNKNOWN_ASN."""
-        self.group = np.zeros(0, np.int64)
-        """The AS number, or where it is unknown a number for the /16 (IPv4) or /32 (IPv6)."""
         self.net_hash = np.zeros(0, np.uint64)
-        self.group_hash = np.zeros(0, np.uint64)
         self.normal = np.zeros(0, np.uint32)
         """Clean messages learned from this address, fading by a seventh a day."""
         self.place = np.zeros(0, np.int32)
-        """Where the group stands in `volume`; 0 is nobody's."""
+        """Where the group stands in what is kept of groups; 0 is nobody's."""
         self.places: dict[int, int] = {}
         """By group hash, in the order of the places, which begin with 1."""
+        self.group = np.zeros(1, np.int64)
+        """The AS number, or where it is unknown a number for the /16 (IPv4) or /32 (IPv6)."""
+        self.group_hash = np.zeros(1, np.uint64)
         self._volume_h = np.zeros(0, np.uint32)
         self.volume = Ring(7, 600)
         """Messages of each group in the last hour, to whomever."""
@@ -106,12 +104,13 @@ class Sources(_Tracked):
     def state(self, names: Numbering) -> dict[str, Any]:
         """Give what a snapshot needs; places are counted anew, like slots."""
         state = super().state(names)
-        del state["columns"]["place"]
-        groups = sorted(self.places)
-        places = np.array([self.places[one] for one in groups], np.int64)
+        places = np.array([self.places[one] for one in sorted(self.places)], np.int64)
+        again = np.zeros(self.group.size, np.int32)
+        again[places] = np.arange(1, places.size + 1)
+        state["columns"]["place"] = again[state["columns"]["place"]]
         hour = grown(self._volume_h, self.volume.total.size)
         return state | {
-            "groups": np.array(groups, np.uint64),
+            "groups": self.group[places],
             "volume": self.volume.state(places),
             "volume_h": hour[places],
         }
@@ -119,13 +118,9 @@ class Sources(_Tracked):
     def restore(self, state: dict[str, Any], names: Numbering) -> None:
         """Take back what `state` gave, where nothing is known yet; slots may be others now."""
         super().restore(state, names)
-        groups = state["groups"].tolist()
-        self.places = {one: place for place, one in enumerate(groups, 1)}
-        self.volume.ensure(len(groups) + 1)
-        self.volume.restore(state["volume"], np.arange(1, len(groups) + 1))
+        self._place(state["groups"])
+        self.volume.restore(state["volume"], np.arange(1, len(self.places) + 1))
         self._volume_h = np.concatenate([np.zeros(1, np.uint32), state["volume_h"]])
-        for slot in np.flatnonzero(self.known).tolist():
-            self.place[slot] = self.places[int(self.group_hash[slot])]
 
     def begin_minute(self, step: int) -> None:
         """Move `volume` to a step; what it holds now is what rules see in the coming minute."""
@@ -137,7 +132,7 @@ class Sources(_Tracked):
     ) -> dict[int, int]:
         """Sum counts of sources by the hash of their group; `group` is what each had then."""
         place = self.place[ip].astype(np.intp)
-        moved = np.flatnonzero((self.group[ip] != group) | (place == 0))
+        moved = np.flatnonzero((self.group[place] != group) | (place == 0))
         place[moved] = 0
         sums = np.zeros(len(self.places) + 1, np.uint32)
         np.add.at(sums, place, counts)
@@ -155,15 +150,14 @@ class Sources(_Tracked):
     def forget(self, slots: NDArray[np.int64]) -> None:
         """Zero the state of slots (they are evicted), and of groups that have no source left."""
         super().forget(slots)
-        left = set(self.group_hash[self.known].tolist())
-        kept = sorted(left & self.places.keys())
-        places = np.zeros(self.volume.total.size, np.int32)
+        kept = sorted(self.group_hash[np.unique(self.place[self.known])].tolist())
+        places = np.zeros(self.group.size, np.int32)
         old = np.array([self.places[one] for one in kept], np.int64)
         places[old] = np.arange(1, len(kept) + 1)
         self.place = places[self.place]
-        for counts in (self.volume.counts, self.volume.total[None]):
-            counts[:, 1 : len(kept) + 1] = counts[:, old]
-            counts[:, len(kept) + 1 :] = 0
+        for kind in (self.volume.counts, self.volume.total, self.group, self.group_hash):
+            kind[..., 1 : len(kept) + 1] = kind[..., old]
+            kind[..., len(kept) + 1 :] = 0
         self.places = {one: index for index, one in enumerate(kept, 1)}
 
     def admit(
@@ -177,16 +171,33 @@ class Sources(_Tracked):
             asn[unknown] = lookup.lookup(keys)
         number, v6 = self.identify(slots)
         self.known[slots] = True
-        self.asn[slots] = np.maximum(asn, UNKNOWN_ASN)
         wide = np.where(v6, number >> np.uint64(32), number >> np.uint64(16)).astype(np.int64)
         group = np.where(asn >= 0, asn, -2 - wide - np.where(v6, _V6_GROUP_BASE, 0))
-        self.group[slots] = group
-        self.group_hash[slots] = group_hashes(group)
-        hashes = self.group_hash[slots].tolist()
-        for one in sorted(set(hashes) - self.places.keys()):
-            self.places[one] = len(self.places) + 1
-        self.volume.ensure(len(self.places) + 1)
-        self.place[slots] = [self.places[one] for one in hashes]
+        self.place[slots] = self._place(group)
+
+    def _place(self, groups: NDArray[np.int64]) -> list[int]:
+        """Give the place of each group; new ones get places in the order of their hashes."""
+        hashes = group_hashes(groups).tolist()
+        new = sorted(dict(zip(hashes, groups.tolist(), strict=True)).items())
+        new = [one for one in new if one[0] not in self.places]
+        first = len(self.places) + 1
+        stop = first + len(new)
+        self.places |= zip((one for one, _ in new), range(first, stop), strict=True)
+        self.volume.ensure(stop)
+        self.group = grown(self.group, self.volume.total.size)
+        self.group_hash = grown(self.group_hash, self.volume.total.size)
+        self.group_hash[first:stop] = [one for one, _ in new]
+        self.group[first:stop] = [group for _, group in new]
+        return [self.places[one] for one in hashes]
+
+    def groups(self, ip: NDArray[Any]) -> NDArray[np.int64]:
+        """Give the ASN groups of sources, now."""
+        groups: NDArray[np.int64] = self.group[self.place[ip]]
+        return groups
+
+    def asn(self, ip: NDArray[Any]) -> NDArray[np.int64]:
+        """Give their AS numbers, or UNKNOWN_ASN."""
+        return np.maximum(self.groups(ip), UNKNOWN_ASN)
 
     def identify(self, slots: NDArray[np.int64]) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
         """Set what follows from the addresses alone; give their numbers and which are IPv6."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 __all__ = ["GROWTH", "Ring", "grown"]
 
-GROWTH: Final = 1.5
+GROWTH: Final = 1.125
 NO_STEP: Final = -(2**40)
 _NARROW_MOST: Final = 2**16 - 1
 

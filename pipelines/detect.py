@@ -12,7 +12,7 @@ __all__ = ["Detection"]
 
 _TOGETHER_S: Final = 300
 """Tallies within this much event time are closed together; closing them apart changes nothing."""
-_ROWS_TO_GIVE_BACK: Final = 1 << 16
+_ROWS_TO_GIVE_BACK: Final = 1 << 15
 """Counting so many rows leaves behind freed memory worth giving back."""
 
 

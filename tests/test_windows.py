@@ -89,11 +89,11 @@ TestRingLife = RingLife.TestCase
 
 
 def test_an_array_grows_with_zeros_and_is_left_alone_where_it_fits() -> None:
-    """Growth is by half at least, so that it happens seldom."""
+    """Growth is by an eighth at least, so that it happens seldom."""
     small: np.ndarray[Any, np.dtype[np.uint32]] = np.arange(6, dtype=np.uint32).reshape(2, 3)
     assert grown(small, 3) is small
     big = grown(small, 4)
     assert big.shape == (2, 1_024)
     assert big[:, :3].tolist() == small.tolist()
     assert not big[:, 3:].any()
-    assert grown(big, 1_025).shape == (2, 1_536)
+    assert grown(big, 1_025).shape == (2, 1_152)

@@ -68,7 +68,7 @@ def test_eviction_knows_no_slots_and_keeps_the_bound(seed: int, count: int) -> N
     owners = {mailbox.rpartition("@")[2] for mailbox in mailboxes}
     assert set(domains) - {"\0"} == owners or not engine.mailboxes.evicted
     assert set(engine.sources.places) == set(
-        engine.sources.group_hash[engine.sources.known].tolist()
+        engine.sources.group_hash[engine.sources.place[engine.sources.known]].tolist()
     ) or not (engine.sources.evicted)
 
 
