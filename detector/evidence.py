@@ -13,11 +13,11 @@ __all__ = ["EvidenceLog"]
 _SECONDS: Final = (np.int32, np.int64)
 _COUNTS: Final = (np.uint8, np.uint16, np.uint32)
 _KINDS: Final[dict[str, tuple[type[np.generic], ...]]] = {
-    "at": _SECONDS, "late": (np.uint16, np.int64), "ip": (np.int32,), "rcpt": (np.int32,),
+    "at": _SECONDS, "tick": _SECONDS, "ip": (np.int32,), "rcpt": (np.int32,),
     "outcome": (np.uint8,), "count": _COUNTS, "nulls": _COUNTS, "senders": (np.uint64,),
     "group": _SECONDS, "messages": _COUNTS, "fresh": _COUNTS,
 }  # fmt: skip
-"""By column: the types it may have, the narrowest first: 31 B a row. `late` is `at` less tick."""
+"""By column: the types it may have, the narrowest first: 33 B a row."""
 _SLACK: Final = 8
 
 
@@ -53,7 +53,7 @@ class EvidenceLog:
         if self.covers_from is None and len(rows):
             self.covers_from = int(at[0])
         values: tuple[NDArray[Any], ...] = (
-            at, at - rows.tick, rows.ip, rows.rcpt, rows.outcome, rows.count, rows.nulls,
+            at, rows.tick, rows.ip, rows.rcpt, rows.outcome, rows.count, rows.nulls,
             rows.senders, group, messages, fresh,
         )  # fmt: skip
         for index, (value, kinds) in enumerate(zip(values, _KINDS.values(), strict=True)):
@@ -74,13 +74,13 @@ class EvidenceLog:
         return self.between(at, 2**62)
 
     def between(self, first: int, stop: int) -> tuple[Rows, NDArray[np.int64]]:
-        """Give the rows that counted in `[first, stop)` (views, but for the ticks).
+        """Give the rows that counted in `[first, stop)` (views).
 
-        All but the ticks may be of narrower types than rows usually are.
+        They may be of narrower types than rows usually are: compare freely, widen to multiply.
         """
         span = self._span(first, stop)
-        at, late, *columns = (column[span] for column in self._columns[:-2])
-        return Rows(np.subtract(at, late, dtype=np.int64), *columns), at
+        at, *columns = (column[span] for column in self._columns[:-2])
+        return Rows(*columns), at
 
     def messages(self, first: int, stop: int) -> NDArray[np.uint32]:
         """Give the messages that can make a flood, of the rows in `[first, stop)`."""

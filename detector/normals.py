@@ -34,7 +34,8 @@ class VictimNormals:
         self._models = BaselineColumns(), BaselineColumns()
         """Of messages from strangers, and of all; in the order of `_slots`."""
         self._slots = np.zeros(0, np.int64)
-        self._place: dict[int, int] = {}
+        self._place = np.zeros(0, np.int32)
+        """By slot, where its models stand: -1 nowhere."""
         self._new: list[NDArray[np.float64]] = [np.zeros(0), np.zeros(0)]
         self._all: list[NDArray[np.float64]] = [np.zeros(0), np.zeros(0)]
         self._cold: list[tuple[int, NDArray[np.uint32]]] = []
@@ -107,7 +108,8 @@ class VictimNormals:
         places = np.flatnonzero(kept)
         places = places[np.argsort(self._slots[places])]
         self._slots = self._slots[places]
-        self._place = dict(zip(self._slots.tolist(), range(places.size), strict=True))
+        self._place = np.full(self.victims.known.size, -1, np.int32)
+        self._place[self._slots] = np.arange(places.size)
         for models in self._models:
             models.take(places)
         *new, ready = self._models[0].normals()
@@ -121,13 +123,15 @@ class VictimNormals:
 
     def normal(self, slot: int) -> float | None:
         """Give the learned messages from strangers in ten minutes, None where nothing is known."""
-        place = self._place.get(slot)
-        return None if place is None else float(self._new[0][place])
+        return self._usual(self._new[0], slot)
 
     def normal_all(self, slot: int) -> float | None:
         """Give the learned messages from anybody in ten minutes, None where nothing is known."""
-        place = self._place.get(slot)
-        return None if place is None else float(self._all[0][place])
+        return self._usual(self._all[0], slot)
+
+    def _usual(self, means: NDArray[np.float64], slot: int) -> float | None:
+        place = self._place[slot] if slot < self._place.size else -1
+        return None if place < 0 else float(means[place])
 
     def set_limits(self, breadth: float, elapsed_s: int, tick: int) -> None:
         """Set the limits of the minute that begins with `tick`: the published ones, or the normal.
