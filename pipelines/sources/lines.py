@@ -7,7 +7,7 @@ from detector.decode import OVERSIZED
 
 __all__ = ["LONGEST_LINE", "LineBlocks"]
 
-LONGEST_LINE: Final = 1 << 20
+LONGEST_LINE: Final = 1 << 21
 """Bytes of a line. A chunk must not be longer, so that only a block's first line can be."""
 _EXCERPT_BYTES: Final = 200
 _LF: Final = b"\n"

@@ -14,8 +14,8 @@ from pipelines.sources.files import STDIN, UnreadableInputError, reading_problem
 
 __all__ = ["CHUNK_BYTES", "PackedFile"]
 
-CHUNK_BYTES: Final = 1 << 20
-"""The most that one `read` gives; no more than LONGEST_LINE (2 MiB would be 8 % faster)."""
+CHUNK_BYTES: Final = 1 << 21
+"""The most that one `read` gives; no more than LONGEST_LINE."""
 
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
