@@ -351,6 +351,7 @@ class Engine(State):
                     del self.cases[key]
                     victims.hot[slot] = False
         self.bound_cases()
+        self.learner.end_minute(self.evidence.total(tick + 1 - MINUTE_S, tick + 1))
         if (tick + 1) % PERIOD_S == 0:
             frozen = tuple(
                 {case.slot for case in self.cases.values() if case.scope == scope and case.flood}

@@ -82,6 +82,10 @@ class EvidenceLog:
         at, *columns = (column[span] for column in self._columns[:-2])
         return Rows(*columns), at
 
+    def total(self, first: int, stop: int) -> int:
+        """Sum `messages`."""
+        return int(self.messages(first, stop).sum(dtype=np.int64))
+
     def messages(self, first: int, stop: int) -> NDArray[np.uint32]:
         """Give the messages that can make a flood, of the rows in `[first, stop)`."""
         return self._columns[-2][self._span(first, stop)].astype(np.uint32)

@@ -121,8 +121,7 @@ class Examiner:
 
     def before(self, span_s: int, tick: int) -> int:
         """Give all messages since the log's start, without those of the last `span_s` seconds."""
-        start = self._state.log_start or 0
-        return int(self._state.evidence.messages(start, tick + 1 - span_s).sum(dtype=np.int64))
+        return self._state.evidence.total(self._state.log_start or 0, tick + 1 - span_s)
 
     def _attribute(
         self, case: Case, touched: dict[int, tuple[int, int]], tick: int, victim: Victim
@@ -192,7 +191,6 @@ class Examiner:
         """Write down why one source is listed."""
         part = flood.parts[ip]
         rules = self._state.policy.rules
-        asns = len(flood.groups)
         own = flood.groups[group]
         span_min = max(1.0, (part.last - part.first + 1) / 60)
         rule = "victim_flood"
@@ -219,18 +217,17 @@ class Examiner:
             "flood_messages": flood.total,
             "flood_sources": len(flood.parts),
             "flood_networks": len(flood.nets),
-            "flood_asns": asns,
+            "flood_asns": len(flood.groups),
             "sender_domain_bits": flood.senders.bit_count(),
             "source_messages": part.attempts,
             "network_messages": flood.nets[net],
             "asn_messages": own,
-            "known_before": False,
             "timeline_per_min": case.timeline(),
         }
         victim = int(self._state.victims(case.scope).hash[case.slot])
-        usual = self._state.learner.relations.expected
-        evidence["known_before"] = self._state.learner.relations.known(mixed_one(victim, group))
-        evidence["usual_from_asn_10min"] = round(usual(mixed_one(victim, group), LONG_S), 3)
+        relations, key = self._state.learner.relations, mixed_one(victim, group)
+        evidence["known_before"] = relations.known(key)
+        evidence["usual_from_asn_10min"] = round(relations.expected(key, LONG_S), 3)
         if self._state.evidence.covers_from is not None:
             evidence["covers_from_ms"] = self._state.evidence.covers_from * 1000
         return Offence(ip, part.asn, rule, part.first, part.last, evidence)
@@ -341,6 +338,11 @@ class _Scene:
         if not state.cold or state.log_start is None:
             return None
         return self.tick - state.log_start + 1
+
+    @property
+    def catch_up_s(self) -> float:
+        """Seconds of usual mail that come late now, after our own outage."""
+        return self._state.learner.backlog.catch_up_s
 
     def volumes(self, span_s: int) -> dict[int, int]:
         """Messages to everybody in the last seconds, by group hash."""

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from detector.cases import SHORT_S
 from detector.evidence import EvidenceLog
 from detector.grouping import summed_by
-from detector.models.base import NotReady
+from detector.models.backlog import Backlog
+from detector.models.base import Normal, NotReady
 from detector.models.baseline import Baseline
 from detector.normals import PERIOD_S, VictimNormals
 from detector.numbering import Numbering
@@ -47,6 +48,7 @@ class Learner:
         """Mailboxes that get mail in a minute."""
         self.volume = Baseline(policy.baseline.fading)
         """All messages in ten minutes, without those of floods."""
+        self.backlog = Backlog()
         self._tainted: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None
 
     def take_policy(self, policy: Policy) -> None:
@@ -55,6 +57,11 @@ class Learner:
         self.relations.set_half_life(policy.relations.half_life_days)
         for normals in (self.mailbox_normals, self.domain_normals):
             normals.take_policy(policy)
+
+    def end_minute(self, messages: int) -> None:
+        """Learn how many messages came to anybody in the minute that ends."""
+        normal = self.volume.normal()
+        self.backlog.learn_one(messages, normal.mean / 10 if isinstance(normal, Normal) else 0.0)
 
     def usually_active(self, span_s: int) -> float:
         """Give how many mailboxes usually get mail in a minute or in ten, 0.0 while unknown."""
@@ -111,6 +118,7 @@ class Learner:
             "active": self.active.state(),
             "active_min": self.active_min.state(),
             "volume": self.volume.state(),
+            "backlog": self.backlog.state(),
             "tainted": tainted,
         }
 
@@ -123,6 +131,7 @@ class Learner:
         self.active = Baseline.restored(state["active"])
         self.active_min = Baseline.restored(state["active_min"])
         self.volume = Baseline.restored(state["volume"])
+        self.backlog = Backlog.restored(state["backlog"])
         if state["tainted"] is not None:
             taints = []
             for scope, names, victims in (

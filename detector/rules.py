@@ -103,12 +103,13 @@ def _excess(
     activity = scene.activity(case, span_s) if case.flood is None else 1.0
     burst_s, bursts = (LONG_S, BURSTS) if case.scope == "mailbox" else (span_s, 1.0)
     chance = case.scope == "mailbox" or case.flood is not None
+    known = max(activity, (burst_s + scene.catch_up_s) / burst_s)
     allowed = {
-        group: bursts * scene.allowed(victim, group, burst_s, activity, chance=chance)
+        group: bursts * scene.allowed(victim, group, burst_s, known, chance=chance)
         for group in groups
     }
     strangers = sum(count for group, count in groups.items() if not allowed[group])
-    usual = usual_10min * span_s / LONG_S * activity
+    usual = usual_10min * max(span_s * activity, span_s + scene.catch_up_s) / LONG_S
     stranger = 1.0 - (EXPLAINED * usual + 2 * math.sqrt(usual)) / max(strangers, 1)
     left = {
         group: max(0.0, 1.0 - allowed[group] / count if allowed[group] else stranger)
@@ -389,12 +390,11 @@ def is_calm(case: Case, victim: Victim, policy: Policy, scene: Scene) -> bool:
     Blocked and deferred ones count too; what relations, general volume and the usual number of
     strangers explain does not.
     """
-    flood = case.flood
-    if flood is None:
-        return True
     rule = policy.rules.victim_flood
     base = _base(case, rule, LONG_S)
-    usual = max(flood.usual, victim.limits.normal_10min or 0.0)
     least = base * rule.calm_fraction
+    usual = max(case.flood.usual if case.flood else 0.0, victim.limits.normal_10min or 0.0)
+    if case.flood is None or case.tried_long < rule.baseline_factor * usual:
+        return True
     excess = _excess(case, victim, LONG_S, base, rule, scene, usual, least=least, what="tried")
     return excess is None or excess.count < least

@@ -74,6 +74,10 @@ class Scene(Protocol):
     def cold_s(self) -> int | None:
         """Seconds since the log's start while it is cold, then None."""
 
+    @property
+    def catch_up_s(self) -> float:
+        """Seconds of usual mail that come late now, after our own outage."""
+
     def volumes(self, span_s: int) -> dict[int, int]:
         """Messages to everybody in the last seconds, by group hash."""
 

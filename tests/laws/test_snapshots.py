@@ -163,7 +163,7 @@ STATE: dict[str, set[str]] = {
     "Ring": {"steps", "step_s", "step", "counts", "total"},
     "Learner": {
         "_policy", "_sources", "_mailboxes", "_domains", "relations", "mailbox_normals",
-        "domain_normals", "groups", "active", "active_min", "volume", "_tainted",
+        "domain_normals", "groups", "active", "backlog", "active_min", "volume", "_tainted",
     },
     "VictimNormals": {
         "victims", "_policy", "_domain", "base_min", "base_10min", "base_hour", "_models", "_cold",
