@@ -152,7 +152,9 @@ class VictimNormals:
         factor, sigmas = rule.baseline_factor, rule.baseline_sigmas
 
         def limit(base: int, mean: NDArray[np.float64], spread: NDArray[np.float64]) -> Any:
-            beyond = np.maximum(factor * mean, mean + sigmas * spread)
+            # A slow ramp widens the spread that it is measured by: that counts up to the limit.
+            chance = np.minimum(sigmas * spread, (factor - 1) * mean + base)
+            beyond = np.maximum(factor * mean, mean + chance)
             return np.minimum(np.ceil(np.maximum(base, beyond)), 4e9).astype(np.uint32)
 
         new, spread = self._new[0] * breadth, self._new[1] * breadth
