@@ -81,7 +81,8 @@ class VictimNormals:
         modelled = np.zeros(size, np.bool_)
         modelled[self._slots] = True
         fresh = np.flatnonzero(busy & ~modelled)
-        start = None if young else mean[fresh]
+        # The day's mean may hold a flood that is over, this period a burst: the lower is normal.
+        start = None if young else np.minimum(mean[fresh], all_[fresh])
         first = None if start is None else np.minimum(new[fresh].astype(np.float64), start)
         for models, founded in zip(self._models, (first, start), strict=True):
             models.begin(fresh.size, policy.baseline.fading, founded)

@@ -12,7 +12,7 @@ from pipelines.replay.summary import Summary
 from pipelines.stores.memory import MemoryStore
 
 START_MS = 1_773_478_800_000
-ADDRESSES = 60_000
+ADDRESSES = 120_000
 POLICY = replace(Policy(), memory=MemoryBounds(1_000, 10_000, 65_536, 100))
 
 
@@ -23,7 +23,8 @@ def rotation(tmp_path_factory: pytest.TempPathFactory) -> str:
     with path.open("w") as file:
         for n in range(ADDRESSES):
             event = {"time": START_MS + n * 50, "action": "accept"}
-            once = {"client_ip": f"2a0e:0:{n:x}:1::1", "recipient": f"u{n % 3_000}@d{n % 40}.test"}
+            net = f"2a0e:{n >> 16:x}:{n & 65_535:x}:1::1"
+            once = {"client_ip": net, "recipient": f"u{n % 3_000}@d{n % 40}.test"}
             file.write(json.dumps(event | once) + "\n")
             if ADDRESSES // 2 < n < ADDRESSES // 2 + 3_000:
                 flood = {"client_ip": f"192.0.2.{n % 5}", "recipient": "ann@example.org"}
