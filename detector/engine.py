@@ -200,14 +200,11 @@ class Engine(State):
         picked = np.flatnonzero(mailboxes.hot[rows.rcpt] | domains.hot[domain])
         if not picked.size:
             return [], connects
-        return hot_rows(
-            self,
-            take_rows(rows, picked),
-            at[picked],
-            domain[picked],
-            new[picked],
+        hot = hot_rows(
+            self, take_rows(rows, picked), at[picked], domain[picked], new[picked],
             new_domain[picked],
-        ), connects
+        )  # fmt: skip
+        return hot, connects
 
     def _admit(self, rows: Rows, at: NDArray[np.int64]) -> None:
         """Begin with sources, mailboxes and domains that were not known."""
@@ -260,8 +257,6 @@ class Engine(State):
                 at[index].tolist(), rows.ip[index].tolist(), rows.count[index].tolist(), strict=True
             )
         )
-
-    # -- cases ---------------------------------------------------------------------------------
 
     # -- one close -----------------------------------------------------------------------------
 
@@ -391,7 +386,7 @@ class Engine(State):
                 normals.set_cold_limits(max(elapsed, 1))
             else:
                 normals.end_cold()
-                normals.set_limits(self.learner.breadth(), elapsed, minute * MINUTE_S)
+                normals.set_limits(self.learner.breadth())
 
     # -- keys ----------------------------------------------------------------------------------
 

@@ -19,9 +19,6 @@ DAY_PERIODS: Final = 144
 ELEVATED: Final = 3.0
 ELEVATED_LEAST: Final = 15
 NEVER: Final = 2**32 - 1
-HOUR_S: Final = 3_600
-BACKLOG_SHARE: Final = 0.75
-"""Of the normal: what is less than that is missing, the rest may be chance."""
 
 
 class VictimNormals:
@@ -134,8 +131,8 @@ class VictimNormals:
         place = self._place[slot] if slot < self._place.size else -1
         return None if place < 0 else float(means[place])
 
-    def set_limits(self, breadth: float, elapsed_s: int, tick: int) -> None:
-        """Set the limits of the minute that begins with `tick`: the published ones, or the normal.
+    def set_limits(self, breadth: float) -> None:
+        """Set the limits of the coming minute from the published ones and the normal.
 
         `breadth` says how many more mailboxes than usual are active (the daily wave, a queue
         flushed after an outage): the normal is scaled by it. A flood does not move it, since it
@@ -168,19 +165,6 @@ class VictimNormals:
         minute = every / 10
         root = np.sqrt(minute + spread / 10)
         victims.limit_all_min[self._slots] = limit(self.base_min, minute, root)
-        if not self._domain:
-            backlog = self._backlog(min(HOUR_S + tick % HOUR_S, elapsed_s))
-            for limits in (victims.limit_all, victims.limit_all_min):
-                limits[self._slots] += backlog
-
-    def _backlog(self, span_s: int) -> NDArray[np.uint32]:
-        """Give what busy victims did not get in the last hour or two, compared with their normal.
-
-        After our own outage a monitoring system sends it all at once.
-        """
-        usual = BACKLOG_SHARE * self._all[0] * (span_s / PERIOD_S)
-        missing = np.floor(usual) - self.victims.day.newest(self._slots)
-        return np.clip(missing, 0, 1e9).astype(np.uint32)
 
     def set_cold_limits(self, elapsed_s: int) -> None:
         """Set lower bounds of what `rules` asks for in the cold start (see `_judge_cold`).
