@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.evidence import EvidenceLog
-from detector.grouping import grouped
+from detector.grouping import GOLDEN, grouped
 from detector.key_texts import KeyTexts
 from detector.models.base import Normal
 from detector.models.baseline import Baseline
@@ -29,7 +29,6 @@ MINUTE_S: Final = 60
 LONG_S: Final = 600
 LEAST_PER_VICTIM: Final = 3
 _PLACE_BITS: Final = 16
-_GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 _COUNT_BITS: Final = 39
 _MOST: Final = 2**_COUNT_BITS - 1
 
@@ -198,7 +197,7 @@ class _Sent:
         key, weight = self.number << 32 | self.rcpt, self.weight
         if least > 1:
             bits = min(_PLACE_BITS, key.size.bit_length())
-            place = (key.view(np.uint64) * _GOLDEN >> np.uint64(64 - bits)).view(np.int64)
+            place = (key.view(np.uint64) * GOLDEN >> np.uint64(64 - bits)).view(np.int64)
             sums = np.zeros(1 << bits, np.int64)
             np.add.at(sums, place, weight)
             index = np.flatnonzero((sums >= least)[place])

@@ -169,8 +169,8 @@ def _victim(policy: Policy) -> str:
         than {many(rule.diverse_networks, "network")} send them, these limits are multiplied by
         {number(rule.single_source_factor)}. The messages must also exceed
         {number(rule.baseline_factor)} times the victim's normal, and lie
-        {number(rule.baseline_sigmas)} standard deviations above it; what is not explained must
-        reach the limit alone. Each address that takes part is listed."""
+        {number(rule.baseline_sigmas)} standard deviations above it (but no more than the limit on
+        top); what is not explained must reach the limit alone. Whoever takes part is listed."""
 
 
 def _start(policy: Policy) -> str:
@@ -200,7 +200,8 @@ def _taking_part(policy: Policy) -> Section:
         once a flood has lasted {duration(PASSING_S)}, if its network is no visible part.
 
         A flood is over when 10 minutes bring less than {percent(rule.calm_fraction)} of the
-        10-minute limit beyond what is explained. Attempts that we refused or put off count too.
+        10-minute limit beyond what is explained, or in all less than {number(rule.baseline_factor)}
+        times what strangers usually send. Attempts that we refused or put off count too.
     """
     return _section("Who takes part, and until when", text)
 

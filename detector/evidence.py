@@ -69,12 +69,8 @@ class EvidenceLog:
             self._columns[index] = np.zeros(room, kept.dtype)
             self._columns[index][: self._size] = kept
 
-    def since(self, at: int) -> tuple[Rows, NDArray[np.int64]]:
-        """Give all rows that counted at or after a close (views: copy before the next append)."""
-        return self.between(at, 2**62)
-
     def between(self, first: int, stop: int) -> tuple[Rows, NDArray[np.int64]]:
-        """Give the rows that counted in `[first, stop)` (views).
+        """Give the rows that counted in `[first, stop)` (views: copy before the next append).
 
         They may be of narrower types than rows usually are: compare freely, widen to multiply.
         """

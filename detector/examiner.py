@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from detector.cases import LONG_S, Case, Flood, Part
 from detector.concentration import Concentration, bounces, concentrations
 from detector.gates import start_cases
-from detector.learning import MOST_BREADTH
+from detector.learning import times_usual
 from detector.models.base import NotReady
 from detector.normals import PERIOD_S
 from detector.relations import mixed_one
@@ -366,7 +366,7 @@ class _Scene:
             now = sum(self.volumes(span_s).values()) - own
             before = self._examiner.before(span_s, self.tick) - (case.all_memory - own)
             usual = before * span_s / max(elapsed_s - span_s, 1)
-            return min(max(now / usual, 1.0), MOST_BREADTH) if usual >= 1.0 else 1.0
+            return times_usual(now, usual)
         if span_s not in self._active:
             since, stop = self.tick + 1 - span_s, self.tick + 1
             rows, _ = state.evidence.between(since, stop)
@@ -381,19 +381,18 @@ class _Scene:
             own = int(np.count_nonzero(state.mailboxes.domain[active] == case.slot))
             others = active.size - own
             usual *= 1.0 - min(self.share(case, span_s), MOST_SHARE)
-        return min(max(others / usual, 1.0), MOST_BREADTH) if usual >= 1.0 else 1.0
+        return times_usual(others, usual)
 
     def allowed(
         self, victim: Victim, group: int, span_s: int, activity: float, *, chance: bool
     ) -> float:
         """Messages that the victim's relation with a group allows in a span; 0 for strangers."""
-        state = self._state
         key = mixed_one(victim.hash, group)
-        relations = state.learner.relations
+        relations = self._state.learner.relations
         if not relations.known(key):
             return 0.0
         usual = relations.expected(key, span_s) * activity
-        return allowance(usual, state.policy.relations, known=chance)
+        return allowance(usual, self._state.policy.relations, known=chance)
 
     def share(self, case: Case, span_s: int) -> float:
         """The victim's usual share of all mail, from before the last seconds."""

@@ -58,7 +58,7 @@ def _bursting(
     picked[slots] = True
     index = np.flatnonzero(picked[owner] & (rows.tick > first - SHORT_S))
     owner, tick = owner[index].astype(np.int64), rows.tick[index]
-    weight = (rows.count[index] - rows.nulls[index]) * MESSAGES[rows.outcome[index]]
+    weight = state.evidence.messages(first - SHORT_S, 2**62)[index].astype(np.int64)
     if strangers:
         keys = mixed(victims.hash[owner], group_hashes(rows.asn[index]))
         weight = np.where(state.learner.relations.counts(keys) >= KNOWN, 0, weight)
@@ -91,14 +91,12 @@ def start_cases(state: State, scope: str, slots: NDArray[np.int32], first: int) 
     picked = take_rows(rows, index)
     domain = state.mailboxes.domain[picked.rcpt]
     group = group_hashes(picked.asn)
-    every = (picked.count - picked.nulls) * MESSAGES[picked.outcome]
     victim = state.mailboxes.hash[picked.rcpt] if scope == "mailbox" else state.domains.hash[domain]
-    known = state.learner.relations.counts(mixed(victim, group)) >= KNOWN
-    new = np.where(known, 0, every)
-    for row, own, fresh_count in zip(
-        _case_rows(state, picked, picked.asn), owner[index].tolist(), new.tolist(), strict=True
+    strange = state.learner.relations.counts(mixed(victim, group)) < KNOWN
+    for row, own, stranger in zip(
+        _case_rows(state, picked, picked.asn), owner[index].tolist(), strange.tolist(), strict=True
     ):
-        row.new = fresh_count
+        row.new = row.all if stranger else 0
         if is_forgiven(state, row) or (scope == "domain" and state.has_own_flood(row.mailbox)):
             continue
         state.cases[scope, own].add(row)

@@ -5,9 +5,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["grouped", "summed_by"]
+__all__ = ["GOLDEN", "grouped", "summed_by"]
 
-_GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
+GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
+"""2**64 over the golden ratio: its products spread keys well (Knuth, TAOCP 3, 6.4)."""
 
 Keys = NDArray[np.uint64] | NDArray[np.int64] | NDArray[np.int32]
 
@@ -24,7 +25,7 @@ def grouped(keys: Keys) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     table = np.empty(2 ** (64 - int(shift)), np.int32)
     hashes, mine = keys.astype(np.uint64), keys
     while left.size:
-        hashes = hashes * _GOLDEN
+        hashes = hashes * GOLDEN
         place = (hashes >> shift).view(np.int64)
         table[place] = left
         found = table[place].astype(np.intp)
@@ -38,9 +39,7 @@ def grouped(keys: Keys) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     return first, number[head]
 
 
-def summed_by(
-    keys: Keys, amounts: NDArray[np.int64]
-) -> tuple[NDArray[np.intp], NDArray[np.int64]]:  # fmt: skip
+def summed_by(keys: Keys, amounts: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
     """Give one row of each different key and the sum of its amounts, in no order."""
     first, number = grouped(keys)
     sums = np.zeros(first.size, np.int64)

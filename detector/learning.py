@@ -24,9 +24,14 @@ from detector.policy import Policy
 from detector.relations import Relations, mixed
 from detector.tracking import Sources, Victims, group_hashes
 
-__all__ = ["MOST_BREADTH", "Learner"]
+__all__ = ["Learner", "times_usual"]
 
 MOST_BREADTH: Final = 10.0
+
+
+def times_usual(now: int, usual: float) -> float:
+    """Say how many times the usual there is now, 1.0 at least and where too little is usual."""
+    return min(max(now / usual, 1.0), MOST_BREADTH) if usual >= 1.0 else 1.0
 
 
 class Learner:
@@ -70,11 +75,8 @@ class Learner:
 
     def breadth(self) -> float:
         """Say how many times more mailboxes than usual are active, 1.0 at least."""
-        normal = self.active.normal()
-        if isinstance(normal, NotReady) or normal.mean < 1.0:
-            return 1.0
-        now = float(np.count_nonzero(self._mailboxes.all.total))
-        return min(max(now / normal.mean, 1.0), MOST_BREADTH)
+        now = int(np.count_nonzero(self._mailboxes.all.total))
+        return times_usual(now, self.usually_active(PERIOD_S))
 
     def period(
         self, tick: int, log_start: int, evidence: EvidenceLog,

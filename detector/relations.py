@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.grouping import GOLDEN
 from detector.summing import begins
 
 __all__ = ["KNOWN", "MESSAGE", "Relations", "mixed", "mixed_one", "text_hash"]
@@ -24,7 +25,7 @@ WEAK: Final = 2 * MESSAGE
 DAY_S: Final = 86_400
 
 Hashes = NDArray[np.uint64]
-_M1, _M2, _GOLDEN = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB, 0x9E3779B97F4A7C15
+_M1, _M2, _GOLDEN = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB, int(GOLDEN)
 _ALL: Final = 2**64 - 1
 _TAG, _MOST, _SPREAD = np.uint64(32), np.uint64(2**32 - 1), 0x5BD1E995
 
@@ -37,7 +38,7 @@ def text_hash(text: str) -> int:
 
 def mixed(left: Hashes, right: Hashes) -> Hashes:
     """Mix two hashes into one, element by element (the finaliser of SplitMix64, Steele 2014)."""
-    x = left + right * np.uint64(_GOLDEN)
+    x = left + right * GOLDEN
     x = (x ^ (x >> np.uint64(30))) * np.uint64(_M1)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(_M2)
     out: Hashes = x ^ (x >> np.uint64(31))

@@ -11,7 +11,7 @@ from typing import Final
 
 from detector.cases import LONG_S, SHORT_S, Case, CaseRow, Flood
 from detector.policy import Policy, RelationTerms, VictimRule
-from detector.relations import KNOWN, MESSAGE, Relations, mixed_one
+from detector.relations import Relations, mixed_one
 from detector.scene import Finding, Scene, Source, Victim
 
 __all__ = ["allowance", "hourly", "is_calm", "is_light", "judge", "suspects", "takes_part"]
@@ -35,8 +35,11 @@ MOST_SHARE: Final = 0.5
 EXPLAINED: Final = 1.5
 """Times its fair share of an ASN's general volume that a victim may get."""
 NOISE: Final = 3.0
+"""Square roots of all messages that the unexplained ones must exceed: less is chance."""
 NEARLY: Final = 0.999
+"""Of a limit: sums in another order differ by less."""
 PATIENCE: Final = 0.05
+"""More messages, as a part of those there are, that may change the shape of what was refused."""
 BURSTS: Final = 1.5
 """Times more than its relation allows that an ASN may send one mailbox: systems write in bursts."""
 CAP_LEAST: Final = 3.0
@@ -159,15 +162,9 @@ def _base(case: Case, rule: VictimRule, span_s: int) -> int:
 
 
 def _passed(
-    case: Case,
-    victim: Victim,
-    span_s: int,
-    count: int,
-    limit: float,
-    rule: VictimRule,
-    scene: Scene,
-    usual_10min: float,
-) -> tuple[int, int] | float:
+    case: Case, victim: Victim, span_s: int, count: int, limit: float, rule: VictimRule,
+    scene: Scene, usual_10min: float,
+) -> tuple[int, int] | float:  # fmt: skip
     """Give (count, limit) where a window of `count` messages, above its `limit`, holds a flood.
 
     Otherwise how many more messages it takes at least. What no ASN's general volume explains must
@@ -192,7 +189,7 @@ def _passed(
     ):
         if excess.diverse >= base * many:
             return count, math.ceil(max(limit, base * many))
-        if excess.count >= base * few and count >= limit:
+        if excess.count >= base * few:
             return count, math.ceil(max(limit, base * few))
     return max(least - excess.count, PATIENCE * count)
 
@@ -285,7 +282,7 @@ def _beyond_doubt(case: Case, rule: VictimRule, scene: Scene) -> Finding | None:
     From many networks less is enough, because a monitoring or ticket mailbox has few senders; but
     more where so much mail comes that a busy mailbox may get it.
     """
-    for span_s, count, factor, cap in (
+    for span_s, count, factor, least in (
         (SHORT_S, case.new_short, rule.cold_factor, math.inf),
         (SHORT_S, case.new_short, rule.cold_diverse_factor, CAP_LEAST),
         (LONG_S, case.new_long, rule.cold_factor, CAP_LEAST),
@@ -298,10 +295,8 @@ def _beyond_doubt(case: Case, rule: VictimRule, scene: Scene) -> Finding | None:
         nets: dict[int, int] = {}
         for row in case.recent(span_s):
             nets[row.net] = nets.get(row.net, 0) + row.new
-        if (
-            sum(min(sent, max(cap, base // rule.diverse_networks)) for sent in nets.values())
-            >= limit
-        ):
+        cap = max(least, base // rule.diverse_networks)
+        if sum(min(sent, cap) for sent in nets.values()) >= limit:
             return Finding(span_s, count, limit, None)
     return None
 
@@ -344,11 +339,10 @@ def takes_part(
     others = max(0.0, (source.volume_h - own_h) * max(1.0, span_s / HOUR_S) - flood.groups[group])
     fair = share / (1 - share) * others
     for place, sent, least in ((net, flood.nets[net], 0.0), (group, flood.groups[group], fair)):
-        known = relations.count(mixed_one(victim.hash, place))
-        usual = least
-        if known >= KNOWN:
-            usual = max(least, known / MESSAGE * span_s / max(relations.learned_s, span_s))
-        if usual and sent <= allowance(usual, terms, known=known >= KNOWN):
+        key = mixed_one(victim.hash, place)
+        known = relations.known(key)
+        usual = max(least, relations.expected(key, span_s)) if known else least
+        if usual and sent <= allowance(usual, terms, known=known):
             return False
     heavy = flood.groups[group] >= max(HEAVY_MESSAGES, HEAVY_SHARE * flood.total)
     acquainted = source.learned > 0 or (

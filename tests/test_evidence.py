@@ -8,6 +8,8 @@ from detector.evidence import EvidenceLog
 from detector.rows import Rows
 from tests.days import DAY0_MS, FLOODED, HOUR, V4, Days
 
+END = 2**62
+
 
 def rows(ticks: list[int]) -> Rows:
     """Make a row a tick; its count is its tick, to be known again."""
@@ -58,7 +60,9 @@ def test_between_gives_what_a_plain_list_holds(
     assert found.tick.tolist() == found.asn.tolist() == log.messages(low, stop).tolist() == kept
     assert log.fresh(low, stop).tolist() == [one + 1 for one in kept]
     assert [one for one in kept if one >= needed] == [one for one in want if one >= needed]
-    assert log.since(covered)[1].tolist()[-1:] == [one for one in model if one >= covered][-1:]
+    assert (
+        log.between(covered, END)[1].tolist()[-1:] == [one for one in model if one >= covered][-1:]
+    )
 
 
 WIDE = st.integers(0, 2**31) | st.sampled_from([0, 65_535, 65_536, 2**31 - 1, 2**31, 2**32 - 1])
@@ -73,11 +77,11 @@ def test_no_value_is_too_large_for_its_column(batches: list[list[int]]) -> None:
         ats = [max(at, *model[-1:], 0) for at in batch]
         keep(log, ats)
         model += ats
-    found, at = log.since(0)
+    found, at = log.between(0, END)
     messages = log.messages(0, 2**62).tolist()
     assert at.tolist() == found.tick.tolist() == found.count.tolist() == model
     assert found.asn.tolist() == messages == model
-    assert [len(log.since(one)[1]) for one in model] == [
+    assert [len(log.between(one, END)[1]) for one in model] == [
         sum(other >= one for other in model) for one in model
     ]
 
@@ -90,7 +94,7 @@ def test_what_capacity_drops_is_counted_and_closes_stay_whole() -> None:
     assert log.covers_from == 0
     log.trim(0)
     assert log.covers_from == 3
-    assert log.since(0)[1].tolist() == [3, 3, 4, 4]
+    assert log.between(0, END)[1].tolist() == [3, 3, 4, 4]
     assert log.dropped == 6
 
 

@@ -144,13 +144,14 @@ def test_a_damaged_log_says_so(floodwatch: Call) -> None:
 
 
 def test_rows_of_parquet_are_events(floodwatch: Call) -> None:
-    pyarrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
+    import pyarrow as pa
+    from pyarrow import parquet
+
     events = story()
     Path("mail.ndjson").write_bytes(lines(events))
-    table = pyarrow.table(
+    table = pa.table(
         {
-            "time": pyarrow.array([e["time"] for e in events], pyarrow.timestamp("ms", "UTC")),
+            "time": pa.array([e["time"] for e in events], pa.timestamp("ms", "UTC")),
             **{name: [e[name] for e in events] for name in events[0] if name != "time"},
             "unknown": [None] * len(events),
         }
