@@ -23,11 +23,11 @@ from detector.summing import begins
 from detector.tally import take_rows
 from detector.tracking import Sources, Victims, group_hashes
 
-__all__ = ["Concentration", "bounces", "concentrations"]
+__all__ = ["LEAST_PER_VICTIM", "Concentration", "bounces", "concentrations"]
 
 MINUTE_S: Final = 60
 LONG_S: Final = 600
-LEAST_PER_VICTIM: Final = 3
+LEAST_PER_VICTIM: Final = 5
 _PLACE_BITS: Final = 16
 _COUNT_BITS: Final = 39
 _MOST: Final = 2**_COUNT_BITS - 1

@@ -9,23 +9,25 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from detector.concentration import LEAST_PER_VICTIM
 from detector.guard import RESERVED
 from detector.policy import BackscatterRule, ConcentrationRule, ListingTerms, Policy, VictimRule
 from detector.policy_text import settings_of
 from detector.rules import (
     BUSY_LEAST,
     BUSY_SHARE,
+    COLD_PART,
     COLD_SHARE,
     HEAVY_MESSAGES,
     HEAVY_SHARE,
+    LIGHT_SHARE,
     PASSING,
-    PASSING_S,
+    SUDDEN_S,
 )
 from detector.wording import duration, many, number, ordinal, percent
 
 __all__ = ["Section", "criteria", "criteria_text", "numbers"]
 
-MINUTE_S: Final = 60
 RANGES_IN_PROSE: Final = 20
 ROWS_OF_REPEATS: Final = 5
 
@@ -65,7 +67,7 @@ def numbers(policy: Policy) -> list[tuple[str, str, str]]:
     rows: list[tuple[str, str, str]] = []
     for key, value, about in settings_of(policy):
         meaning = about["meaning"]
-        if key.endswith("_s") and value >= MINUTE_S:
+        if key.endswith("_s") and value >= 60:  # noqa: PLR2004 - a minute
             meaning = f"{meaning} ({duration(value)})"
         rows.append((key, _toml(value), meaning))
     return rows
@@ -167,10 +169,10 @@ def _victim(policy: Policy) -> str:
         {number(rule.domain_per_10min)} in 10 minutes, over at least
         {number(rule.domain_mailboxes)} of its mailboxes, with more than a message to each. If fewer
         than {many(rule.diverse_networks, "network")} send them, these limits are multiplied by
-        {number(rule.single_source_factor)}. The messages must also exceed
-        {number(rule.baseline_factor)} times the victim's normal, and lie
-        {number(rule.baseline_sigmas)} standard deviations above it (but no more than the limit on
-        top); what is not explained must reach the limit alone. Whoever takes part is listed."""
+        {number(rule.single_source_factor)} ({number(rule.domain_source_factor)} for a domain). The
+        messages must also exceed {number(rule.baseline_factor)} times the victim's normal, and lie
+        {number(rule.baseline_sigmas)} standard deviations above it (at most the limit on top); what
+        is not explained must reach the limit alone. Whoever takes part is listed."""
 
 
 def _start(policy: Policy) -> str:
@@ -179,10 +181,10 @@ def _start(policy: Policy) -> str:
         In the first {duration(policy.baseline.cold_start_s)} of a log what came before stands for
         the normal. A domain must then get {factor} times its limits; a mailbox {factor} times that
         of a minute from few networks that wrote to it before, half of that from others. What has
-        come since the log began is normal, unless a mailbox gets {factor} times the limit of a
-        minute, or from many networks {number(rule.cold_diverse_factor)} times that or {factor}
-        times the one of 10 minutes; where {percent(COLD_SHARE)} of all mail is more, that counts,
-        up to {number(2 * rule.cold_factor)} times the limit."""
+        come since the log began is normal, unless a mailbox gets from many networks
+        {number(rule.cold_diverse_factor)} times the limit of 10 minutes, or in the first
+        {duration(SUDDEN_S)} that of a minute ({factor} times from few), and {percent(COLD_PART)} of
+        all it gets, beyond {percent(COLD_SHARE)} of what those networks (AS) send to others."""
 
 
 def _taking_part(policy: Policy) -> Section:
@@ -191,13 +193,12 @@ def _taking_part(policy: Policy) -> Section:
         Who sends a victim more than is explained is listed if its network (AS) is a visible part of
         the flood: {many(HEAVY_MESSAGES, "message")} and {percent(HEAVY_SHARE)} of it. When networks
         that each are less send {many(rule.light_messages, "message")} beyond
-        {number(rule.light_factor)} times what strangers usually send, and the flood still presses,
-        so is each of theirs, at its first message. Spared is then who sent clean mail before and no
-        more than {many(floor, "message")} here, while most who take part sent none before.
+        {number(rule.light_factor)} times what strangers usually send, {percent(LIGHT_SHARE)} of the
+        flood, and it still presses, so is each of theirs, at its first message. Spared is who sent
+        clean mail before and at most {many(floor, "message")} here, if most others sent none.
 
         A first message of an address that sends others {many(BUSY_LEAST, "message")} and
-        {percent(BUSY_SHARE)} of all mail proves nothing; nor does {percent(PASSING)} of its mail,
-        once a flood has lasted {duration(PASSING_S)}, if its network is no visible part.
+        {percent(BUSY_SHARE)} of all mail proves nothing; nor does {percent(PASSING)} of its mail.
 
         A flood is over when 10 minutes bring less than {percent(rule.calm_fraction)} of the
         10-minute limit beyond what is explained, or in all less than {number(rule.baseline_factor)}
@@ -209,9 +210,8 @@ def _taking_part(policy: Policy) -> Section:
 def _concentrated(rule: ConcentrationRule) -> str:
     return f"""
         {number(rule.per_min)} messages in a minute or {number(rule.per_10min)} in 10 minutes, at
-        least {percent(rule.share)} of them to at most
-        {many(rule.victims, "mailbox", "mailboxes")} that get {number(rule.per_victim)} or more
-        each in 10 minutes"""
+        least {percent(rule.share)} of them to at most {number(rule.victims)} mailboxes that get
+        {number(rule.per_victim)} or more each in 10 minutes, {LEAST_PER_VICTIM} in the minute"""
 
 
 def _exceptions(policy: Policy) -> Section:

@@ -348,14 +348,11 @@ class Engine(State):
         self.bound_cases()
         self.learner.end_minute(self.evidence.total(tick + 1 - MINUTE_S, tick + 1))
         if (tick + 1) % PERIOD_S == 0:
-            frozen = tuple(
-                {case.slot for case in self.cases.values() if case.scope == scope and case.flood}
-                for scope in ("mailbox", "domain")
-            )
-            self.learner.period(
-                tick, self.log_start, self.evidence, (frozen[0], frozen[1]),
-                self.docket.listed,
-            )  # fmt: skip
+            frozen: tuple[dict[int, float], dict[int, float]] = {}, {}
+            for case in self.cases.values():
+                if case.flood is not None:
+                    frozen[case.scope == "domain"][case.slot] = case.flood.usual
+            self.learner.period(tick, self.log_start, self.evidence, frozen, self.docket.listed)
             self.collateral.total = int(self.sources.normal.sum(dtype=np.int64))
         if (tick + 1) % 86_400 == 0:
             self.collateral.fade(self.sources.normal)

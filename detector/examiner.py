@@ -3,20 +3,17 @@
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from detector.cases import LONG_S, Case, Flood, Part
 from detector.concentration import Concentration, bounces, concentrations
+from detector.excess import base_limit
 from detector.gates import start_cases
-from detector.learning import times_usual
-from detector.models.base import NotReady
 from detector.normals import PERIOD_S
+from detector.present import Present
 from detector.relations import mixed_one
 from detector.rules import (
     BUSY_LEAST,
     BUSY_SHARE,
-    MOST_SHARE,
-    allowance,
     hourly,
     is_calm,
     is_light,
@@ -38,7 +35,7 @@ class Examiner:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._seen: _Scene | None = None
+        self._seen: Present | None = None
         self._recent_minute = self._recent_at = -1
         self._recent = np.zeros(0, np.uint32)
         self._busy = 0.0
@@ -78,14 +75,20 @@ class Examiner:
     def _start_flood(self, case: Case, finding: Finding, tick: int) -> Flood:
         """Begin a flood with what its window holds."""
         window_s = min(finding.span_s, LONG_S)
-        start = case.onset(window_s, self._usual_all(case))
+        start = case.onset(window_s, self._scene(tick).usual_all(case))
         usual = finding.normal
         unknown = self._state.cold and usual is None
-        if usual is None:
-            usual = 0.0 if self._state.cold else self._state.normals(case.scope).usual(case.slot)
+        if usual is None and not unknown:
+            usual = self._state.normals(case.scope).usual(case.slot)
+        elif usual is None:  # a mailbox as busy as one that is calm again
+            rule = self._state.policy.rules.victim_flood
+            usual = rule.calm_fraction * base_limit(case, rule, LONG_S)
         flood = case.flood = Flood(
             start, tick, finding.limit, finding.count, finding.span_s, finding.normal, usual,
-            0.0 if unknown else self.usual_share(case, window_s, tick),
+            max(
+                0.0 if unknown else self._scene(tick).share(case, window_s),
+                1.0 / max(self._scene(tick).active(LONG_S).size, 1),
+            ),
         )  # fmt: skip
         for row in case.rows:
             if row.tick >= start and (row.attempts or row.deferred):
@@ -96,32 +99,10 @@ class Examiner:
                 parent.exclude(case.slot)
         return flood
 
-    def _usual_all(self, case: Case) -> float:
-        """Give what a victim usually gets in ten minutes."""
-        normals = self._state.normals(case.scope)
-        answer = normals.normal_all(case.slot)
-        return normals.usual(case.slot) if answer is None else answer
-
-    def _scene(self, tick: int) -> "_Scene":
+    def _scene(self, tick: int) -> Present:
         if self._seen is None or self._seen.tick != tick:
-            self._seen = _Scene(self._state, self, tick)
+            self._seen = Present(self._state, tick)
         return self._seen
-
-    def usual_share(self, case: Case, span_s: int, tick: int) -> float:
-        """Give a victim's usual share of all mail, from before the last `span_s` seconds."""
-        learner = self._state.learner
-        if self._state.cold and self._state.log_start is not None:
-            everything = self.before(span_s, tick)
-            own = case.all_memory - case.total(span_s, strangers=False)
-            return own / everything if everything else 0.0
-        every = learner.volume.normal()
-        if isinstance(every, NotReady) or every.mean < 1.0:
-            return 0.0
-        return max(self._usual_all(case), 0.0) / every.mean
-
-    def before(self, span_s: int, tick: int) -> int:
-        """Give all messages since the log's start, without those of the last `span_s` seconds."""
-        return self._state.evidence.total(self._state.log_start or 0, tick + 1 - span_s)
 
     def _attribute(
         self, case: Case, touched: dict[int, tuple[int, int]], tick: int, victim: Victim
@@ -319,81 +300,3 @@ class Examiner:
             case.drop(ip, tick)
             if case.flood is not None:
                 case.flood.forget(ip)
-
-
-class _Scene:
-    """What `rules` asks about one close, worked out once and only when asked."""
-
-    def __init__(self, state: State, examiner: Examiner, tick: int) -> None:
-        self._state = state
-        self._examiner = examiner
-        self.tick = tick
-        self._volumes: dict[int, dict[int, int]] = {}
-        self._active: dict[int, NDArray[np.intp]] = {}
-
-    @property
-    def cold_s(self) -> int | None:
-        """Seconds since the log's start while it is cold, then None."""
-        state = self._state
-        if not state.cold or state.log_start is None:
-            return None
-        return self.tick - state.log_start + 1
-
-    @property
-    def catch_up_s(self) -> float:
-        """Seconds of usual mail that come late now, after our own outage."""
-        return self._state.learner.backlog.catch_up_s
-
-    def volumes(self, span_s: int) -> dict[int, int]:
-        """Messages to everybody in the last seconds, by group hash."""
-        if span_s not in self._volumes:
-            state = self._state
-            since, stop = self.tick + 1 - span_s, self.tick + 1
-            rows, _ = state.evidence.between(since, stop)
-            messages = state.evidence.messages(since, stop)
-            self._volumes[span_s] = state.sources.summed(rows.ip, rows.asn, messages)
-        return self._volumes[span_s]
-
-    def activity(self, case: Case, span_s: int) -> float:
-        """How many times more other mailboxes than usual got mail lately, 1 or more.
-
-        While the log is young, how many times more mail came for others than before.
-        """
-        state = self._state
-        elapsed_s = self.cold_s
-        if elapsed_s is not None:
-            own = case.total(span_s, strangers=False)
-            now = sum(self.volumes(span_s).values()) - own
-            before = self._examiner.before(span_s, self.tick) - (case.all_memory - own)
-            usual = before * span_s / max(elapsed_s - span_s, 1)
-            return times_usual(now, usual)
-        if span_s not in self._active:
-            since, stop = self.tick + 1 - span_s, self.tick + 1
-            rows, _ = state.evidence.between(since, stop)
-            got = state.evidence.messages(since, stop) > 0
-            seen: NDArray[np.bool_] = np.zeros(state.mailboxes.known.size, np.bool_)
-            seen[rows.rcpt[got]] = True
-            self._active[span_s] = np.flatnonzero(seen)
-        active = self._active[span_s]
-        others = active.size - 1
-        usual = state.learner.usually_active(span_s)
-        if case.scope == "domain":
-            own = int(np.count_nonzero(state.mailboxes.domain[active] == case.slot))
-            others = active.size - own
-            usual *= 1.0 - min(self.share(case, span_s), MOST_SHARE)
-        return times_usual(others, usual)
-
-    def allowed(
-        self, victim: Victim, group: int, span_s: int, activity: float, *, chance: bool
-    ) -> float:
-        """Messages that the victim's relation with a group allows in a span; 0 for strangers."""
-        key = mixed_one(victim.hash, group)
-        relations = self._state.learner.relations
-        if not relations.known(key):
-            return 0.0
-        usual = relations.expected(key, span_s) * activity
-        return allowance(usual, self._state.policy.relations, known=chance)
-
-    def share(self, case: Case, span_s: int) -> float:
-        """The victim's usual share of all mail, from before the last seconds."""
-        return self._examiner.usual_share(case, span_s, self.tick)

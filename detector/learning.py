@@ -80,22 +80,27 @@ class Learner:
 
     def period(
         self, tick: int, log_start: int, evidence: EvidenceLog,
-        frozen: tuple[set[int], set[int]], listed: NDArray[np.bool_],
+        frozen: tuple[dict[int, float], dict[int, float]], listed: NDArray[np.bool_],
     ) -> None:  # fmt: skip
-        """Learn at the close of a period's last tick."""
-        steps = (tick - log_start) // PERIOD_S + 1
+        """Learn at the close of a period's last tick.
+
+        The log's first period is seldom whole, and would teach too low a normal.
+        """
+        seconds = tick + 1 - log_start
         minute = tick // 60
         breadth = self.breadth()
         now = (
-            self.mailbox_normals.learn(frozen[0], steps, breadth, minute),
-            self.domain_normals.learn(frozen[1], steps, breadth, minute),
+            self.mailbox_normals.learn(frozen[0], seconds, breadth, minute),
+            self.domain_normals.learn(frozen[1], seconds, breadth, minute),
         )
         self._relations(tick, evidence, now, listed)
+        self._tainted = now
+        if seconds < PERIOD_S:
+            return
         self._learn_groups(tick, evidence, now)
         self.active.learn_one(int(np.count_nonzero(self._mailboxes.all.total)))
         minutes = [self._mailboxes.all.of_step(minute - age) for age in range(10)]
         self.active_min.learn_one(sum(int(np.count_nonzero(one)) for one in minutes) // 10)
-        self._tainted = now
 
     def release(self, live: tuple[NDArray[np.bool_], NDArray[np.bool_]]) -> None:
         """Drop what slots that are let go (mailboxes, domains) would pass on to the next owner."""

@@ -52,11 +52,15 @@ class VictimNormals:
         self.base_10min = rule.domain_per_10min if self._domain else rule.mailbox_per_10min
         self.base_hour = round(rule.mailbox_per_hour * self.base_10min / rule.mailbox_per_10min)
 
-    def learn(self, frozen: set[int], steps: int, breadth: float, minute: int) -> NDArray[np.bool_]:
+    def learn(
+        self, frozen: dict[int, float], seconds: int, breadth: float, minute: int
+    ) -> NDArray[np.bool_]:
         """Learn the period that ends now; give which victims (slots,) bool it tainted.
 
-        `frozen` are in a flood, `steps` the periods since the log's start.
+        `frozen` are in a flood, with what was usual before it in ten minutes; `seconds` have passed
+        since the log's start.
         """
+        steps = (seconds - 1) // PERIOD_S + 1
         victims, policy = self.victims, self._policy
         size = victims.known.size
         oldest = (minute - 10) % victims.all.steps
@@ -72,11 +76,14 @@ class VictimNormals:
         if young:
             tainted[:] = False
         tainted[list(frozen)] = True
+        if seconds < PERIOD_S:
+            return tainted
         busy = all_ >= policy.baseline.busy_per_10min
         busy[self._slots] = True
         busy[list(frozen)] = False
         modelled = np.zeros(size, np.bool_)
         modelled[self._slots] = True
+        self._found(frozen, modelled)
         fresh = np.flatnonzero(busy & ~modelled)
         # The day's mean may hold a flood that is over, this period a burst: the lower is normal.
         start = None if young else np.minimum(mean[fresh], all_[fresh])
@@ -90,6 +97,15 @@ class VictimNormals:
                 models.learn(learns, counts[self._slots[learns]])
         self._keep(victims.day.total[self._slots] > 0)
         return tainted
+
+    def _found(self, frozen: dict[int, float], modelled: NDArray[np.bool_]) -> None:
+        """Found the normal of victims flooded before they had one on what was usual before."""
+        least = self._policy.baseline.busy_per_10min
+        some = [slot for slot in frozen if frozen[slot] >= least and not modelled[slot]]
+        usual = np.array([frozen[slot] for slot in some])
+        for models in self._models:
+            models.begin(len(some), self._policy.baseline.fading, usual)
+        self._slots = np.concatenate([self._slots, np.array(some, np.int64)])
 
     def forget(self, slots: NDArray[np.int64]) -> None:
         """Drop the models of evicted victims."""
@@ -193,7 +209,7 @@ class VictimNormals:
             rule = self._policy.rules.victim_flood
             for limit, factor, base in (
                 (victims.limit_min, rule.cold_diverse_factor, self.base_min),
-                (victims.limit_10min, rule.cold_factor, self.base_10min),
+                (victims.limit_10min, rule.cold_diverse_factor, self.base_10min),
             ):
                 np.minimum(limit, np.uint32(math.ceil(factor * base)), out=limit)
 

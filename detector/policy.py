@@ -66,6 +66,7 @@ class VictimRule:
     domain_per_10min: int = setting(80, "messages in 10 minutes at one domain", 20, 1_000_000)
     domain_mailboxes: int = setting(10, "mailboxes of a domain that must be involved", 2, 10_000)
     single_source_factor: float = setting(1.1, "factor on limits fed by very few networks", 1, 100)
+    domain_source_factor: float = setting(3.0, "the same factor for a domain's limits", 1, 100)
     baseline_factor: float = setting(
         2.0, "times the learned normal that a flood must exceed", 1, 50
     )
@@ -78,9 +79,7 @@ class VictimRule:
     cold_factor: float = setting(
         5.0, "times the limits of a mailbox beyond doubt while nothing is known", 1, 1_000
     )
-    cold_diverse_factor: float = setting(
-        2.0, "the same for the minute's limit and mail from many networks", 1, 1_000
-    )
+    cold_diverse_factor: float = setting(1.5, "the same for mail from many networks", 1, 1_000)
     calm_fraction: float = setting(
         0.25, "fraction of the 10-minute limit below which a flood is over", 0.01, 1
     )
@@ -96,7 +95,7 @@ class ConcentrationRule:
     per_10min: int = setting(50, "messages in 10 minutes at its few victims", 10, 1_000_000)
     victims: int = setting(10, "victims that count as few", 1, 1_000)
     share: float = setting(0.8, "share of its messages that must go to them", 0.1, 1)
-    per_victim: int = setting(6, "messages in 10 minutes that make a mailbox one of them", 2, 1000)
+    per_victim: int = setting(10, "messages in 10 minutes that make a mailbox one of them", 2, 1000)
     baseline_factor: float = setting(3.0, "times the normal that an ASN must exceed", 1, 100)
 
 

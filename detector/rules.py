@@ -6,59 +6,47 @@ a flood that comes from a few ASNs a stranger from elsewhere is spared until it 
 """
 
 import math
-from dataclasses import dataclass
 from typing import Final
 
-from detector.cases import LONG_S, SHORT_S, Case, CaseRow, Flood
-from detector.policy import Policy, RelationTerms, VictimRule
+from detector.cases import LONG_S, SHORT_S, Case, Flood
+from detector.excess import (
+    CAP_LEAST,
+    MOST_SHARE,
+    REPEAT_SHARE,
+    allowance,
+    base_limit,
+    excess,
+    weighed,
+)
+from detector.policy import Policy, VictimRule
 from detector.relations import Relations, mixed_one
 from detector.scene import Finding, Scene, Source, Victim
 
-__all__ = ["allowance", "hourly", "is_calm", "is_light", "judge", "suspects", "takes_part"]
+__all__ = ["hourly", "is_calm", "is_light", "judge", "suspects", "takes_part"]
 
 HEAVY_MESSAGES: Final = 3
 HEAVY_SHARE: Final = 0.02
 """An ASN is a visible part of a flood from 3 messages and a fiftieth of it on."""
+LIGHT_SHARE: Final = 0.03
+"""The other ASNs are a part of a flood when they send so much of it together."""
 HOUR_S: Final = 3_600
-REPEAT_SHARE: Final = 0.1
-"""Messages behind the first to each mailbox; a newsletter has none, a flood over victims many."""
-TOP_SHARE: Final = 0.5
 BUSY_SHARE: Final = 2.5e-4
 BUSY_LEAST: Final = 4
-PASSING: Final = 0.01
-PASSING_S: Final = 1_800
-"""Into a long flood a source may send this share of its mail, while its ASN is no visible part."""
+PASSING: Final = 0.02
+"""Into a flood a source may send this share of its mail."""
 HISTORY_SHARE: Final = 0.4
 """While fewer of a flood's strangers than this have sent clean mail to anybody before, having done
 so tells a bystander; in a list bomb through mail providers most have, and it tells nothing."""
-MOST_SHARE: Final = 0.5
-EXPLAINED: Final = 1.5
-"""Times its fair share of an ASN's general volume that a victim may get."""
 NOISE: Final = 3.0
 """Square roots of all messages that the unexplained ones must exceed: less is chance."""
-NEARLY: Final = 0.999
-"""Of a limit: sums in another order differ by less."""
 PATIENCE: Final = 0.05
 """More messages, as a part of those there are, that may change the shape of what was refused."""
-BURSTS: Final = 1.5
-"""Times more than its relation allows that an ASN may send one mailbox: systems write in bursts."""
-CAP_LEAST: Final = 3.0
-COLD_SHARE: Final = 0.08
+COLD_SHARE: Final = 0.25
+"""Of what an ASN sends to others, so much to one mailbox is no wonder while nothing is known."""
+COLD_PART: Final = 0.3
+"""Of a flood, so much at least is beyond such explanation."""
+SUDDEN_S: Final = 300
 HOURLY_PACE: Final = 12
-
-
-@dataclass(frozen=True, slots=True)
-class _Excess:
-    """Messages of strangers that no ASN's general volume explains.
-
-    `diverse` counts them with each network capped, `repeats` those behind the first to each
-    mailbox.
-    """
-
-    total: int
-    count: float
-    diverse: float
-    repeats: float
 
 
 def judge(case: Case, victim: Victim, policy: Policy, scene: Scene) -> Finding | None:
@@ -72,95 +60,6 @@ def judge(case: Case, victim: Victim, policy: Policy, scene: Scene) -> Finding |
     return _judge_warm(case, victim, policy.rules.victim_flood, scene)
 
 
-def _excess(
-    case: Case, victim: Victim, span_s: int, limit: float, rule: VictimRule, scene: Scene,
-    usual_10min: float, *, least: float = 0.0, what: str = "all",
-) -> _Excess | None:  # fmt: skip
-    """Count what is beyond explanation in a window; None where it is no flood by its shape.
-
-    `usual_10min` are the messages that strangers usually send in ten minutes. Where the count is
-    well below `least`, the rest is not worked out.
-    Where most of what a victim gets are bounces, so is what came without a sender's name. When an
-    ASN sends more to everybody (its queue after our outage, a newsletter, a busy day), a
-    victim's usual share of that is no attack.
-    """
-    recent = case.recent(span_s)
-    bounced = sum(row.nulls for row in recent) > sum(row.all for row in recent)
-    rows = [
-        (row, count)
-        for row in recent
-        if (count := getattr(row, what)) and (row.senders or not bounced)
-    ]
-    mailboxes: dict[int, int] = {}
-    groups: dict[int, int] = {}
-    for row, count in rows:
-        mailboxes[row.mailbox] = mailboxes.get(row.mailbox, 0) + count
-        groups[row.group] = groups.get(row.group, 0) + count
-    total = sum(groups.values())
-    if total == 0:
-        return None
-    if case.scope == "domain" and (
-        len(mailboxes) < rule.domain_mailboxes or max(mailboxes.values()) > TOP_SHARE * total
-    ):
-        return None
-    activity = scene.activity(case, span_s) if case.flood is None else 1.0
-    burst_s, bursts = (LONG_S, BURSTS) if case.scope == "mailbox" else (span_s, 1.0)
-    chance = case.scope == "mailbox" or case.flood is not None
-    known = max(activity, (burst_s + scene.catch_up_s) / burst_s)
-    allowed = {
-        group: bursts * scene.allowed(victim, group, burst_s, known, chance=chance)
-        for group in groups
-    }
-    strangers = sum(count for group, count in groups.items() if not allowed[group])
-    usual = usual_10min * max(span_s * activity, span_s + scene.catch_up_s) / LONG_S
-    stranger = 1.0 - (EXPLAINED * usual + 2 * math.sqrt(usual)) / max(strangers, 1)
-    left = {
-        group: max(0.0, 1.0 - allowed[group] / count if allowed[group] else stranger)
-        for group, count in groups.items()
-    }
-    share = min(scene.share(case, span_s), MOST_SHARE)
-    if share > 0:
-        volumes = scene.volumes(span_s)
-        fair = EXPLAINED * share / (1 - share)
-        for group, count in groups.items():
-            others = max(0, volumes.get(group, 0) - count)
-            left[group] = min(left[group], max(0.0, 1.0 - fair * others / count))
-    rough = math.fsum(count * left[group] for group, count in groups.items())
-    if rough < NEARLY * least:
-        return _Excess(total, rough, 0.0, 0.0)
-    nets = _weighed(rows, left, "net")
-    cap = max(CAP_LEAST, limit / rule.diverse_networks)
-    weights = _weighed(rows, left, "mailbox")
-    return _Excess(
-        total,
-        math.fsum(nets.values()),
-        math.fsum(min(count, cap) for count in nets.values()),
-        math.fsum(max(0.0, weight - 1.0) for weight in weights.values()),
-    )
-
-
-def _weighed(rows: list[tuple[CaseRow, int]], left: dict[int, float], by: str) -> dict[int, float]:
-    """Sum messages by network or mailbox, each weighed by what is unexplained of its group.
-
-    Counts are summed before they are weighed: floats must not depend on the order of rows.
-    """
-    sent: dict[int, dict[int, int]] = {}
-    for row, count in rows:
-        counts = sent.setdefault(getattr(row, by), {})
-        counts[row.group] = counts.get(row.group, 0) + count
-    return {
-        key: math.fsum(count * left[group] for group, count in counts.items())
-        for key, counts in sent.items()
-    }
-
-
-def _base(case: Case, rule: VictimRule, span_s: int) -> int:
-    """Give the published limit of a span, for a victim of which nothing is known."""
-    if case.scope == "domain":
-        return rule.domain_per_min if span_s <= SHORT_S else rule.domain_per_10min
-    return rule.mailbox_per_min if span_s <= SHORT_S else rule.mailbox_per_10min
-
-
 def _passed(
     case: Case, victim: Victim, span_s: int, count: int, limit: float, rule: VictimRule,
     scene: Scene, usual_10min: float,
@@ -172,26 +71,27 @@ def _passed(
     much. A domain's mailboxes must get more than a message each, because a newsletter to a whole
     domain looks the same otherwise.
     """
-    base = _base(case, rule, span_s)
+    base = base_limit(case, rule, span_s)
     if scene.cold_s is None:
-        many, few = 1.0, rule.single_source_factor
+        domain = case.scope == "domain"  # that may get what a mailing list sends its members
+        many, few = 1.0, rule.domain_source_factor if domain else rule.single_source_factor
     elif case.scope == "domain":  # whose queue is flushed, or who gets a newsletter
         many = few = rule.cold_factor
     else:
         burst = span_s == SHORT_S and _wrote_before(case, span_s)
         many, few = 1.0, rule.cold_factor * (1.0 if burst else 0.5)
     least = base * min(many, few)
-    excess = _excess(case, victim, span_s, base, rule, scene, usual_10min, least=least)
-    if excess is None:
+    beyond = excess(case, victim, span_s, base, rule, scene, usual_10min, least=least)
+    if beyond is None:
         return PATIENCE * count
-    if excess.count >= max(least, NOISE * math.sqrt(excess.total)) and (
-        case.scope != "domain" or excess.repeats >= REPEAT_SHARE * excess.count
+    if beyond.count >= max(least, NOISE * math.sqrt(beyond.total)) and (
+        case.scope != "domain" or beyond.repeats >= REPEAT_SHARE * beyond.count
     ):
-        if excess.diverse >= base * many:
+        if beyond.diverse >= base * many:
             return count, math.ceil(max(limit, base * many))
-        if excess.count >= base * few:
+        if beyond.steady >= base * few:
             return count, math.ceil(max(limit, base * few))
-    return max(least - excess.count, PATIENCE * count)
+    return max(least - beyond.count, PATIENCE * count)
 
 
 def _wrote_before(case: Case, span_s: int) -> bool:
@@ -206,11 +106,11 @@ def hourly(
 ) -> Finding | None:
     """Judge what strangers sent in an hour; the last ten minutes stand for its shape."""
     usual = victim.limits.normal_10min or 0.0
-    excess = _excess(case, victim, LONG_S, _base(case, rule, LONG_S), rule, scene, usual)
-    if excess is None or case.new_long <= 0:
+    beyond = excess(case, victim, LONG_S, base_limit(case, rule, LONG_S), rule, scene, usual)
+    if beyond is None or case.new_long <= 0:
         return None
-    part = excess.diverse / case.new_long
-    if count * part < limit or excess.diverse < limit / HOURLY_PACE:
+    part = beyond.diverse / case.new_long
+    if count * part < limit or beyond.diverse < limit / HOURLY_PACE:
         return None
     return Finding(HOUR_S, count, limit, victim.limits.normal_10min)
 
@@ -242,11 +142,11 @@ def _judge_cold(
     The part of the log before the window stands in for the normal; what has been as busy since
     the first second is taken for normal.
     """
-    per_min, per_10min = _base(case, rule, SHORT_S), _base(case, rule, LONG_S)
+    per_min, per_10min = base_limit(case, rule, SHORT_S), base_limit(case, rule, LONG_S)
     if case.new_short < per_min and case.new_long < per_10min:
         return None
     if case.scope == "mailbox":
-        beyond_doubt = _beyond_doubt(case, rule, scene)
+        beyond_doubt = _beyond_doubt(case, rule, elapsed_s, scene)
         if beyond_doubt is not None:
             return beyond_doubt
     if elapsed_s < SHORT_S * 3 // 2:
@@ -276,28 +176,39 @@ def _beyond(base: int, usual: float, rule: VictimRule) -> float:
     return max(base, rule.baseline_factor * usual, usual + spread)
 
 
-def _beyond_doubt(case: Case, rule: VictimRule, scene: Scene) -> Finding | None:
+def _beyond_doubt(case: Case, rule: VictimRule, elapsed_s: int, scene: Scene) -> Finding | None:
     """Find in the cold start what no mailbox is taken to get always, however it began.
 
-    From many networks less is enough, because a monitoring or ticket mailbox has few senders; but
-    more where so much mail comes that a busy mailbox may get it.
+    What an ASN sends to others speaks for its messages: an always busy mailbox gets a part of what
+    everybody sends. From many networks less is enough, because a monitoring or ticket mailbox has
+    few senders.
     """
-    for span_s, count, factor, least in (
-        (SHORT_S, case.new_short, rule.cold_factor, math.inf),
-        (SHORT_S, case.new_short, rule.cold_diverse_factor, CAP_LEAST),
-        (LONG_S, case.new_long, rule.cold_factor, CAP_LEAST),
-    ):
-        base = _base(case, rule, span_s)
-        if count < factor * base:
+    windows = [(LONG_S, case.new_long, rule.cold_diverse_factor, CAP_LEAST)]
+    if elapsed_s < SUDDEN_S:  # later on, what is sudden shows beside what came before
+        windows += [
+            (SHORT_S, case.new_short, rule.cold_factor, math.inf),
+            (SHORT_S, case.new_short, rule.cold_diverse_factor, CAP_LEAST),
+        ]
+    for span_s, count, factor, least in windows:
+        base = base_limit(case, rule, span_s)
+        limit = math.ceil(factor * base)
+        if count < limit:
             continue
-        busy = min(COLD_SHARE * sum(scene.volumes(span_s).values()), 2 * rule.cold_factor * base)
-        limit = math.ceil(max(factor * base, busy))
-        nets: dict[int, int] = {}
-        for row in case.recent(span_s):
-            nets[row.net] = nets.get(row.net, 0) + row.new
+        rows = [(row, row.new) for row in case.recent(span_s) if row.new]
+        groups: dict[int, int] = {}
+        for row, sent in rows:
+            groups[row.group] = groups.get(row.group, 0) + sent
+        volumes = scene.volumes(span_s)
+        left = {
+            group: max(0.0, 1.0 - COLD_SHARE * max(0, volumes.get(group, 0) - sent) / sent)
+            for group, sent in groups.items()
+        }
         cap = max(least, base // rule.diverse_networks)
-        if sum(min(sent, cap) for sent in nets.values()) >= limit:
-            return Finding(span_s, count, limit, None)
+        nets = weighed(rows, left, "net").values()
+        if math.fsum(min(sent, cap) for sent in nets) >= max(limit, COLD_PART * count):
+            few = least == math.inf
+            usual = (count - math.fsum(nets)) * LONG_S / min(span_s, elapsed_s) if few else None
+            return Finding(span_s, count, limit, usual)
     return None
 
 
@@ -307,17 +218,13 @@ def is_light(case: Case, flood: Flood, rule: VictimRule, now: int) -> bool:
     That part must exceed what strangers usually send the victim, and the flood must still press:
     in its tail a stranger is more likely to be one who would have written anyway.
     """
-    if case.tried_long < _base(case, rule, LONG_S) / 2 and now - flood.found > LONG_S:
+    if case.tried_long < base_limit(case, rule, LONG_S) / 2 and now - flood.found > LONG_S:
         return False
     heavy = max(HEAVY_MESSAGES, HEAVY_SHARE * flood.total)
     light = sum(count for count in flood.groups.values() if count < heavy)
     usual = flood.usual * max(now - flood.start + 1, SHORT_S) / LONG_S
-    return light >= rule.light_messages + rule.light_factor * usual
-
-
-def allowance(usual: float, terms: RelationTerms, *, known: bool) -> float:
-    """Give what a source that usually sends `usual` may send: its volume, and chance on top."""
-    return (terms.floor if known else 0) + terms.factor * usual + 2 * math.sqrt(usual)
+    expected = rule.light_messages + rule.light_factor * usual
+    return light >= max(expected, LIGHT_SHARE * flood.total)
 
 
 def takes_part(
@@ -354,10 +261,10 @@ def takes_part(
         flood.with_history += acquainted
     if source.others >= source.busy and part.attempts <= 1:
         return False
+    if part.attempts <= PASSING * source.others:
+        return False
     if heavy:
         return True
-    if now - flood.start >= PASSING_S and part.attempts <= PASSING * source.others:
-        return False
     if not flood.light:
         return False
     telling = flood.with_history < HISTORY_SHARE * flood.strangers
@@ -385,10 +292,10 @@ def is_calm(case: Case, victim: Victim, policy: Policy, scene: Scene) -> bool:
     strangers explain does not.
     """
     rule = policy.rules.victim_flood
-    base = _base(case, rule, LONG_S)
+    base = base_limit(case, rule, LONG_S)
     least = base * rule.calm_fraction
     usual = max(case.flood.usual if case.flood else 0.0, victim.limits.normal_10min or 0.0)
     if case.flood is None or case.tried_long < rule.baseline_factor * usual:
         return True
-    excess = _excess(case, victim, LONG_S, base, rule, scene, usual, least=least, what="tried")
-    return excess is None or excess.count < least
+    beyond = excess(case, victim, LONG_S, base, rule, scene, usual, least=least, what="tried")
+    return beyond is None or beyond.count < least

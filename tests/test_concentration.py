@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detector.concentration import Concentration, concentrations
+from detector.concentration import LEAST_PER_VICTIM, Concentration, concentrations
 from detector.evidence import EvidenceLog
 from detector.interning import KeyTables
 from detector.key_texts import KeyTexts
@@ -56,7 +56,7 @@ def naive(
             continue
         for span_s, limit in ((60, rule.per_min), (600, rule.per_10min)):
             each = sums(subject, TICK + 1 - span_s, TICK + 1 - span_s)
-            least = max(rule.per_victim * span_s / 600, 3)
+            least = max(rule.per_victim * span_s / 600, LEAST_PER_VICTIM)
             order = sorted(each, key=lambda slot: (-each[slot], names[slot]))[: rule.victims]
             top = tuple(slot for slot in order if each[slot] >= least)
             count = sum(each[slot] for slot in top)

@@ -97,5 +97,5 @@ def test_deferred_attempts_keep_a_flood_alive(cause: str) -> None:
         for i in range(deferred):
             when = START + 200 + i * 12
             days.mail(when, sources[i % 40], FLOODED, action="defer", cause=cause)
-        days.flood(START + 35 * MINUTE, V4, count=3, span_s=60)
+        days.flood(START + 35 * MINUTE, V4, count=10, span_s=60)
         assert listed(days, START + 2 * HOUR) & {V4} == found

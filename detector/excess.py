@@ -1,0 +1,158 @@
+"""What is beyond explanation among the messages of a victim's window.
+
+Relations, the usual number of strangers and an ASN's general volume explain messages; the rules
+judge by what is left.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from detector.cases import LONG_S, SHORT_S, Case, CaseRow
+from detector.policy import RelationTerms, VictimRule
+from detector.scene import Scene, Victim
+
+__all__ = [
+    "CAP_LEAST",
+    "MOST_SHARE",
+    "REPEAT_SHARE",
+    "Excess",
+    "allowance",
+    "base_limit",
+    "excess",
+    "weighed",
+]
+
+TOP_SHARE: Final = 0.5
+MOST_SHARE: Final = 0.5
+EXPLAINED: Final = 1.5
+"""Times its fair share of an ASN's general volume that a victim may get."""
+REPEAT_SHARE: Final = 0.1
+"""Messages behind the first to each mailbox; a newsletter has none, a flood over victims many."""
+NEARLY: Final = 0.999
+"""Of a limit: sums in another order differ by less."""
+BURSTS: Final = 1.5
+"""Times more than its relation allows that an ASN may send one mailbox: systems write in bursts."""
+CAP_LEAST: Final = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Excess:
+    """Messages of strangers that no ASN's general volume explains.
+
+    `diverse` counts them with each network capped, `repeats` those behind the first to each
+    mailbox, `steady` those of networks that repeat themselves: a newsletter or a mailing list goes
+    to each mailbox once.
+    """
+
+    total: int
+    count: float
+    diverse: float
+    repeats: float
+    steady: float
+
+
+def allowance(usual: float, terms: RelationTerms, *, known: bool) -> float:
+    """Give what a source that usually sends `usual` may send: its volume, and chance on top."""
+    return (terms.floor if known else 0) + terms.factor * usual + 2 * math.sqrt(usual)
+
+
+def base_limit(case: Case, rule: VictimRule, span_s: int) -> int:
+    """Give the published limit of a span, for a victim of which nothing is known."""
+    if case.scope == "domain":
+        return rule.domain_per_min if span_s <= SHORT_S else rule.domain_per_10min
+    return rule.mailbox_per_min if span_s <= SHORT_S else rule.mailbox_per_10min
+
+
+def excess(
+    case: Case, victim: Victim, span_s: int, limit: float, rule: VictimRule, scene: Scene,
+    usual_10min: float, *, least: float = 0.0, what: str = "all",
+) -> Excess | None:  # fmt: skip
+    """Count what is beyond explanation in a window; None where it is no flood by its shape.
+
+    `usual_10min` are the messages that strangers usually send in ten minutes. Where the count is
+    well below `least`, the rest is not worked out.
+    Where most of what a victim gets are bounces, so is what came without a sender's name. When an
+    ASN sends more to everybody (its queue after our outage, a newsletter, a busy day), a
+    victim's usual share of that is no attack.
+    """
+    recent = case.recent(span_s)
+    bounced = sum(row.nulls for row in recent) > sum(row.all for row in recent)
+    rows = [
+        (row, count)
+        for row in recent
+        if (count := getattr(row, what)) and (row.senders or not bounced)
+    ]
+    mailboxes: dict[int, int] = {}
+    groups: dict[int, int] = {}
+    for row, count in rows:
+        mailboxes[row.mailbox] = mailboxes.get(row.mailbox, 0) + count
+        groups[row.group] = groups.get(row.group, 0) + count
+    total = sum(groups.values())
+    if total == 0:
+        return None
+    if case.scope == "domain" and (
+        len(mailboxes) < rule.domain_mailboxes or max(mailboxes.values()) > TOP_SHARE * total
+    ):
+        return None
+    activity = scene.activity(case, span_s) if case.flood is None else 1.0
+    burst_s, bursts = (LONG_S, BURSTS) if case.scope == "mailbox" else (span_s, 1.0)
+    chance = case.scope == "mailbox" or case.flood is not None
+    known = max(activity, (burst_s + scene.catch_up_s) / burst_s)
+    allowed = {
+        group: bursts * scene.allowed(victim, group, burst_s, known, chance=chance)
+        for group in groups
+    }
+    strangers = sum(count for group, count in groups.items() if not allowed[group])
+    usual = usual_10min * max(span_s * activity, span_s + scene.catch_up_s) / LONG_S
+    stranger = 1.0 - (EXPLAINED * usual + 2 * math.sqrt(usual)) / max(strangers, 1)
+    left = {
+        group: max(0.0, 1.0 - allowed[group] / count if allowed[group] else stranger)
+        for group, count in groups.items()
+    }
+    share = min(scene.share(case, span_s), MOST_SHARE)
+    if share > 0:
+        volumes = scene.volumes(span_s)
+        fair = EXPLAINED * share / (1 - share)
+        for group, count in groups.items():
+            others = max(0, volumes.get(group, 0) - count)
+            left[group] = min(left[group], max(0.0, 1.0 - fair * others / count))
+    rough = math.fsum(count * left[group] for group, count in groups.items())
+    if rough < NEARLY * least:
+        return Excess(total, rough, 0.0, 0.0, 0.0)
+    nets = weighed(rows, left, "net")
+    cap = max(CAP_LEAST, limit / rule.diverse_networks)
+    weights = weighed(rows, left, "mailbox")
+    return Excess(
+        total,
+        math.fsum(nets.values()),
+        math.fsum(min(count, cap) for count in nets.values()),
+        math.fsum(max(0.0, weight - 1.0) for weight in weights.values()),
+        math.fsum(nets[net] for net in _repeating(rows)),
+    )
+
+
+def _repeating(rows: list[tuple[CaseRow, int]]) -> list[int]:
+    """Give the networks of which a part of the messages are not the first to their mailbox."""
+    sent: dict[int, int] = {}
+    for row, count in rows:
+        sent[row.net] = sent.get(row.net, 0) + count
+    reached: dict[int, int] = dict.fromkeys(sent, 0)
+    for net, _ in {(row.net, row.mailbox) for row, _ in rows}:
+        reached[net] += 1
+    return [net for net in sent if sent[net] - reached[net] >= REPEAT_SHARE * sent[net]]
+
+
+def weighed(rows: list[tuple[CaseRow, int]], left: dict[int, float], by: str) -> dict[int, float]:
+    """Sum messages by network or mailbox, each weighed by what is unexplained of its group.
+
+    Counts are summed before they are weighed: floats must not depend on the order of rows.
+    """
+    sent: dict[int, dict[int, int]] = {}
+    for row, count in rows:
+        counts = sent.setdefault(getattr(row, by), {})
+        counts[row.group] = counts.get(row.group, 0) + count
+    return {
+        key: math.fsum(count * left[group] for group, count in counts.items())
+        for key, counts in sent.items()
+    }

@@ -1,0 +1,115 @@
+"""The present close as the rules see it."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.cases import Case
+from detector.excess import MOST_SHARE, allowance
+from detector.learning import times_usual
+from detector.models.base import NotReady
+from detector.relations import mixed_one
+from detector.scene import Victim
+from detector.state import State
+
+__all__ = ["Present"]
+
+
+class Present:
+    """What `rules` asks about one close, worked out once and only when asked."""
+
+    def __init__(self, state: State, tick: int) -> None:
+        self._state = state
+        self.tick = tick
+        self._volumes: dict[int, dict[int, int]] = {}
+        self._active: dict[int, NDArray[np.intp]] = {}
+
+    @property
+    def cold_s(self) -> int | None:
+        """Seconds since the log's start while it is cold, then None."""
+        state = self._state
+        if not state.cold or state.log_start is None:
+            return None
+        return self.tick - state.log_start + 1
+
+    @property
+    def catch_up_s(self) -> float:
+        """Seconds of usual mail that come late now, after our own outage."""
+        return self._state.learner.backlog.catch_up_s
+
+    def volumes(self, span_s: int) -> dict[int, int]:
+        """Messages to everybody in the last seconds, by group hash."""
+        if span_s not in self._volumes:
+            state = self._state
+            since, stop = self.tick + 1 - span_s, self.tick + 1
+            rows, _ = state.evidence.between(since, stop)
+            messages = state.evidence.messages(since, stop)
+            self._volumes[span_s] = state.sources.summed(rows.ip, rows.asn, messages)
+        return self._volumes[span_s]
+
+    def active(self, span_s: int) -> NDArray[np.intp]:
+        """Give the mailboxes that got mail in the last seconds."""
+        if span_s not in self._active:
+            state = self._state
+            since, stop = self.tick + 1 - span_s, self.tick + 1
+            rows, _ = state.evidence.between(since, stop)
+            got = state.evidence.messages(since, stop) > 0
+            seen: NDArray[np.bool_] = np.zeros(state.mailboxes.known.size, np.bool_)
+            seen[rows.rcpt[got]] = True
+            self._active[span_s] = np.flatnonzero(seen)
+        return self._active[span_s]
+
+    def activity(self, case: Case, span_s: int) -> float:
+        """How many times more other mailboxes than usual got mail lately, 1 or more.
+
+        While the log is young, how many times more mail came for others than before.
+        """
+        state = self._state
+        elapsed_s = self.cold_s
+        if elapsed_s is not None:
+            own = case.total(span_s, strangers=False)
+            now = sum(self.volumes(span_s).values()) - own
+            before = self._before(span_s) - (case.all_memory - own)
+            usual = before * span_s / max(elapsed_s - span_s, 1)
+            return times_usual(now, usual)
+        active = self.active(span_s)
+        others = active.size - 1
+        usual = state.learner.usually_active(span_s)
+        if case.scope == "domain":
+            own = int(np.count_nonzero(state.mailboxes.domain[active] == case.slot))
+            others = active.size - own
+            usual *= 1.0 - min(self.share(case, span_s), MOST_SHARE)
+        return times_usual(others, usual)
+
+    def allowed(
+        self, victim: Victim, group: int, span_s: int, activity: float, *, chance: bool
+    ) -> float:
+        """Messages that the victim's relation with a group allows in a span; 0 for strangers."""
+        key = mixed_one(victim.hash, group)
+        relations = self._state.learner.relations
+        if not relations.known(key):
+            return 0.0
+        usual = relations.expected(key, span_s) * activity
+        return allowance(usual, self._state.policy.relations, known=chance)
+
+    def share(self, case: Case, span_s: int) -> float:
+        """The victim's usual share of all mail, from before the last seconds."""
+        learner = self._state.learner
+        if self._state.cold and self._state.log_start is not None:
+            everything = self._before(span_s)
+            own = case.all_memory - case.total(span_s, strangers=False)
+            return own / everything if everything else 0.0
+        every = learner.volume.normal()
+        if isinstance(every, NotReady) or every.mean < 1.0:
+            return 0.0
+        return max(self.usual_all(case), 0.0) / every.mean
+
+    def usual_all(self, case: Case) -> float:
+        """What a victim usually gets in ten minutes."""
+        normals = self._state.normals(case.scope)
+        answer = normals.normal_all(case.slot)
+        return normals.usual(case.slot) if answer is None else answer
+
+    def _before(self, span_s: int) -> int:
+        """All messages since the log's start, without those of the last seconds."""
+        state = self._state
+        return state.evidence.total(state.log_start or 0, self.tick + 1 - span_s)
