@@ -99,9 +99,10 @@ def excess(
     burst_s, bursts = (LONG_S, BURSTS) if case.scope == "mailbox" else (span_s, 1.0)
     chance = case.scope == "mailbox" or case.flood is not None
     known = max(activity, (burst_s + scene.catch_up_s) / burst_s)
+    usuals = {group: scene.usual(victim, group, burst_s) * known for group in groups}
     allowed = {
-        group: bursts * scene.allowed(victim, group, burst_s, known, chance=chance)
-        for group in groups
+        group: bursts * allowance(usual, scene.terms, known=chance) if usual else 0.0
+        for group, usual in usuals.items()
     }
     strangers = sum(count for group, count in groups.items() if not allowed[group])
     usual = usual_10min * max(span_s * activity, span_s + scene.catch_up_s) / LONG_S
@@ -110,6 +111,11 @@ def excess(
         group: max(0.0, 1.0 - allowed[group] / count if allowed[group] else stranger)
         for group, count in groups.items()
     }
+    if span_s >= LONG_S and case.scope == "mailbox" and case.flood is None:
+        sent = sum(count for group, count in groups.items() if usuals[group])
+        usual = math.fsum(usuals.values())
+        together = 1.0 - allowance(usual, scene.terms, known=chance) / max(sent, 1)
+        left = {g: max(part, together) if usuals[g] else part for g, part in left.items()}
     share = min(scene.share(case, span_s), MOST_SHARE)
     if share > 0:
         volumes = scene.volumes(span_s)
