@@ -181,7 +181,7 @@ def _start(policy: Policy) -> str:
         In the first {duration(policy.baseline.cold_start_s)} of a log what came before stands for
         the normal. A domain must then get {factor} times its limits; a mailbox {factor} times that
         of a minute from few networks that wrote to it before, half of that from others. What has
-        come since the log began is normal, unless a mailbox gets from many networks
+        come since the log began is normal, unless a mailbox gets from many addresses
         {number(rule.cold_diverse_factor)} times the limit of 10 minutes, or in the first
         {duration(SUDDEN_S)} that of a minute ({factor} times from few), and {percent(COLD_PART)} of
         all it gets, beyond {percent(COLD_SHARE)} of what those networks (AS) send to others."""

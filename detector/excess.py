@@ -34,6 +34,8 @@ NEARLY: Final = 0.999
 BURSTS: Final = 1.5
 """Times more than its relation allows that an ASN may send one mailbox: systems write in bursts."""
 CAP_LEAST: Final = 3.0
+THIN: Final = 3.0
+"""Messages in ten minutes below which an acquainted ASN is judged together with all such."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +114,11 @@ def excess(
         for group, count in groups.items()
     }
     if span_s >= LONG_S and case.scope == "mailbox" and case.flood is None:
-        sent = sum(count for group, count in groups.items() if usuals[group])
-        usual = math.fsum(usuals.values())
+        thin = [group for group, usual in usuals.items() if 0 < usual < THIN]
+        sent = sum(groups[group] for group in thin)
+        usual = math.fsum(usuals[group] for group in thin)
         together = 1.0 - allowance(usual, scene.terms, known=chance) / max(sent, 1)
-        left = {g: max(part, together) if usuals[g] else part for g, part in left.items()}
+        left |= {group: max(left[group], together) for group in thin}
     share = min(scene.share(case, span_s), MOST_SHARE)
     if share > 0:
         volumes = scene.volumes(span_s)

@@ -180,7 +180,7 @@ def _beyond_doubt(case: Case, rule: VictimRule, elapsed_s: int, scene: Scene) ->
     """Find in the cold start what no mailbox is taken to get always, however it began.
 
     What an ASN sends to others speaks for its messages: an always busy mailbox gets a part of what
-    everybody sends. From many networks less is enough, because a monitoring or ticket mailbox has
+    everybody sends. From many addresses less is enough, because a monitoring or ticket mailbox has
     few senders.
     """
     windows = [(LONG_S, case.new_long, rule.cold_diverse_factor, CAP_LEAST)]
@@ -204,10 +204,10 @@ def _beyond_doubt(case: Case, rule: VictimRule, elapsed_s: int, scene: Scene) ->
             for group, sent in groups.items()
         }
         cap = max(least, base // rule.diverse_networks)
-        nets = weighed(rows, left, "net").values()
-        if math.fsum(min(sent, cap) for sent in nets) >= max(limit, COLD_PART * count):
+        sent_by = weighed(rows, left, "ip").values()
+        if math.fsum(min(sent, cap) for sent in sent_by) >= max(limit, COLD_PART * count):
             few = least == math.inf
-            usual = (count - math.fsum(nets)) * LONG_S / min(span_s, elapsed_s) if few else None
+            usual = (count - math.fsum(sent_by)) * LONG_S / min(span_s, elapsed_s) if few else None
             return Finding(span_s, count, limit, usual)
     return None
 
