@@ -171,8 +171,7 @@ def _victim(policy: Policy) -> str:
         than {many(rule.diverse_networks, "network")} send them, these limits are multiplied by
         {number(rule.single_source_factor)} ({number(rule.domain_source_factor)} for a domain). The
         messages must also exceed {number(rule.baseline_factor)} times the victim's normal, and lie
-        {number(rule.baseline_sigmas)} standard deviations above it (at most the limit on top); what
-        is not explained must reach the limit alone. Whoever takes part is listed."""
+        {number(rule.baseline_sigmas)} deviations above it; the unexplained must reach the limit."""
 
 
 def _start(policy: Policy) -> str:
@@ -182,9 +181,10 @@ def _start(policy: Policy) -> str:
         the normal. A domain must then get {factor} times its limits; a mailbox {factor} times that
         of a minute from few networks that wrote to it before, half of that from others. What has
         come since the log began is normal, unless a mailbox gets from many addresses
-        {number(rule.cold_diverse_factor)} times the limit of 10 minutes, or in the first
-        {duration(SUDDEN_S)} that of a minute ({factor} times from few), and {percent(COLD_PART)} of
-        all it gets, beyond {percent(COLD_SHARE)} of what those networks (AS) send to others."""
+        {number(rule.cold_10min_factor)} times the limit of 10 minutes, or in the first
+        {duration(SUDDEN_S)} {number(rule.cold_diverse_factor)} times that of a minute (from few
+        {factor} times), and {percent(COLD_PART)} of all it gets, beyond {percent(COLD_SHARE)} of
+        what those networks (AS) send to others."""
 
 
 def _taking_part(policy: Policy) -> Section:

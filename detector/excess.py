@@ -34,8 +34,6 @@ NEARLY: Final = 0.999
 BURSTS: Final = 1.5
 """Times more than its relation allows that an ASN may send one mailbox: systems write in bursts."""
 CAP_LEAST: Final = 3.0
-THIN: Final = 3.0
-"""Messages in ten minutes below which an acquainted ASN is judged together with all such."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +111,6 @@ def excess(
         group: max(0.0, 1.0 - allowed[group] / count if allowed[group] else stranger)
         for group, count in groups.items()
     }
-    if span_s >= LONG_S and case.scope == "mailbox" and case.flood is None:
-        thin = [group for group, usual in usuals.items() if 0 < usual < THIN]
-        sent = sum(groups[group] for group in thin)
-        usual = math.fsum(usuals[group] for group in thin)
-        together = 1.0 - allowance(usual, scene.terms, known=chance) / max(sent, 1)
-        left |= {group: max(left[group], together) for group in thin}
     share = min(scene.share(case, span_s), MOST_SHARE)
     if share > 0:
         volumes = scene.volumes(span_s)

@@ -209,7 +209,7 @@ class VictimNormals:
             rule = self._policy.rules.victim_flood
             for limit, factor, base in (
                 (victims.limit_min, rule.cold_diverse_factor, self.base_min),
-                (victims.limit_10min, rule.cold_diverse_factor, self.base_10min),
+                (victims.limit_10min, rule.cold_10min_factor, self.base_10min),
             ):
                 np.minimum(limit, np.uint32(math.ceil(factor * base)), out=limit)
 

@@ -80,6 +80,7 @@ class VictimRule:
         5.0, "times the limits of a mailbox beyond doubt while nothing is known", 1, 1_000
     )
     cold_diverse_factor: float = setting(1.5, "the same for mail from many addresses", 1, 1_000)
+    cold_10min_factor: float = setting(3.0, "the same for the limit of 10 minutes", 1, 1_000)
     calm_fraction: float = setting(
         0.25, "fraction of the 10-minute limit below which a flood is over", 0.01, 1
     )

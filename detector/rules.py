@@ -183,7 +183,7 @@ def _beyond_doubt(case: Case, rule: VictimRule, elapsed_s: int, scene: Scene) ->
     everybody sends. From many addresses less is enough, because a monitoring or ticket mailbox has
     few senders.
     """
-    windows = [(LONG_S, case.new_long, rule.cold_diverse_factor, CAP_LEAST)]
+    windows = [(LONG_S, case.new_long, rule.cold_10min_factor, CAP_LEAST)]
     if elapsed_s < SUDDEN_S:  # later on, what is sudden shows beside what came before
         windows += [
             (SHORT_S, case.new_short, rule.cold_factor, math.inf),
