@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -87,10 +88,18 @@ def floodwatch(
 
 
 def started(*arguments: object, **options: Any) -> subprocess.Popen[bytes]:
-    """Start the command line as a process of its own."""
+    """Start the command line as a process of its own.
+
+    It heeds Ctrl-C even where these tests run in the background, whose processes inherit that they
+    do not.
+    """
+
+    def heed() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
     return subprocess.Popen(
         [sys.executable, "-m", "pipelines.cli", *map(str, arguments)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env=environment, **options,
+        env=environment, preexec_fn=heed, **options,  # noqa: PLW1509 - no threads here
     )  # fmt: skip
