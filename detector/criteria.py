@@ -4,7 +4,6 @@ Written for the postmaster whose address was listed; `floodwatch policy` prints 
 listed outside of what stands here, so a rule that changes must change its paragraph.
 """
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -24,10 +23,11 @@ from detector.rules import (
     PASSING,
     SUDDEN_S,
 )
-from detector.wording import duration, many, number, ordinal, percent
+from detector.wording import duration, many, number, ordinal, percent, wrapped
 
 __all__ = ["Section", "criteria", "criteria_text", "numbers"]
 
+MINUTE_S: Final = 60
 RANGES_IN_PROSE: Final = 20
 ROWS_OF_REPEATS: Final = 5
 
@@ -67,7 +67,7 @@ def numbers(policy: Policy) -> list[tuple[str, str, str]]:
     rows: list[tuple[str, str, str]] = []
     for key, value, about in settings_of(policy):
         meaning = about["meaning"]
-        if key.endswith("_s") and value >= 60:  # noqa: PLR2004 - a minute
+        if key.endswith("_s") and value >= MINUTE_S:
             meaning = f"{meaning} ({duration(value)})"
         rows.append((key, _toml(value), meaning))
     return rows
@@ -79,13 +79,13 @@ def criteria_text(policy: Policy, width: int = 88) -> str:
     for section in criteria(policy):
         lines += [section.title, "-" * len(section.title)]
         for paragraph in section.paragraphs:
-            lines += [*_wrapped(paragraph, width), ""]
+            lines += [*wrapped(paragraph, width), ""]
         for place, item in enumerate(section.items, start=1):
-            lines += _wrapped(item, width, f"{place:>2}. ", "    ")
+            lines += wrapped(item, width, f"{place:>2}. ", "    ")
         lines += [""] if section.items else []
     lines += ["All numbers", "-----------"]
     for key, value, meaning in numbers(policy):
-        lines += _wrapped(f"{key} = {value}: {meaning}", width, "", "    ")
+        lines += wrapped(f"{key} = {value}: {meaning}", width, "", "    ")
     return "\n".join(lines) + "\n"
 
 
@@ -171,7 +171,8 @@ def _victim(policy: Policy) -> str:
         than {many(rule.diverse_networks, "network")} send them, these limits are multiplied by
         {number(rule.single_source_factor)} ({number(rule.domain_source_factor)} for a domain). The
         messages must also exceed {number(rule.baseline_factor)} times the victim's normal, and lie
-        {number(rule.baseline_sigmas)} deviations above it; the unexplained must reach the limit."""
+        {number(rule.baseline_sigmas)} standard deviations above it (at most the limit on top of
+        that multiple); what is not explained must reach the limit alone."""
 
 
 def _start(policy: Policy) -> str:
@@ -392,9 +393,3 @@ def _toml(value: bool | float | str | Sequence[str]) -> str:
     if isinstance(value, Sequence):
         return f"[{', '.join(map(_toml, value))}]"
     return str(value)
-
-
-def _wrapped(text: str, width: int, first: str = "", rest: str = "") -> list[str]:
-    wrapper = textwrap.TextWrapper(width, first, rest, break_long_words=False)
-    wrapper.break_on_hyphens = False
-    return wrapper.wrap(text)

@@ -75,21 +75,18 @@ class Examiner:
     def _start_flood(self, case: Case, finding: Finding, tick: int) -> Flood:
         """Begin a flood with what its window holds."""
         window_s = min(finding.span_s, LONG_S)
-        start = case.onset(window_s, self._scene(tick).usual_all(case))
-        usual = finding.normal
-        unknown = self._state.cold and usual is None
-        if usual is None and not unknown:
-            usual = self._state.normals(case.scope).usual(case.slot)
-        elif usual is None:  # a mailbox as busy as one that is calm again
+        scene = self._scene(tick)
+        start = case.onset(window_s, scene.usual_all(case))
+        usual, share = finding.normal, scene.share(case, window_s)
+        if usual is None and self._state.cold:  # a mailbox as busy as one that is calm again
             rule = self._state.policy.rules.victim_flood
-            usual = rule.calm_fraction * base_limit(case, rule, LONG_S)
+            usual, share = rule.calm_fraction * base_limit(case, rule, LONG_S), 0.0
+        elif usual is None:
+            usual = self._state.normals(case.scope).usual(case.slot)
+        share = max(share, 1.0 / max(scene.active(LONG_S).size, 1))
         flood = case.flood = Flood(
-            start, tick, finding.limit, finding.count, finding.span_s, finding.normal, usual,
-            max(
-                0.0 if unknown else self._scene(tick).share(case, window_s),
-                1.0 / max(self._scene(tick).active(LONG_S).size, 1),
-            ),
-        )  # fmt: skip
+            start, tick, finding.limit, finding.count, finding.span_s, finding.normal, usual, share
+        )
         for row in case.rows:
             if row.tick >= start and (row.attempts or row.deferred):
                 flood.add(row)

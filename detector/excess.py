@@ -19,7 +19,9 @@ __all__ = [
     "Excess",
     "allowance",
     "base_limit",
+    "beside_volume",
     "excess",
+    "summed",
     "weighed",
 ]
 
@@ -83,11 +85,7 @@ def excess(
         for row in recent
         if (count := getattr(row, what)) and (row.senders or not bounced)
     ]
-    mailboxes: dict[int, int] = {}
-    groups: dict[int, int] = {}
-    for row, count in rows:
-        mailboxes[row.mailbox] = mailboxes.get(row.mailbox, 0) + count
-        groups[row.group] = groups.get(row.group, 0) + count
+    mailboxes, groups = summed(rows, "mailbox"), summed(rows, "group")
     total = sum(groups.values())
     if total == 0:
         return None
@@ -99,10 +97,9 @@ def excess(
     burst_s, bursts = (LONG_S, BURSTS) if case.scope == "mailbox" else (span_s, 1.0)
     chance = case.scope == "mailbox" or case.flood is not None
     known = max(activity, (burst_s + scene.catch_up_s) / burst_s)
-    usuals = {group: scene.usual(victim, group, burst_s) * known for group in groups}
     allowed = {
-        group: bursts * allowance(usual, scene.terms, known=chance) if usual else 0.0
-        for group, usual in usuals.items()
+        group: bursts * scene.allowed(victim, group, burst_s, known, chance=chance)
+        for group in groups
     }
     strangers = sum(count for group, count in groups.items() if not allowed[group])
     usual = usual_10min * max(span_s * activity, span_s + scene.catch_up_s) / LONG_S
@@ -113,11 +110,8 @@ def excess(
     }
     share = min(scene.share(case, span_s), MOST_SHARE)
     if share > 0:
-        volumes = scene.volumes(span_s)
-        fair = EXPLAINED * share / (1 - share)
-        for group, count in groups.items():
-            others = max(0, volumes.get(group, 0) - count)
-            left[group] = min(left[group], max(0.0, 1.0 - fair * others / count))
+        beside = beside_volume(groups, scene.volumes(span_s), EXPLAINED * share / (1 - share))
+        left = {group: min(part, beside[group]) for group, part in left.items()}
     rough = math.fsum(count * left[group] for group, count in groups.items())
     if rough < NEARLY * least:
         return Excess(total, rough, 0.0, 0.0, 0.0)
@@ -133,11 +127,29 @@ def excess(
     )
 
 
+def summed(rows: list[tuple[CaseRow, int]], by: str) -> dict[int, int]:
+    """Sum messages by the value of one field of their rows."""
+    sums: dict[int, int] = {}
+    for row, count in rows:
+        key = getattr(row, by)
+        sums[key] = sums.get(key, 0) + count
+    return sums
+
+
+def beside_volume(groups: dict[int, int], volumes: dict[int, int], fair: float) -> dict[int, float]:
+    """Give the part of each group's messages that its others (`volumes` has all) do not explain.
+
+    For each message to others, `fair` to the victim are no wonder.
+    """
+    return {
+        group: max(0.0, 1.0 - fair * max(0, volumes.get(group, 0) - count) / count)
+        for group, count in groups.items()
+    }
+
+
 def _repeating(rows: list[tuple[CaseRow, int]]) -> list[int]:
     """Give the networks of which a part of the messages are not the first to their mailbox."""
-    sent: dict[int, int] = {}
-    for row, count in rows:
-        sent[row.net] = sent.get(row.net, 0) + count
+    sent = summed(rows, "net")
     reached: dict[int, int] = dict.fromkeys(sent, 0)
     for net, _ in {(row.net, row.mailbox) for row, _ in rows}:
         reached[net] += 1
@@ -145,7 +157,7 @@ def _repeating(rows: list[tuple[CaseRow, int]]) -> list[int]:
 
 
 def weighed(rows: list[tuple[CaseRow, int]], left: dict[int, float], by: str) -> dict[int, float]:
-    """Sum messages by network or mailbox, each weighed by what is unexplained of its group.
+    """Sum messages by a field of their rows, each weighed by what is unexplained of its group.
 
     Counts are summed before they are weighed: floats must not depend on the order of rows.
     """

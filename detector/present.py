@@ -4,10 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.cases import Case
-from detector.excess import MOST_SHARE
+from detector.excess import MOST_SHARE, allowance
 from detector.learning import times_usual
 from detector.models.base import NotReady
-from detector.policy import RelationTerms
 from detector.relations import mixed_one
 from detector.scene import Victim
 from detector.state import State
@@ -81,16 +80,16 @@ class Present:
             usual *= 1.0 - min(self.share(case, span_s), MOST_SHARE)
         return times_usual(others, usual)
 
-    def usual(self, victim: Victim, group: int, span_s: int) -> float:
-        """Messages that the victim usually gets from a group in a span; 0 from strangers."""
+    def allowed(
+        self, victim: Victim, group: int, span_s: int, activity: float, *, chance: bool
+    ) -> float:
+        """Messages that the victim's relation with a group allows in a span; 0 for strangers."""
         key = mixed_one(victim.hash, group)
         relations = self._state.learner.relations
-        return relations.expected(key, span_s) if relations.known(key) else 0.0
-
-    @property
-    def terms(self) -> RelationTerms:
-        """The policy's terms on relations."""
-        return self._state.policy.relations
+        if not relations.known(key):
+            return 0.0
+        usual = relations.expected(key, span_s) * activity
+        return allowance(usual, self._state.policy.relations, known=chance)
 
     def share(self, case: Case, span_s: int) -> float:
         """The victim's usual share of all mail, from before the last seconds."""

@@ -15,7 +15,9 @@ from detector.excess import (
     REPEAT_SHARE,
     allowance,
     base_limit,
+    beside_volume,
     excess,
+    summed,
     weighed,
 )
 from detector.policy import Policy, VictimRule
@@ -195,14 +197,7 @@ def _beyond_doubt(case: Case, rule: VictimRule, elapsed_s: int, scene: Scene) ->
         if count < limit:
             continue
         rows = [(row, row.new) for row in case.recent(span_s) if row.new]
-        groups: dict[int, int] = {}
-        for row, sent in rows:
-            groups[row.group] = groups.get(row.group, 0) + sent
-        volumes = scene.volumes(span_s)
-        left = {
-            group: max(0.0, 1.0 - COLD_SHARE * max(0, volumes.get(group, 0) - sent) / sent)
-            for group, sent in groups.items()
-        }
+        left = beside_volume(summed(rows, "group"), scene.volumes(span_s), COLD_SHARE)
         cap = max(least, base // rule.diverse_networks)
         sent_by = weighed(rows, left, "ip").values()
         if math.fsum(min(sent, cap) for sent in sent_by) >= max(limit, COLD_PART * count):
@@ -291,11 +286,13 @@ def is_calm(case: Case, victim: Victim, policy: Policy, scene: Scene) -> bool:
     Blocked and deferred ones count too; what relations, general volume and the usual number of
     strangers explain does not.
     """
-    rule = policy.rules.victim_flood
+    flood, rule = case.flood, policy.rules.victim_flood
+    if flood is None:
+        return True
+    usual = max(flood.usual, victim.limits.normal_10min or 0.0)
+    if case.tried_long < rule.baseline_factor * usual:
+        return True
     base = base_limit(case, rule, LONG_S)
     least = base * rule.calm_fraction
-    usual = max(case.flood.usual if case.flood else 0.0, victim.limits.normal_10min or 0.0)
-    if case.flood is None or case.tried_long < rule.baseline_factor * usual:
-        return True
     beyond = excess(case, victim, LONG_S, base, rule, scene, usual, least=least, what="tried")
     return beyond is None or beyond.count < least

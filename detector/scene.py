@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from detector.cases import Case
-from detector.policy import RelationTerms
 
 __all__ = ["Finding", "Limits", "Offence", "Scene", "Source", "Victim"]
 
@@ -88,9 +87,10 @@ class Scene(Protocol):
     def activity(self, case: Case, span_s: int) -> float:
         """How many times more other mailboxes than usual got mail lately, 1 or more."""
 
-    def usual(self, victim: Victim, group: int, span_s: int) -> float:
-        """Messages that the victim usually gets from a group in a span; 0 from strangers."""
+    def allowed(
+        self, victim: Victim, group: int, span_s: int, activity: float, *, chance: bool
+    ) -> float:
+        """Messages that the victim's relation with a group allows in a span; 0 for strangers.
 
-    @property
-    def terms(self) -> RelationTerms:
-        """The policy's terms on relations."""
+        With `chance` a few at least: not for a domain, which gets some of very many ASNs.
+        """

@@ -1,9 +1,10 @@
 """Durations, counts and shares in the words that people use, exact to the last digit."""
 
+import textwrap
 from decimal import Decimal
 from typing import Final
 
-__all__ = ["duration", "many", "number", "ordinal", "percent"]
+__all__ = ["duration", "many", "number", "ordinal", "percent", "wrapped"]
 
 UNITS: Final = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 ORDINALS: Final = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
@@ -46,3 +47,10 @@ def ordinal(place: int) -> str:
         return ORDINALS[place - 1]
     teens = place // 10 % 10 == 1
     return f"{place:,}{'th' if teens else ENDINGS.get(place % 10, 'th')}"
+
+
+def wrapped(text: str, width: int, first: str = "", rest: str = "") -> list[str]:
+    """Break a text into lines, of which the first and the others are indented so."""
+    wrapper = textwrap.TextWrapper(width, first, rest, break_long_words=False)
+    wrapper.break_on_hyphens = False
+    return wrapper.wrap(text)

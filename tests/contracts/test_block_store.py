@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from detector.errors import StoreChangeError, StoreConflictError, StoreGapError, StoreUrlError
 from pipelines.ports import BlockStore, Listing, StoredRequest
 from pipelines.stores import open_store
+from tests import stored_changes
 
 FAR = 10_000_000
 ADDRESSES = ("192.0.2.7", "192.0.2.8", "2001:db8:1:2::/64")
@@ -20,26 +21,18 @@ KINDS = ("list", "extend", "release", "hold", "remove", "expire", "refuse")
 
 
 def change(seq: int, kind: str, subject: str = "192.0.2.7", **fields: Any) -> dict[str, Any]:
-    return {
+    own = {
         "v": 1,
-        "seq": seq,
         "id": f"id-{seq}",
         "time": 1000 * seq,
-        "change": kind,
-        "shadow": False,
-        "subject": subject,
-        "tier": "temporary",
-        "rule": "victim_flood",
-        "asn": 64496,
         "provider": "Example",
         "first_seen": 900,
         "last_seen": 1000 * seq,
         "until": 5000,
         "hard_until": FAR,
-        "policy": "p1",
         "evidence": {"messages": 40 + seq, "windows": [{"span_s": 60, "count": 31}]},
-        **fields,
     }
+    return stored_changes.change(seq, kind, subject, **own | fields)
 
 
 @pytest.fixture(params=["memory", "sqlite"])
