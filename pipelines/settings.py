@@ -1,0 +1,103 @@
+"""What a live run is told: where Kafka and the block store are, and how each stage behaves."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "DetectSettings",
+    "IngestSettings",
+    "KafkaSettings",
+    "LiveSettings",
+    "Role",
+    "StoreSettings",
+    "TopicSettings",
+    "WebSettings",
+    "WebhookSettings",
+]
+
+Role = Literal["ingest", "detect", "publish", "alert"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TopicSettings(_Section):
+    """Names of the topics; `prefix` goes before those that are ours (not before the input)."""
+
+    input: str = "mail-events"
+    log: str = "floodwatch-log"
+    listings: str = "floodwatch-listings"
+    dead_letters: str = "floodwatch-dead-letters"
+    prefix: str = ""
+    replication: int = Field(default=3, ge=1)
+
+
+class KafkaSettings(_Section):
+    """How to reach Kafka."""
+
+    bootstrap: str = "localhost:9092"
+    client_id: str = "floodwatch"
+    group: str = "floodwatch"
+    session_s: float = Field(default=30.0, ge=6)
+    request_s: float = Field(default=20.0, ge=1)
+    topics: TopicSettings = TopicSettings()
+
+
+class IngestSettings(_Section):
+    """How input becomes tallies."""
+
+    max_records: int = Field(default=10_000, ge=1)
+    heartbeat: Literal["write", "idle", "off"] = "write"
+    heartbeat_s: float = Field(default=1.0, gt=0)
+    commit_every_s: float = Field(default=1.0, gt=0)
+    ahead_s: int = Field(default=600, ge=10)
+    start: Literal["oldest", "newest"] = "oldest"
+
+
+class DetectSettings(_Section):
+    """How the log becomes decisions."""
+
+    policy: Path | None = None
+    asn_tables: tuple[Path, ...] = ()
+    providers: Path | None = None
+    snapshot: Path = Path("floodwatch.snapshot")
+    snapshot_every_s: float = Field(default=60.0, gt=0)
+    dead_after_s: float = Field(default=60.0, gt=0)
+
+
+class StoreSettings(_Section):
+    """The block store."""
+
+    url: str = "sqlite:///floodwatch.db"
+    password_file: Path | None = None
+    ca_file: Path | None = None
+
+
+class WebhookSettings(_Section):
+    """Who is told when an address of a large provider gets listed; without a URL nobody is."""
+
+    url: str = ""
+    secret_file: Path | None = None
+    providers: tuple[str, ...] = ()
+
+
+class WebSettings(_Section):
+    """Where health and metrics are served; port 0 serves none."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=0, ge=0, le=65_535)
+
+
+class LiveSettings(_Section):
+    """All of it."""
+
+    kafka: KafkaSettings = KafkaSettings()
+    ingest: IngestSettings = IngestSettings()
+    detect: DetectSettings = DetectSettings()
+    store: StoreSettings = StoreSettings()
+    webhook: WebhookSettings = WebhookSettings()
+    web: WebSettings = WebSettings()
+    shutdown_s: float = Field(default=10.0, gt=0)
