@@ -215,6 +215,12 @@ class LogCloser:
         self.closed = upto
         return Close(first, upto, rows, at, tuple(due), upto - first + 1 if lost else 0)
 
+    def waited_for(self) -> list[int]:
+        """Give the partitions that keep the others from closing: the awaited ones least far."""
+        awaited = {n: p.through for n, p in self.partitions.items() if p.state == _AWAITED}
+        least = min(awaited.values(), default=BEFORE_ALL)
+        return [number for number, passed in awaited.items() if passed == least]
+
     def _release(self, upto: int) -> tuple[Rows, NDArray[np.int64]]:
         """Take the pending rows that count up to a close, in the order of their closes."""
         rows, at = self._pending()

@@ -42,6 +42,9 @@ class Docket:
         self.lifecycle = Lifecycle(policy.listing)
         self.listed: NDArray[np.bool_] = np.zeros(0, np.bool_)
         self.changes: list[dict[str, Any]] = []
+        self.complaints: list[str] = []
+        """Controls that could not be carried out, in words for the operator; nothing depends on it.
+        """
         self.forgiven: dict[int, int] = {}
         """By ip slot: the tick of its last removal."""
         self.seq = 0
@@ -188,14 +191,18 @@ class Docket:
 
     def allow_ranges(self, ranges: tuple[str, ...]) -> None:
         """Put the operators' never-list in force."""
-        self.allowed = ranges
         self.never = NeverList((*self.policy.guard.never_list, *ranges))
+        self.allowed = ranges
 
     def allow(self, controls: tuple[PendingControl, ...]) -> None:
         """Take new never-lists into force and remove what they cover."""
         for item in controls:
             if isinstance(item.control, AllowlistChange):
-                self.allow_ranges(item.control.ranges)
+                try:
+                    self.allow_ranges(item.control.ranges)
+                except ValueError as error:
+                    self.complaints.append(f"allowlist at log offset {item.offset}: {error}")
+                    continue
                 self._remove_allowed()
 
     def _remove_allowed(self) -> None:

@@ -24,7 +24,6 @@ from detector.interning import KeyTables
 from detector.log import AsnTableChange, LogRecord, PolicyChange
 from detector.normals import PERIOD_S
 from detector.policy import Policy
-from detector.policy_text import policy_from_json
 from detector.providers import ProviderRegistry
 from detector.relations import KNOWN, mixed
 from detector.scene import Offence
@@ -303,13 +302,12 @@ class Engine(State):
         """Take a new policy or ASN table into force, from the next close on.
 
         Raises:
-            PolicyError: the control carries no valid policy.
             AsnTableError: the runner has not offered the table that the control names.
         """
         for item in controls:
             match item.control:
                 case PolicyChange(_, text):
-                    self.take_policy(policy_from_json(text))
+                    self.take_policy_text(text, item.offset)
                 case AsnTableChange(_, digest):
                     self.take_table(digest)
                 case _:

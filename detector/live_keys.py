@@ -22,7 +22,15 @@ from detector.learning import Learner
 from detector.policy import Policy
 from detector.tracking import Sources, Victims
 
-__all__ = ["EngineState", "LiveKeys", "live_keys", "release_due", "release_keys"]
+__all__ = [
+    "EngineState",
+    "LiveKeys",
+    "live_keys",
+    "release_due",
+    "release_keys",
+    "release_texts",
+    "tables_due",
+]
 
 Slots = NDArray[Any]
 
@@ -89,9 +97,21 @@ def release_due(engine: EngineState) -> bool:
     Ask after each `accept`: it costs nothing. Then a table holds at most twice the larger of
     `memory.keys` and the keys in evidence (at most `memory.evidence_rows`), and one batch more.
     """
-    keys = engine.policy.memory.keys
-    tables = (engine.tables.ips, engine.tables.mailboxes)
-    return any(table.texts > 2 * max(keys, table.settled) for table in tables)
+    return tables_due(engine.tables, engine.policy.memory.keys)
+
+
+def tables_due(tables: KeyTables, keys: int) -> bool:
+    """Say whether key tables remember more than twice `keys` texts, or twice what was live."""
+    both = (tables.ips, tables.mailboxes)
+    return any(table.texts > 2 * max(keys, table.settled) for table in both)
+
+
+def release_texts(tables: KeyTables, ips: Iterable[Slots], mailboxes: Iterable[Slots]) -> None:
+    """Forget every key outside of these slots, in tables that no engine shares."""
+    for table, parts in ((tables.ips, ips), (tables.mailboxes, mailboxes)):
+        live = np.zeros(len(table), np.bool_)
+        _mark(live, parts)
+        table.release(live)
 
 
 def release_keys(engine: EngineState, ips: Iterable[Slots], mailboxes: Iterable[Slots]) -> int:

@@ -10,13 +10,14 @@ from detector.closing import BEFORE_ALL, LogCloser
 from detector.collateral import Collateral
 from detector.docket import Docket
 from detector.enrich import AsnLookup
-from detector.errors import AsnTableError
+from detector.errors import AsnTableError, PolicyError
 from detector.events import Outcome
 from detector.evidence import EvidenceLog
 from detector.interning import KeyTable, KeyTables
 from detector.learning import Learner
 from detector.normals import VictimNormals
 from detector.policy import Policy
+from detector.policy_text import policy_from_json
 from detector.providers import ProviderRegistry
 from detector.tracking import Sources, Victims, evictable
 
@@ -103,6 +104,24 @@ class State:
         self.docket.take_policy(policy)
         self.learner.take_policy(policy)
         self.evidence.capacity = policy.memory.evidence_rows
+
+    def take_policy_text(self, text: str, offset: int) -> None:
+        """Take the policy of a control into force.
+
+        One that cannot be used is left out and complained of: whoever follows the log must get
+        past it, and all in the same way.
+        """
+        name = f"policy at log offset {offset}"
+        try:
+            policy = policy_from_json(text, name)
+        except PolicyError as error:
+            self.docket.complaints.append(f"{error} (the policy in force stays)")
+            return
+        if policy.clock != self.policy.clock:
+            said = "tick and lateness are those of the tallies, new ones need a new log"
+            self.docket.complaints.append(f"{name}: changes [clock]: {said}")
+            return
+        self.take_policy(policy)
 
     def offer_table(self, lookup: AsnLookup) -> None:
         """Make an ASN table known; an `AsnTableChange` with its digest takes it into force."""

@@ -1,17 +1,17 @@
-"""The ingest stage for finite inputs: blocks of lines become tallies, partition by partition."""
+"""The ingest stage: lines of files or records of Kafka become tallies, partition by partition."""
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detector.decode import HEARTBEAT, EventColumns, EventReader
-from detector.events import Reject
+from detector.events import ABSENT, Reject
 from detector.policy import ClockSpec
-from detector.tally import PartitionTally, Tally, tally_rows
+from detector.tally import PartitionTally, ResumePoint, Tally, tally_rows
 
 __all__ = ["IngestCounts", "JsonLines", "LineReader", "PartitionIngest", "ReadLines"]
 
@@ -98,16 +98,52 @@ class PartitionIngest:
 
     @property
     def next_line(self) -> int:
-        """The position of the next line, which is how many have been read."""
+        """The position of the next line (which is how many have been read), or record."""
         return self._next
+
+    def resume(self, point: ResumePoint) -> None:
+        """Go on where another owner stopped; its position is that of the next record."""
+        self._tally.resume(point)
+        self._next = point.offset
+
+    def resume_point(self) -> ResumePoint:
+        """Give where the next owner goes on, should this one be gone."""
+        return self._tally.resume_point()
 
     def feed(self, block: bytes) -> tuple[list[Tally], list[Reject]]:
         """Take the next whole lines; give the tallies they close and the rejects."""
-        return self._take(block, final=False)
+        found = self._reader.read(block, self._next)
+        return self._take(found, self._next + found.lines, final=False)
+
+    def feed_records(
+        self, values: Sequence[bytes | None], offsets: NDArray[np.int64],
+        received_ms: NDArray[np.int64],
+    ) -> tuple[list[Tally], list[Reject]]:  # fmt: skip
+        """Take the next records: (n,) each; their offsets may leave some out, as Kafka's do.
+
+        `received_ms` (ABSENT: unknown) counts where an event does not say when it was received.
+        """
+        found = self._reader.read(_as_lines(values), 0)
+        rejects = [
+            replace(reject, position=int(offsets[reject.position])) for reject in found.rejects
+        ]
+        rejects += [
+            Reject(offset, "empty", "the record holds nothing", b"")
+            for value, offset in zip(values, offsets.tolist(), strict=True)
+            if value is None or not value or value.isspace()
+        ]
+        events = found.events
+        row = events.record
+        own = np.full(row.size, ABSENT, np.int64)
+        own = own if events.received_ms is None else events.received_ms
+        received = np.where(own == ABSENT, received_ms[row], own)
+        events = replace(events, record=offsets[row], received_ms=received)
+        found = replace(found, events=events, rejects=rejects)
+        return self._take(found, int(offsets[-1]) + 1, final=False)
 
     def finish(self) -> tuple[list[Tally], list[Reject]]:
         """End the partition: give what is still open."""
-        tallies, rejects = self._take(b"", final=True)
+        tallies, rejects = self._take(self._reader.read(b"", self._next), self._next, final=True)
         rest = self._tally.finish()
         self._counts.count_tallies(rest)
         return tallies + rest, rejects
@@ -121,10 +157,11 @@ class PartitionIngest:
         if tallies:
             self._tally.acknowledge(tallies[-1].number)
 
-    def _take(self, block: bytes, *, final: bool) -> tuple[list[Tally], list[Reject]]:
+    def _take(
+        self, found: ReadLines, next_position: int, *, final: bool
+    ) -> tuple[list[Tally], list[Reject]]:
         counts = self._counts
-        found = self._reader.read(block, self._next)
-        self._next += found.lines
+        self._next = next_position
         events, rejects = found.events, found.rejects
         record = events.record
         distinct = int(np.count_nonzero(record[1:] != record[:-1])) + 1 if record.size else 0
@@ -139,3 +176,14 @@ class PartitionIngest:
         counts.rejects.update(reject.reason for reject in rejects)
         counts.count_tallies(tallies)
         return tallies, rejects
+
+
+def _as_lines(values: Sequence[bytes | None]) -> bytes:
+    """Give records as lines; within one, LF becomes CR, which is white space to JSON as well."""
+    try:
+        block = b"\n".join(values) + b"\n"  # type: ignore[arg-type]
+    except TypeError:  # a record without a value
+        return _as_lines([value or b"" for value in values])
+    if block.count(b"\n") == len(values):
+        return block
+    return b"\n".join((value or b"").replace(b"\n", b"\r") for value in values) + b"\n"

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
-__all__ = ["BlockStore", "Change", "Listing", "StoredRequest"]
+__all__ = ["REMOVAL", "BlockStore", "Change", "Listing", "StoredRequest"]
+
+REMOVAL: Final = "removal"
+"""The kind of request that asks to remove a subject."""
 
 Change = Mapping[str, Any]
 """A decision as its contract has it: a JSON object with a gapless `seq`, times in Unix ms."""
@@ -70,6 +73,10 @@ class BlockStore(Protocol):
 
     def last_seq(self) -> int:
         """Give the number of the last change, 0 where there is none."""
+        ...
+
+    def start_behind(self, seq: int) -> None:
+        """Let a store without any change begin behind `seq`: what came before is gone."""
         ...
 
     def get(self, subject: str, now_ms: int) -> Listing | None:

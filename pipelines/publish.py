@@ -7,15 +7,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Final, Self
 
-import orjson
-
 from detector.errors import FloodwatchError
 from pipelines.ports import BlockStore, Change
+from pipelines.wire import decision_line
 
-__all__ = ["OutputError", "Publisher", "SideFile", "ascii_json"]
+__all__ = ["OutputError", "Publisher", "SideFile"]
 
 _BATCH: Final = 5_000
-_DELETE: Final = b"\x7f"
 
 
 class OutputError(FloodwatchError):
@@ -96,25 +94,6 @@ class SideFile:
         return OutputError(self.name, words)
 
 
-def ascii_json(line: bytes) -> bytes:
-    r"""Give the same JSON in printable ASCII, so that no terminal obeys what a log held.
-
-    >>> ascii_json('{"a":"x\u202e\x7f"}'.encode())
-    b'{"a":"x\\u202e\\u007f"}'
-    """
-    if line.isascii() and _DELETE not in line:
-        return line
-    out: list[str] = []
-    for character in line.decode():
-        code = ord(character)
-        if code < 0x7F:  # noqa: PLR2004 - ASCII that JSON itself leaves printable
-            out.append(character)
-        else:
-            units = character.encode("utf-16-be").hex()
-            out += (f"\\u{units[i : i + 4]}" for i in range(0, len(units), 4))
-    return "".join(out).encode()
-
-
 class Publisher:
     """Writes every change to `decisions` and, in batches, to the store together with facts.
 
@@ -133,7 +112,7 @@ class Publisher:
     def publish(self, changes: Sequence[dict[str, Any]], facts: Mapping[str, str]) -> None:
         """Take the next changes; `facts` are what is true behind the last of them."""
         if self._decisions is not None:
-            lines = [ascii_json(orjson.dumps(change)) + b"\n" for change in changes]
+            lines = [decision_line(change) + b"\n" for change in changes]
             self._decisions.write(b"".join(lines))
         self._waiting += changes
         if len(self._waiting) >= _BATCH:

@@ -13,7 +13,7 @@ from pipelines.cli.reasons import fired, part_in_flood
 from pipelines.cli.shown import columns, rfc3339, subject_of
 from pipelines.cli.stored import Stored, listing_json, opened
 from pipelines.ports import Listing
-from pipelines.publish import ascii_json
+from pipelines.wire import ascii_json
 
 __all__ = ["Filters", "print_json", "show_list", "show_lookup"]
 

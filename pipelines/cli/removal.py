@@ -11,11 +11,10 @@ from detector.wording import duration
 from pipelines.cli.listings import print_json
 from pipelines.cli.shown import rfc3339, subject_of
 from pipelines.cli.stored import opened
-from pipelines.ports import Listing
+from pipelines.ports import REMOVAL, Listing
 
 __all__ = ["file_removal"]
 
-KIND: Final = "removal"
 _LISTS: Final = frozenset({"list", "hold"})
 
 
@@ -34,7 +33,7 @@ def file_removal(address: str, url: str, reason: str, *, as_json: bool) -> None:
         pending = [
             request
             for request in stored.store.requests(pending_only=True)
-            if request.kind == KIND and request.subject == subject
+            if request.kind == REMOVAL and request.subject == subject
         ]
         answer: dict[str, Any] = {"subject": subject, "state": state, "request": None}
         lines = [f"{subject} is {state} (as of {rfc3339(now)})"]
@@ -42,7 +41,7 @@ def file_removal(address: str, url: str, reason: str, *, as_json: bool) -> None:
             lines.append("  nothing to remove: no request was filed")
         else:
             number = (
-                pending[0].id if pending else stored.store.add_request(KIND, subject, now, reason)
+                pending[0].id if pending else stored.store.add_request(REMOVAL, subject, now, reason)
             )
             terms = stored.policy().listing
             needed_s, earliest_ms = _earliest(listing, stored.store.audit(subject), terms)

@@ -24,9 +24,9 @@ from pipelines.asn_file import load_asn_files
 from pipelines.clock import now_ms
 from pipelines.detect import Detection
 from pipelines.ingest import IngestCounts, PartitionIngest
-from pipelines.ports import BlockStore
+from pipelines.ports import REMOVAL, BlockStore
 from pipelines.provider_file import load_providers
-from pipelines.publish import Publisher, SideFile, ascii_json
+from pipelines.publish import Publisher, SideFile
 from pipelines.replay.escaped import escaped, escaped_bytes
 from pipelines.replay.formats import PostfixTerms, line_reader
 from pipelines.replay.log_file import LogWriter, read_log
@@ -36,12 +36,11 @@ from pipelines.replay.same_input import INPUT, check_same_input, heads_fact
 from pipelines.replay.summary import Findings, Summary, largest, most_common
 from pipelines.replay.toll import Toll
 from pipelines.sources.files import UnreadableInputError
+from pipelines.wire import ascii_json
 
 __all__ = ["Progress", "Replay", "replay"]
 
 _MOST_NETWORKS: Final = 10
-REMOVAL: Final = "removal"
-"""The kind of request that asks to remove a subject."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Kafka: clients, the input group, the log, the listings and the topics."""

@@ -1,0 +1,150 @@
+"""Makes Kafka clients as the settings say, and puts their failures into words."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any, Final, TypeVar
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from detector.errors import FloodwatchError
+from pipelines.kafka.security import client_arguments
+from pipelines.settings import KafkaSettings
+
+__all__ = ["BrokerError", "KafkaClients", "LostRecordsError", "MissingTopicError", "follower"]
+
+LARGEST_MESSAGE: Final = 1 << 24
+"""A part of a tally has at most 8,192 rows; their longest texts make some 5 MB."""
+
+T = TypeVar("T")
+
+
+class BrokerError(FloodwatchError):
+    """Kafka did not do what it was asked; trying again later may help. `problem` says what."""
+
+    def __init__(self, bootstrap: str, problem: str) -> None:
+        super().__init__(f"Kafka at {bootstrap}: {problem}")
+        self.bootstrap = bootstrap
+        self.problem = problem
+
+
+class MissingTopicError(FloodwatchError):
+    """A topic that is not there, or has the wrong number of partitions."""
+
+    def __init__(self, topic: str, problem: str) -> None:
+        super().__init__(f"topic {topic}: {problem}: see floodwatch topics check")
+        self.topic = topic
+
+
+class LostRecordsError(FloodwatchError):
+    """Retention has passed the place where we stopped: records `first` to `last` are gone."""
+
+    def __init__(self, topic: str, partition: int, first: int, last: int, advice: str) -> None:
+        super().__init__(
+            f"topic {topic}: records {first} to {last} of partition {partition} are gone, "
+            f"retention has passed them ({last - first + 1:,} records): {advice}"
+        )
+        self.topic = topic
+        self.partition = partition
+        self.first = first
+        self.last = last
+
+
+class KafkaClients:
+    """Makes clients; nothing is connected before `started`."""
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self.kafka = kafka
+        self.bootstrap = kafka.bootstrap
+        topics = kafka.topics
+        self.input_topic = topics.input
+        self.log_topic = topics.prefix + topics.log
+        self.listings_topic = topics.prefix + topics.listings
+        self.dead_letters_topic = topics.prefix + topics.dead_letters
+        self._arguments = client_arguments(kafka)
+
+    def consumer(self, *topics: str, **more: Any) -> AIOKafkaConsumer:
+        """Make a consumer that commits nothing by itself."""
+        arguments = {
+            "enable_auto_commit": False,
+            "auto_offset_reset": "earliest",
+            "metadata_max_age_ms": 30_000,
+            "max_partition_fetch_bytes": 4 << 20,
+        }
+        return AIOKafkaConsumer(*topics, **(self._arguments | arguments | more))
+
+    def producer(self) -> AIOKafkaProducer:
+        """Make an idempotent producer: what it repeats stands once, and in order."""
+        return AIOKafkaProducer(
+            **self._arguments,
+            enable_idempotence=True,
+            acks="all",
+            compression_type="zstd",
+            max_batch_size=1 << 20,
+            max_request_size=LARGEST_MESSAGE,
+            linger_ms=5,
+        )
+
+    def admin(self) -> AIOKafkaAdminClient:
+        """Make an admin client."""
+        return AIOKafkaAdminClient(**self._arguments)
+
+    @contextlib.asynccontextmanager
+    async def started(self, client: T) -> AsyncIterator[T]:
+        """Connect a client and let go of it in the end, whatever happens.
+
+        Raises:
+            BrokerError: no broker answers, or it does not let us in.
+        """
+        running: Any = client
+        try:
+            try:
+                await running.start()
+            except KafkaError as error:
+                raise self.in_words(error) from error
+            yield client
+        finally:
+            stop = running.close if isinstance(client, AIOKafkaAdminClient) else running.stop
+            with contextlib.suppress(KafkaError):
+                await stop()
+
+    def in_words(self, error: BaseException) -> BrokerError:
+        """Say what a failure of a client means."""
+        said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        if "Unable to bootstrap" in said:
+            said = (
+                "no broker answers, or none lets us in: check kafka.bootstrap, the network, and "
+                "user, password and TLS settings"
+            )
+        return BrokerError(self.bootstrap, said)
+
+
+async def follower(
+    clients: KafkaClients, stack: contextlib.AsyncExitStack, topic: str, **more: Any
+) -> tuple[AIOKafkaConsumer, TopicPartition]:
+    """Start a reader of a topic with one partition, outside of any group, at no place yet.
+
+    Raises:
+        BrokerError: no broker answers.
+        MissingTopicError: there is no such topic, or it has more than one partition.
+    """
+    consumer = await stack.enter_async_context(clients.started(clients.consumer(**more)))
+    partitions = await partitions_of(consumer, topic)
+    if partitions != {0}:
+        count = len(partitions)
+        raise MissingTopicError(topic, f"has {count} partitions, want 1" if count else "missing")
+    place = TopicPartition(topic, 0)
+    consumer.assign([place])
+    return consumer, place
+
+
+async def partitions_of(client: AIOKafkaConsumer, topic: str) -> set[int]:
+    """Give the partitions of a topic, none where it does not exist."""
+    await client._client.force_metadata_update()  # noqa: SLF001 - the only way to ask anew
+    found: set[int] | None = client.partitions_for_topic(topic)
+    if not found:
+        # A topic that nobody has asked for is not in the metadata of a client that follows none.
+        await client.topics()
+        found = client.partitions_for_topic(topic)
+    return set(found or ())

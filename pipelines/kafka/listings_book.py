@@ -1,0 +1,114 @@
+"""The listings from the detector's side: what stands there is compared, what is missing written.
+
+All copies of the detector may write. Each reads what the others wrote, so that the first difference
+between two of them is found by one of them before it goes on.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from detector.errors import FloodwatchError, LogError
+from pipelines.kafka.appender import Appender
+from pipelines.kafka.clients import KafkaClients
+from pipelines.kafka.log_topic import TopicReader
+from pipelines.wire import Progress, decision_line, progress_line, read_listing
+
+__all__ = ["ListingsBook", "ListingsConflictError"]
+
+_REMEMBERED: Final = 20_000
+"""Own changes kept to be compared with what copies write later."""
+_READ_AHEAD: Final = 20_000
+"""Changes of others read before we have come to them ourselves."""
+
+
+class ListingsConflictError(LogError):
+    """Two detectors that follow one log disagree about change `seq`."""
+
+    def __init__(self, topic: str, seq: int, stands: bytes, ours: bytes) -> None:
+        at = next(
+            (i for i, (a, b) in enumerate(zip(stands, ours, strict=False)) if a != b),
+            min(len(stands), len(ours)),
+        )
+        begin = max(0, at - 60)
+        FloodwatchError.__init__(
+            self,
+            f"{topic}: change {seq} stands as ...{stands[begin : at + 60].decode()!r}, we decide "
+            f"...{ours[begin : at + 60].decode()!r}: two builds, policies or ASN tables follow one "
+            "log. Stop the newer one; a replay of the dumped log says who is right",
+        )
+        self.seq = seq
+
+
+class ListingsBook:
+    """Reads the listings, and writes what is not there yet. Methods may raise a `BrokerError`."""
+
+    def __init__(
+        self, clients: KafkaClients, reader: TopicReader, appender: Appender, derived: int
+    ) -> None:
+        self._topic = clients.listings_topic
+        self._reader, self._appender = reader, appender
+        self._derived = derived
+        self._highest = 0
+        self._standing: OrderedDict[int, tuple[int, bytes]] = OrderedDict()
+        self._own: OrderedDict[int, bytes] = OrderedDict()
+        self._there_until = 0
+
+    async def open(self, offset: int) -> None:
+        """Begin to read at an offset, or the oldest message where that is gone."""
+        first, self._there_until = await self._reader.bounds()
+        await self._reader.start_at(max(first, min(offset, self._there_until)))
+
+    @property
+    def resume_offset(self) -> int:
+        """Where a successor has to read on: the first message whose change we have not decided."""
+        first = next(iter(self._standing.values()), None)
+        return self._reader.position if first is None else first[0]
+
+    async def publish(self, changes: Sequence[Mapping[str, Any]]) -> int:
+        """Write changes, in order, or compare them with what stands; count those written."""
+        written = 0
+        for change in changes:
+            seq, line = change["seq"], decision_line(change)
+            while seq > self._highest and self._reader.position < self._there_until:
+                await self._read(1.0)
+            stands = self._standing.pop(seq, None)
+            self._derived = seq
+            if stands is not None:
+                self._compare(seq, stands[1], line)
+                continue
+            self._own[seq] = line
+            if len(self._own) > _REMEMBERED:
+                self._own.popitem(last=False)
+            if seq > self._highest:
+                await self._appender.append(self._topic, line)
+                written += 1
+        return written
+
+    async def say(self, progress: Progress) -> None:
+        """Tell how far we have come."""
+        await self._appender.append(self._topic, progress_line(progress))
+
+    async def listen(self) -> None:
+        """Read what others wrote, and compare."""
+        if len(self._standing) < _READ_AHEAD:
+            await self._read(0.0)
+
+    async def _read(self, timeout_s: float) -> None:
+        for record in await self._reader.next(timeout_s):
+            place = f"{self._topic}, offset {record.offset}"
+            message = read_listing(record.value or b"", place)
+            if isinstance(message, Progress):
+                continue
+            seq = message["seq"]
+            self._highest = max(self._highest, seq)
+            if seq > self._derived:
+                first = self._standing.setdefault(seq, (record.offset, record.value))
+                if first[1] != record.value:
+                    raise ListingsConflictError(self._topic, seq, first[1], record.value)
+            elif (ours := self._own.get(seq)) is not None:
+                self._compare(seq, record.value, ours)
+
+    def _compare(self, seq: int, stands: bytes, ours: bytes) -> None:
+        if stands != ours:
+            raise ListingsConflictError(self._topic, seq, stands, ours)

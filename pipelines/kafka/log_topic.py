@@ -1,0 +1,139 @@
+"""The log and the listings as topics of one partition: read from a place on, in order."""
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from types import TracebackType
+from typing import Any, Final, Self
+
+from aiokafka.errors import KafkaError
+
+from detector.errors import LogFormatError
+from detector.interning import KeyTables
+from detector.log import LogRecord, decode_record
+from detector.tally import Tally
+from pipelines.kafka.clients import KafkaClients, LostRecordsError, follower
+
+__all__ = ["TopicReader", "decoded", "log_has_tallies", "read_to_end"]
+
+_TOGETHER: Final = 2_000
+
+
+class TopicReader:
+    """Reads a topic of one partition. Used as an async context; any method may raise `BrokerError`.
+
+    `position` is the offset of the next record, and `end` where the topic ended when last heard of.
+    """
+
+    def __init__(self, clients: KafkaClients, topic: str, advice: str = "") -> None:
+        self._clients = clients
+        self._topic = topic
+        self._advice = advice
+        self._stack = contextlib.AsyncExitStack()
+        self.position = 0
+
+    async def __aenter__(self) -> Self:
+        async with contextlib.AsyncExitStack() as stack:
+            self._consumer, self._place = await follower(
+                self._clients, stack, self._topic, fetch_max_wait_ms=100
+            )
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        await self._stack.aclose()
+
+    async def bounds(self) -> tuple[int, int]:
+        """Ask for the first offset there is, and the one behind the last."""
+        with self._in_words():
+            first = await self._consumer.beginning_offsets([self._place])
+            end = await self._consumer.end_offsets([self._place])
+        return first[self._place], end[self._place]
+
+    async def start_at(self, offset: int) -> None:
+        """Read on from an offset.
+
+        Raises:
+            LostRecordsError: it is gone.
+        """
+        await self._check_lost(offset)
+        self._consumer.seek(self._place, offset)
+        self.position = offset
+
+    async def start_at_oldest(self) -> None:
+        """Read from the oldest record there is."""
+        self.position, _ = await self.bounds()
+        self._consumer.seek(self._place, self.position)
+
+    @property
+    def end(self) -> int:
+        """Where the topic ended when last heard of."""
+        known = self._consumer.highwater(self._place)
+        return self.position if known is None else max(known, self.position)
+
+    async def next(self, timeout_s: float, most: int = _TOGETHER) -> list[Any]:
+        """Give the next records (with `offset`, `timestamp`, `value`), none where there are none.
+
+        Raises:
+            LostRecordsError: retention has overtaken us.
+        """
+        with self._in_words():
+            batches = await self._consumer.getmany(
+                timeout_ms=int(timeout_s * 1000), max_records=most
+            )
+        records: Sequence[Any] = batches.get(self._place, ())
+        if records and records[0].offset != self.position:
+            await self._check_lost(self.position)
+        if records:
+            self.position = records[-1].offset + 1
+        return list(records)
+
+    async def _check_lost(self, wanted: int) -> None:
+        first, _ = await self.bounds()
+        if first > wanted:
+            raise LostRecordsError(self._topic, 0, wanted, first - 1, self._advice)
+
+    @contextlib.contextmanager
+    def _in_words(self) -> Any:
+        try:
+            yield
+        except KafkaError as error:
+            raise self._clients.in_words(error) from error
+
+
+async def read_to_end(reader: TopicReader) -> AsyncIterator[list[Any]]:
+    """Give the records from where a reader stands to where the topic ends now."""
+    _, end = await reader.bounds()
+    while reader.position < end:
+        records = await reader.next(1.0)
+        if records:
+            yield records
+
+
+def decoded(records: Sequence[Any], tables: KeyTables) -> list[tuple[int, LogRecord]]:
+    """Read records of the log, each with its offset.
+
+    Raises:
+        LogFormatError: naming the offset.
+    """
+    out: list[tuple[int, LogRecord]] = []
+    for record in records:
+        try:
+            out.append((record.offset, decode_record(record.value or b"", tables)))
+        except LogFormatError as error:
+            raise LogFormatError(f"{error.got} at offset {record.offset}", error.allowed) from None
+    return out
+
+
+async def log_has_tallies(clients: KafkaClients, partition: int) -> bool:
+    """Say whether the log holds a tally of an input partition; reads it until it finds one."""
+    tables = KeyTables()
+    async with TopicReader(clients, clients.log_topic) as reader:
+        await reader.start_at_oldest()
+        async for records in read_to_end(reader):
+            for _, record in decoded(records, tables):
+                if isinstance(record, Tally) and record.partition == partition:
+                    return True
+    return False

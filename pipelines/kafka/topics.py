@@ -1,0 +1,152 @@
+"""The topics: what they should be, what they are, and how to make what is missing."""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, for_code
+
+from pipelines.kafka.clients import LARGEST_MESSAGE, BrokerError, KafkaClients
+
+__all__ = ["TopicPlan", "check_topics", "create_topics", "planned_topics"]
+
+_DAY_MS: Final = 86_400_000
+_READY_S: Final = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class TopicPlan:
+    """What a topic should be; `partitions` None: any number. `why` says what each setting is for.
+
+    `least` are settings that must be at least so large (-1: without bound), `exact` such that must
+    be just so.
+    """
+
+    name: str
+    partitions: int | None
+    exact: Mapping[str, str] = field(default_factory=dict)
+    least: Mapping[str, int] = field(default_factory=dict)
+    why: Mapping[str, str] = field(default_factory=dict)
+
+
+def planned_topics(clients: KafkaClients) -> tuple[TopicPlan, ...]:
+    """Give what the four topics should be."""
+    kept = {"cleanup.policy": "delete"}
+    why = {
+        "partitions": "it is one ordered record of everything",
+        "cleanup.policy": "compaction would take records out of its order",
+        "max.message.bytes": "a part of a tally has up to 8,192 rows",
+    }
+    large = {"max.message.bytes": LARGEST_MESSAGE}
+    return (
+        TopicPlan(
+            clients.input_topic, None, kept, {"retention.ms": _DAY_MS},
+            {
+                "cleanup.policy": "compaction would take events away before they are counted",
+                "retention.ms": "ingest must be able to be away for a day",
+            },
+        ),
+        TopicPlan(
+            clients.log_topic, 1, kept, large | {"retention.ms": 3 * _DAY_MS},
+            why | {"retention.ms": "a detector must find what comes behind its snapshot"},
+        ),
+        TopicPlan(
+            clients.listings_topic, 1, kept, large | {"retention.ms": 15 * _DAY_MS},
+            why | {"retention.ms": "an empty store is rebuilt from it: the longest listing and one day"},
+        ),
+        TopicPlan(
+            clients.dead_letters_topic, None, {}, {"retention.ms": _DAY_MS},
+            {"retention.ms": "somebody should have the time to look at what could not be read"},
+        ),
+    )  # fmt: skip
+
+
+async def check_topics(clients: KafkaClients) -> list[tuple[str, list[str]]]:
+    """Compare each topic with its plan; give its name and what differs, in words.
+
+    Raises:
+        BrokerError: no broker answers, or it does not tell.
+    """
+    async with clients.started(clients.admin()) as admin:
+        with _in_words(clients):
+            return [(plan.name, await _differences(admin, plan)) for plan in planned_topics(clients)]
+
+
+async def create_topics(clients: KafkaClients, input_partitions: int) -> list[tuple[str, str]]:
+    """Make the topics that are missing; give each name and what was done.
+
+    Raises:
+        BrokerError: one could not be made.
+    """
+    done: list[tuple[str, str]] = []
+    async with clients.started(clients.admin()) as admin:
+        with _in_words(clients):
+            there = set(await admin.list_topics())
+            for plan in planned_topics(clients):
+                if plan.name in there:
+                    done.append((plan.name, "is there"))
+                    continue
+                count = plan.partitions or (
+                    input_partitions if plan.name == clients.input_topic else 1
+                )
+                settings = dict(plan.exact) | {k: str(v) for k, v in plan.least.items()}
+                new = NewTopic(plan.name, count, clients.kafka.topics.replication, None, settings)
+                answer = await admin.create_topics([new])
+                for _, code, said in answer.topic_errors:
+                    if code:
+                        words = f"topic {plan.name} could not be made: {for_code(code).__name__}"
+                        raise BrokerError(clients.bootstrap, f"{words} ({said})")
+                done.append((plan.name, f"made with {count} partition{'s'[: count != 1]}"))
+            await _wait_for_leaders(admin, [name for name, _ in done])
+    return done
+
+
+async def _wait_for_leaders(admin: AIOKafkaAdminClient, names: list[str]) -> None:
+    async with asyncio.timeout(_READY_S):
+        while True:
+            found = await admin.describe_topics(names)
+            leaders = [p["leader"] for topic in found for p in topic["partitions"]]
+            if leaders and min(leaders) >= 0 and not any(topic["error_code"] for topic in found):
+                return
+            await asyncio.sleep(0.1)
+
+
+async def _differences(admin: AIOKafkaAdminClient, plan: TopicPlan) -> list[str]:
+    if plan.name not in set(await admin.list_topics()):
+        return ["missing: floodwatch topics create makes it"]
+    (topic,) = await admin.describe_topics([plan.name])
+    out: list[str] = []
+    count = len(topic["partitions"])
+    if plan.partitions is not None and count != plan.partitions:
+        why = plan.why.get("partitions", "")
+        out.append(f"partitions: has {count}, want {plan.partitions} ({why}): make it anew")
+    now = await _settings(admin, plan.name)
+    for name, wanted in plan.exact.items():
+        if now.get(name, wanted) != wanted:
+            out.append(f"{name}: is {now[name]}, want {wanted} ({plan.why.get(name, '')})")
+    for name, least in plan.least.items():
+        value = int(now.get(name, least))
+        if -1 < value < least:
+            out.append(f"{name}: is {value:,}, want {least:,} or more ({plan.why.get(name, '')})")
+    return out
+
+
+async def _settings(admin: AIOKafkaAdminClient, topic: str) -> dict[str, str]:
+    resource = ConfigResource(ConfigResourceType.TOPIC, topic)
+    out: dict[str, str] = {}
+    for answer in await admin.describe_configs([resource]):
+        for _, _, _, _, entries in answer.resources:
+            out |= {entry[0]: entry[1] for entry in entries}
+    return out
+
+
+@contextlib.contextmanager
+def _in_words(clients: KafkaClients) -> Any:
+    try:
+        yield
+    except KafkaError as error:
+        raise clients.in_words(error) from error

@@ -1,0 +1,1 @@
+"""Live operation: the stages as tasks that follow their topics."""

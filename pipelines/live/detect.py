@@ -1,0 +1,249 @@
+"""The detect stage on Kafka: follows the log, writes the listings, keeps snapshots.
+
+As with ingest, a failure of Kafka ends a life, and the next one begins at the last snapshot.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from detector.engine import Engine
+from detector.enrich import AsnLookup
+from detector.errors import SnapshotError
+from detector.interning import KeyTables
+from detector.live_keys import release_due, release_keys
+from detector.log import AsnTableChange, Dead, Idle, LogRecord, Partitions, encode_record
+from detector.policy import Policy
+from detector.providers import ProviderRegistry
+from detector.snapshot import restore, snapshot, snapshot_policy
+from detector.tally import Tally
+from pipelines.clock import elapsed_s
+from pipelines.kafka.appender import Appender
+from pipelines.kafka.clients import KafkaClients
+from pipelines.kafka.listings_book import ListingsBook
+from pipelines.kafka.log_topic import TopicReader, decoded
+from pipelines.live.lives import Lives
+from pipelines.resident import give_back
+from pipelines.settings import DetectSettings
+from pipelines.snapshot_file import load_snapshot, save_snapshot
+from pipelines.wire import Progress
+
+__all__ = ["DetectStage", "Tables"]
+
+_POLL_S: Final = 0.1
+_MOST_RECORDS: Final = 200
+"""Log records at a time: with some 5,000 rows each, a second of the detector's work."""
+_PROGRESS_S: Final = 1.0
+_LOST: Final = (
+    "give the snapshot that goes on there, or begin anew with an empty log and a new group; the "
+    "log's retention should be some days, and a snapshot is taken every minute"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """What enriches: the ASN table (None: prefixes stand for networks) and the providers."""
+
+    asns: AsnLookup | None
+    providers: ProviderRegistry
+    load_asns: Callable[[], AsnLookup | None]
+    """Reads the table's files again, which may have been replaced."""
+
+
+class DetectStage:
+    """One detector; `tell` hears what the operator should know."""
+
+    def __init__(
+        self, clients: KafkaClients, settings: DetectSettings, policy: Policy, tables: Tables,
+        lives: Lives, tell: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        self._clients, self._settings = clients, settings
+        self._policy, self._tables = policy, tables
+        self._lives, self.tell = lives, tell
+        self.ready = False
+        self.closed: int | None = None
+        self.seq = 0
+        self.snapshot_s: float | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Follow the log until told to stop; then read it to its end and take a snapshot.
+
+        Raises:
+            LogError: the log cannot be followed, or another detector decides otherwise.
+            LostRecordsError: what comes next of the log is gone.
+            SnapshotError: there are snapshots, and none is of use.
+        """
+
+        async def life() -> None:
+            clients = self._clients
+            async with (
+                Appender(clients) as appender,
+                TopicReader(clients, clients.log_topic, _LOST) as log,
+                TopicReader(clients, clients.listings_topic) as listings,
+            ):
+                engine, offset, listings_offset = await asyncio.to_thread(self._begin)
+                book = ListingsBook(clients, listings, appender, engine.docket.seq)
+                await log.start_at(offset)
+                await book.open(listings_offset)
+                await _Life(self, engine, log, book, appender).run(stop)
+
+        try:
+            await self._lives.lead("detect", life, stop)
+        finally:
+            self.ready = False
+
+    def _begin(self) -> tuple[Engine, int, int]:
+        """Make an engine that stands where the last snapshot was taken."""
+
+        def read(blob: bytes) -> tuple[Engine, int, int]:
+            head, _, state = blob.partition(b"\n")
+            try:
+                listings_offset = int(orjson.loads(head)["listings_offset"])
+            except (ValueError, KeyError, TypeError):
+                raise SnapshotError("it is something else, or damaged in its first line") from None
+            engine = self._engine(snapshot_policy(state))
+            return engine, restore(engine, state), listings_offset
+
+        found = load_snapshot(self._settings.snapshot, read)
+        if found is None:
+            return self._engine(self._policy), 0, 0
+        begun, passed_over = found
+        for error in passed_over:
+            self.tell(f"{error}: going on from the one before")
+        return begun
+
+    def _engine(self, policy: Policy) -> Engine:
+        tables = self._tables
+        return Engine(policy, KeyTables(), lookup=tables.asns, providers=tables.providers)
+
+    def offer_table(self, engine: Engine, digest: str) -> None:
+        """Give the engine a table that the log asks for, should the files have it by now."""
+        if digest in engine.offered:
+            return
+        table = self._tables.load_asns()
+        if table is not None:
+            engine.offer_table(table)
+
+    async def save(self, engine: Engine, log_offset: int, listings_offset: int) -> None:
+        """Write a snapshot; where that fails the one before stands, and the operator hears it."""
+
+        def write() -> None:
+            head = orjson.dumps({"v": 1, "listings_offset": listings_offset}) + b"\n"
+            save_snapshot(self._settings.snapshot, head + snapshot(engine, log_offset))
+
+        try:
+            await asyncio.to_thread(write)
+            self.snapshot_s = elapsed_s()
+        except SnapshotError as error:
+            self.tell(f"{error}: a restart would begin at the one before")
+
+    @property
+    def settings(self) -> DetectSettings:
+        """The settings."""
+        return self._settings
+
+    @property
+    def log_topic(self) -> str:
+        """The name of the log."""
+        return self._clients.log_topic
+
+
+class _Life:
+    """From one connection to its loss."""
+
+    def __init__(
+        self, stage: DetectStage, engine: Engine, log: TopicReader, book: ListingsBook,
+        appender: Appender,
+    ) -> None:  # fmt: skip
+        self._stage, self._engine = stage, engine
+        self._log, self._book, self._appender = log, book, appender
+        self._heard_s: dict[int, float] = {}
+        self._at_end_s: float | None = None
+        self._told_s = 0.0
+        self._saved_s = elapsed_s()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Follow the log; a snapshot stands at the end."""
+        while not stop.is_set():
+            await self._follow(_POLL_S)
+            await self._book.listen()
+            await self._tell_progress()
+            await self._watch()
+            if elapsed_s() - self._saved_s >= self._stage.settings.snapshot_every_s:
+                await self._save()
+        _, end = await self._log.bounds()
+        while self._log.position < end:
+            await self._follow(_POLL_S)
+        self._told_s = 0.0
+        await self._tell_progress()
+        await self._save()
+
+    async def _follow(self, timeout_s: float) -> None:
+        records = await self._log.next(timeout_s, _MOST_RECORDS)
+        at_end = self._log.position >= self._log.end
+        if not at_end:
+            self._at_end_s = None
+        elif self._at_end_s is None:
+            self._at_end_s = elapsed_s()
+            self._stage.ready = True
+        if not records:
+            return
+        changes = await asyncio.to_thread(self._accept, records)
+        await self._book.publish(changes)
+        for complaint in self._engine.docket.complaints:
+            self._stage.tell(complaint)
+        self._engine.docket.complaints.clear()
+        self._stage.closed, self._stage.seq = self._engine.watermark(), self._engine.docket.seq
+
+    def _accept(self, records: Sequence[Any]) -> list[dict[str, Any]]:
+        """Let the engine take records; in a thread of its own, so that nothing else waits."""
+        engine, now_s = self._engine, elapsed_s()
+        taken: list[tuple[int, LogRecord]] = decoded(records, engine.tables)
+        for _, record in taken:
+            match record:
+                case Tally(partition=partition) | Idle(partition) | Dead(partition):
+                    self._heard_s[partition] = now_s
+                case Partitions(count):
+                    for partition in range(count):
+                        self._heard_s.setdefault(partition, now_s)
+                case AsnTableChange(_, digest):
+                    self._stage.offer_table(engine, digest)
+                case _:
+                    pass
+        changes = engine.accept(taken)
+        if release_due(engine):
+            release_keys(engine, [], [])
+            give_back()
+        return changes
+
+    async def _tell_progress(self) -> None:
+        if elapsed_s() - self._told_s >= _PROGRESS_S:
+            self._told_s = elapsed_s()
+            engine = self._engine
+            await self._book.say(
+                Progress(engine.watermark(), engine.docket.seq, self._log.position)
+            )
+
+    async def _watch(self) -> None:
+        """Say `dead` of partitions that keep the others waiting and were not heard for too long."""
+        if self._at_end_s is None:
+            return
+        now_s, limit_s = elapsed_s(), self._stage.settings.dead_after_s
+        for partition in self._engine.closer.waited_for():
+            heard_s = max(self._heard_s.get(partition, 0.0), self._at_end_s)
+            if now_s - heard_s >= limit_s:
+                self._heard_s[partition] = now_s
+                dead = encode_record(Dead(partition), self._engine.tables)
+                await self._appender.append(self._stage.log_topic, dead)
+                self._stage.tell(
+                    f"partition {partition} of the input was silent for {limit_s:.0f} s: the "
+                    "others no longer wait for it, and quiet time stands still"
+                )
+
+    async def _save(self) -> None:
+        await self._appender.settle()
+        await self._stage.save(self._engine, self._log.position, self._book.resume_offset)
+        self._saved_s = elapsed_s()

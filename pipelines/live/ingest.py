@@ -1,0 +1,296 @@
+"""The ingest stage on Kafka: our partitions of the input become tallies in the log.
+
+A stage lives in lives: after a failure of Kafka everything is let go and begun anew from what was
+committed, which is what a restart does too. What the log has already is computed again and not
+sent, and what a predecessor sends late is the same bytes, which the detector drops.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import numpy as np
+import orjson
+
+from detector.events import Reject
+from detector.interning import KeyTables
+from detector.live_keys import release_texts, tables_due
+from detector.log import Idle, Partitions, encode_record
+from detector.partition_clock import UNSET_MS
+from detector.policy import Policy
+from detector.tally import ResumePoint, Tally
+from pipelines.clock import elapsed_s, now_ms
+from pipelines.ingest import IngestCounts, LineReader, PartitionIngest
+from pipelines.kafka.appender import Appender
+from pipelines.kafka.clients import BrokerError, KafkaClients, LostRecordsError
+from pipelines.kafka.input_group import InputGroup
+from pipelines.kafka.log_topic import log_has_tallies
+from pipelines.live.lives import Lives
+from pipelines.live.progress_watch import ProgressWatch
+from pipelines.settings import IngestSettings
+from pipelines.wire import commit_text, dead_letter, dead_letter_key, resume_point
+
+__all__ = ["IngestStage"]
+
+_POLL_S: Final = 0.2
+_MOST_OUTSTANDING: Final = 500
+"""Messages that may be on their way before the input waits."""
+_SIGN_OF_LIFE_S: Final = 10.0
+"""An owner that may not write heartbeats says `idle` anew after so long."""
+_STUCK_S: Final = 30.0
+"""With records waiting and none coming for so long, the consumer is made anew."""
+
+
+class _Owned:
+    """One of our partitions."""
+
+    def __init__(self, ingest: PartitionIngest) -> None:
+        self.ingest = ingest
+        self.beat_s = 0.0
+        self.tallies_since_idle = True
+        self.began_ms: int | None = None
+
+    def ahead_of_ms(self, closed_ms: int | None) -> int:
+        """Give how far the partition is ahead of the last close, or of its own beginning."""
+        clock_ms = self.ingest.clock_ms
+        if clock_ms == UNSET_MS:
+            return 0
+        if self.began_ms is None:
+            self.began_ms = clock_ms
+        return clock_ms - (self.began_ms if closed_ms is None else closed_ms)
+
+
+class IngestStage:
+    """Reads what the group gives us until told to stop."""
+
+    def __init__(
+        self, clients: KafkaClients, settings: IngestSettings, policy: Policy,
+        reader: Callable[[KeyTables], LineReader], progress: ProgressWatch, lives: Lives,
+    ) -> None:  # fmt: skip
+        self._clients, self._settings, self._policy = clients, settings, policy
+        self._make_reader = reader
+        self._progress = progress
+        self._lives = lives
+        self.counts = IngestCounts()
+        self.ready = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Go on through every failure of Kafka until told to stop; then commit and leave."""
+
+        async def life() -> None:
+            async with Appender(self._clients) as appender, InputGroup(self._clients) as group:
+                await _Life(self, group, appender).run(stop)
+
+        try:
+            await self._lives.lead("ingest", life, stop)
+        finally:
+            self.ready = False
+
+
+class _Life:
+    """From one connection to its loss."""
+
+    def __init__(self, stage: IngestStage, group: InputGroup, appender: Appender) -> None:
+        self._stage, self._group, self._appender = stage, group, appender
+        self._settings = stage._settings  # noqa: SLF001 - a life is a part of its stage
+        self._clients = stage._clients  # noqa: SLF001
+        self._policy = stage._policy  # noqa: SLF001
+        self._tables = KeyTables()
+        self._reader = stage._make_reader(self._tables)  # noqa: SLF001
+        self._owned: dict[int, _Owned] = {}
+        self._generation = -1
+        self._told_partitions = 0
+        self._committed_s = self._moved_s = elapsed_s()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Read until told to stop; then see that all has arrived, commit and leave."""
+        while not stop.is_set():
+            if self._generation != self._group.generation and not await self._adopt():
+                await asyncio.sleep(0.05)
+                self._watch(waiting=True)
+                continue
+            batches = await self._group.poll(_POLL_S, self._settings.max_records)
+            if self._generation != self._group.generation:
+                continue  # what came may be somebody else's; the committed place stands
+            for partition, records in batches.items():
+                await self._take(partition, records)
+            await self._appender.settle(_MOST_OUTSTANDING)
+            await self._say_alive()
+            self._hold_back()
+            self._let_go()
+            if elapsed_s() - self._committed_s >= self._settings.commit_every_s:
+                await self._commit()
+            self._watch(waiting=not batches)
+        await self._commit()
+
+    # -- whose partitions are whose ------------------------------------------------------------
+
+    async def _adopt(self) -> bool:
+        """Begin with the partitions that are ours now; False where that is not settled yet."""
+        group, generation = self._group, self._group.generation
+        self._owned = {}
+        self._stage.ready = False
+        if not group.settled:
+            return False
+        claims = await group.claim()
+        bounds = await group.bounds(claims)
+        count = await group.partition_count()
+        if group.generation != generation:
+            return False
+        owned: dict[int, _Owned] = {}
+        begun: dict[int, tuple[int, str]] = {}
+        for partition, commit in sorted(claims.items()):
+            first, end = bounds[partition]
+            point = await self._begin(partition, commit, first, end)
+            if commit is None:
+                begun[partition] = (point.offset, commit_text(point))
+            ingest = PartitionIngest(
+                partition, self._reader, self._policy.clock, self._stage.counts
+            )
+            ingest.resume(point)
+            owned[partition] = _Owned(ingest)
+        if group.generation != generation:
+            return False
+        if not all(group.seek(p, one.ingest.next_line) for p, one in owned.items()):
+            return False
+        if count != self._told_partitions:
+            await self._append(Partitions(count))
+            self._told_partitions = count
+        if not await group.commit(begun) or group.generation != generation:
+            return False
+        self._owned, self._generation = owned, generation
+        self._stage.ready = True
+        self._moved_s = elapsed_s()
+        return True
+
+    async def _begin(
+        self, partition: int, commit: tuple[int, str] | None, first: int, end: int
+    ) -> ResumePoint:
+        """Find where to read a partition on.
+
+        Raises:
+            LostRecordsError: what comes next is gone.
+            WireError: somebody else has committed there.
+        """
+        topic = self._clients.input_topic
+        if commit is not None:
+            place = f"group {self._clients.kafka.group}, {topic} partition {partition}"
+            point = resume_point(*commit, place)
+            await self._group.check_lost(partition, point.offset)
+            return point
+        start = end if self._settings.start == "newest" else first
+        if start and await log_has_tallies(self._clients, partition):
+            advice = "the group's place is lost, and the log has tallies of it: begin with new ones"
+            raise LostRecordsError(topic, partition, 0, start - 1, advice)
+        return ResumePoint(start, UNSET_MS)
+
+    # -- records -------------------------------------------------------------------------------
+
+    async def _take(self, partition: int, records: Sequence[Any]) -> None:
+        one = self._owned.get(partition)
+        if one is None or not records:
+            return
+        if records[0].offset != one.ingest.next_line:
+            await self._group.check_lost(partition, one.ingest.next_line)
+        offsets = np.array([record.offset for record in records], np.int64)
+        received_ms = np.array([record.timestamp for record in records], np.int64)
+        tallies, rejects = one.ingest.feed_records(
+            [record.value for record in records], offsets, received_ms
+        )
+        await self._send(one, tallies)
+        for reject in rejects:
+            await self._bury(partition, reject, records)
+        self._moved_s = elapsed_s()
+
+    async def _send(self, one: _Owned, tallies: Sequence[Tally]) -> None:
+        for tally in tallies:
+            one.tallies_since_idle = True
+
+            def arrived(tally: Tally = tally) -> None:
+                one.ingest.acknowledge([tally])
+
+            await self._appender.append(
+                self._clients.log_topic, encode_record(tally, self._tables), then=arrived
+            )
+
+    async def _append(self, control: Partitions | Idle) -> None:
+        await self._appender.append(self._clients.log_topic, encode_record(control, self._tables))
+
+    async def _bury(self, partition: int, reject: Reject, records: Sequence[Any]) -> None:
+        """Send a dead letter; the next commit waits for it."""
+        topic = self._clients.input_topic
+        place = reject.position - records[0].offset
+        record = records[place] if 0 <= place < len(records) else None
+        if record is None or record.offset != reject.position:
+            record = next((one for one in records if one.offset == reject.position), None)
+        value = None if record is None else record.value or b""
+        timestamp_ms = -1 if record is None else record.timestamp
+        await self._appender.append(
+            self._clients.dead_letters_topic,
+            dead_letter(topic, partition, reject, value, timestamp_ms),
+            partition=None, key=dead_letter_key(topic, partition, reject.position),
+        )  # fmt: skip
+
+    # -- between records -----------------------------------------------------------------------
+
+    async def _say_alive(self) -> None:
+        """At the end of a partition write the time into it, or say `idle` where we may not."""
+        now_s, kind = elapsed_s(), self._settings.heartbeat
+        if kind == "off":
+            return
+        for partition, one in self._owned.items():
+            if now_s - one.beat_s < self._settings.heartbeat_s:
+                continue
+            if self._group.lag(partition, one.ingest.next_line) != 0:
+                continue
+            if kind == "write":
+                beat = orjson.dumps({"heartbeat": now_ms()})
+                await self._appender.append(self._clients.input_topic, beat, partition=partition)
+            elif one.tallies_since_idle or now_s - one.beat_s >= _SIGN_OF_LIFE_S:
+                await self._append(Idle(partition))
+                one.tallies_since_idle = False
+            else:
+                continue
+            one.beat_s = now_s
+
+    def _hold_back(self) -> None:
+        """Pause the partitions that are too far ahead of the detector."""
+        closed, limit_ms = self._stage._progress.closed, self._settings.ahead_s * 1000  # noqa: SLF001
+        closed_ms = None if closed is None else closed * 1000
+        held = [p for p, one in self._owned.items() if one.ahead_of_ms(closed_ms) > limit_ms]
+        self._group.hold(held, self._owned)
+        if held:
+            self._moved_s = elapsed_s()
+
+    def _let_go(self) -> None:
+        """Forget the keys that no partition needs, once there are too many."""
+        if not tables_due(self._tables, self._policy.memory.keys):
+            return
+        slots = [one.ingest.slots_in_use() for one in self._owned.values()]
+        release_texts(
+            self._tables, [s for ips, _ in slots for s in ips], [s for _, ms in slots for s in ms]
+        )
+
+    async def _commit(self) -> None:
+        """Commit what the log and the dead letters have, should we be gone next."""
+        await self._appender.settle()
+        if self._generation == self._group.generation:
+            points = {p: one.ingest.resume_point() for p, one in self._owned.items()}
+            await self._group.commit({p: (at.offset, commit_text(at)) for p, at in points.items()})
+        self._committed_s = elapsed_s()
+
+    def _watch(self, *, waiting: bool) -> None:
+        """Raise where records wait and none come: some failures leave a consumer dead for good.
+
+        Raises:
+            BrokerError: it is time to begin anew.
+        """
+        now_s = elapsed_s()
+        lags = [self._group.lag(p, one.ingest.next_line) for p, one in self._owned.items()]
+        if not waiting or (self._owned and all(lag == 0 for lag in lags)):
+            self._moved_s = now_s
+        elif self._generation == self._group.generation and not self._owned:
+            self._moved_s = now_s  # more members than partitions: nothing to do
+        elif now_s - self._moved_s > _STUCK_S:
+            said = f"no record and no partition for {_STUCK_S:.0f} s, although there should be"
+            raise BrokerError(self._clients.bootstrap, said)

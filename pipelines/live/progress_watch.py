@@ -1,0 +1,39 @@
+"""Follows how far the detector has come, as it says in the listings."""
+
+import asyncio
+from typing import Final
+
+from pipelines.kafka.clients import KafkaClients
+from pipelines.kafka.log_topic import TopicReader
+from pipelines.live.lives import Lives
+from pipelines.wire import Progress, read_listing
+
+__all__ = ["ProgressWatch"]
+
+_LOOK_BACK: Final = 200
+"""Messages at the end of the listings in which the last progress is looked for."""
+
+
+class ProgressWatch:
+    """`closed` is the detector's last close, None as long as nobody has said."""
+
+    def __init__(self, clients: KafkaClients, lives: Lives) -> None:
+        self.closed: int | None = None
+        self._clients = clients
+        self._lives = lives
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Follow until told to stop."""
+
+        async def life() -> None:
+            topic = self._clients.listings_topic
+            async with TopicReader(self._clients, topic) as reader:
+                first, end = await reader.bounds()
+                await reader.start_at(max(first, end - _LOOK_BACK))
+                while not stop.is_set():
+                    for record in await reader.next(0.5):
+                        message = read_listing(record.value, f"{topic}, offset {record.offset}")
+                        if isinstance(message, Progress):
+                            self.closed = message.closed
+
+        await self._lives.lead("progress", life, stop)

@@ -1,0 +1,236 @@
+"""The publish stage on Kafka: the listings go to the block store, requests go to the log."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
+
+from detector.errors import (
+    StoreChangeError,
+    StoreConflictError,
+    StoreError,
+    StoreForeignError,
+    StoreGapError,
+    StoreUrlError,
+    StoreVersionError,
+)
+from detector.interning import KeyTables
+from detector.log import RemovalRequest, encode_record
+from pipelines.clock import elapsed_s
+from pipelines.kafka.appender import Appender
+from pipelines.kafka.clients import KafkaClients
+from pipelines.kafka.log_topic import TopicReader
+from pipelines.live.lives import Lives, pause
+from pipelines.ports import REMOVAL, BlockStore, Change
+from pipelines.wire import Progress, read_listing
+
+__all__ = ["PublishStage"]
+
+_HOPELESS: Final = (
+    StoreChangeError, StoreConflictError, StoreForeignError, StoreUrlError, StoreVersionError,
+)  # fmt: skip
+"""Errors that waiting does not mend."""
+_LONGEST_WAIT_S: Final = 5.0
+_MOST: Final = 1_000
+_LOOK_S: Final = 1.0
+"""How often requests are looked for, and whether the store is still the one we wrote to."""
+_FACTS_S: Final = 10.0
+_PLACE: Final = "listings_offset"
+_FORWARDED: Final = "forwarded_request"
+
+T = TypeVar("T")
+
+
+class PublishStage:
+    """Keeps one store current; `facts` are what a reader of the store should know beside it."""
+
+    def __init__(
+        self, clients: KafkaClients, open_it: Callable[[], BlockStore], facts: Mapping[str, str],
+        lives: Lives, tell: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        self._clients, self._open = clients, open_it
+        self._facts = {"live": "1", **facts}
+        self._lives, self._tell = lives, tell
+        self._store: BlockStore | None = None
+        self._stop = asyncio.Event()
+        self.ready = False
+        self.seq = 0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Apply changes until told to stop, and what the listings hold by then.
+
+        Raises:
+            StoreError: one that waiting does not mend.
+        """
+        self._stop = stop
+
+        async def life() -> None:
+            clients = self._clients
+            async with (
+                TopicReader(clients, clients.listings_topic) as listings,
+                Appender(clients) as appender,
+            ):
+                await _Life(self, listings, appender).run(stop)
+
+        try:
+            await self._lives.lead("publish", life, stop)
+        finally:
+            self.ready = False
+            if self._store is not None:
+                await asyncio.to_thread(self._store.close)
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """What is kept beside the changes."""
+        return self._facts
+
+    @property
+    def topics(self) -> tuple[str, str]:
+        """The names of the listings and of the log."""
+        return self._clients.listings_topic, self._clients.log_topic
+
+    async def with_store(self, call: Callable[[BlockStore], T]) -> T:
+        """Call the store in a thread, again and again until it answers.
+
+        Raises:
+            StoreGapError: the store is not where we left it.
+            StoreError: one that waiting does not mend, or we are to stop.
+        """
+        wait_s, told = 0.2, False
+        while True:
+            try:
+                return await asyncio.to_thread(self._call, call)
+            except (StoreGapError, *_HOPELESS):
+                raise
+            except StoreError as error:
+                if self._stop.is_set():
+                    raise
+                if not told:
+                    self._tell(f"{error}: trying again, listings wait")
+                told = True
+            await pause(self._stop, wait_s)
+            wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+
+    def _call(self, call: Callable[[BlockStore], T]) -> T:
+        if self._store is None:
+            self._store = self._open()
+        return call(self._store)
+
+    def say(self, text: str) -> None:
+        """Tell the operator."""
+        self._tell(text)
+
+
+class _Life:
+    """From one connection to its loss."""
+
+    def __init__(self, stage: PublishStage, listings: TopicReader, appender: Appender) -> None:
+        self._stage, self._listings, self._appender = stage, listings, appender
+        self._looked_s = self._facts_s = 0.0
+        self._watermark_ms: int | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Apply what comes; at the end what is there already."""
+        await self._find_place()
+        self._stage.ready = True
+        while not stop.is_set():
+            await self._next(0.2)
+            if elapsed_s() - self._looked_s >= _LOOK_S:
+                await self._look()
+        _, end = await self._listings.bounds()
+        while self._listings.position < end:
+            await self._next(0.2)
+        self._facts_s = 0.0
+        await self._look()
+
+    async def _find_place(self) -> None:
+        """Go to where the store has come, or to the oldest change for a store without any."""
+        stage = self._stage
+        stage.seq = await stage.with_store(lambda store: store.last_seq())
+        place = await stage.with_store(lambda store: store.fact(_PLACE))
+        if stage.seq and place is not None:
+            first, end = await self._listings.bounds()
+            await self._listings.start_at(max(first, min(int(place), end)))
+        else:
+            await self._listings.start_at_oldest()
+
+    async def _next(self, timeout_s: float) -> None:
+        """Apply the next changes; all of them or none."""
+        changes: list[Change] = []
+        topic, _ = self._stage.topics
+        for record in await self._listings.next(timeout_s, _MOST):
+            message = read_listing(record.value or b"", f"{topic}, offset {record.offset}")
+            if not isinstance(message, Progress):
+                changes.append(message)
+            elif message.closed is not None:
+                self._watermark_ms = message.closed * 1000 + 999
+        if changes:
+            await self._apply(changes)
+
+    async def _apply(self, changes: list[Change]) -> None:
+        stage = self._stage
+        facts = self._facts()
+        if not stage.seq and changes[0]["seq"] > 1:
+            gone = changes[0]["seq"] - 1
+            await stage.with_store(lambda store: store.start_behind(gone))
+            stage.say(f"the store begins with change {gone + 1}: older ones are gone by retention")
+            stage.seq = gone
+        try:
+            await stage.with_store(lambda store: store.apply(changes, facts))
+        except StoreGapError as error:
+            await self._begin_anew(error)
+            return
+        stage.seq = max(stage.seq, changes[-1]["seq"])
+        self._facts_s = elapsed_s()
+
+    def _facts(self) -> dict[str, str]:
+        facts = {**self._stage.facts, _PLACE: str(self._listings.position)}
+        if self._watermark_ms is not None:
+            facts["watermark_ms"] = str(self._watermark_ms)
+        return facts
+
+    async def _begin_anew(self, error: StoreGapError | None) -> None:
+        """Rebuild a store that somebody has emptied; any other gap is an error."""
+        stage = self._stage
+        now = await stage.with_store(lambda store: store.last_seq())
+        if now >= stage.seq and error is not None:
+            raise error
+        stage.say(
+            f"the store is at change {now}, we had come to {stage.seq}: it was emptied or put "
+            "back, and is filled from the listings again"
+        )
+        stage.seq = now
+        await self._listings.start_at_oldest()
+
+    async def _look(self) -> None:
+        """See that the store is still the same, tell it the time, and forward requests."""
+        stage, now_s = self._stage, elapsed_s()
+        self._looked_s = now_s
+        if await stage.with_store(lambda store: store.last_seq()) < stage.seq:
+            await self._begin_anew(None)
+            return
+        if now_s - self._facts_s >= _FACTS_S:
+            self._facts_s = now_s
+            facts = self._facts()
+            await stage.with_store(lambda store: store.apply([], facts))
+        await self._forward()
+
+    async def _forward(self) -> None:
+        """Append the removal requests that came to the store to the log, each once if possible."""
+        stage = self._stage
+        forwarded = int(await stage.with_store(lambda store: store.fact(_FORWARDED)) or 0)
+        pending = await stage.with_store(lambda store: store.requests(pending_only=True))
+        due = [one for one in pending if one.kind == REMOVAL and one.id > forwarded]
+        if not due:
+            return
+        _, log = stage.topics
+        tables = KeyTables()
+        for one in due:
+            control = RemovalRequest(one.time_ms, one.subject, str(one.id))
+            await self._appender.append(log, encode_record(control, tables))
+        await self._appender.settle()
+        last = str(due[-1].id)
+
+        def keep(store: BlockStore) -> Any:
+            store.set_fact(_FORWARDED, last)
+
+        await stage.with_store(keep)
