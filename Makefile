@@ -38,7 +38,8 @@ check-locks: .venv/tools/ok ## the locks are what pyproject.toml asks for, with 
 	@echo "locks are up to date"
 
 test: .venv/dev/ok ## run the tests (TESTS="tests/one_file.py -k name" narrows); says what was left out
-	@.ci/install-debian postfix
+	@.ci/install-debian postfix redis-server default-jre-headless maven openssl
+	@$(MAKE) --no-print-directory build/kafka/ok
 	$(BIN)/python -m pytest $(TESTS)
 
 coverage: .venv/dev/ok ## the tests with line and branch coverage
@@ -63,6 +64,17 @@ echo uv | $(COMPILE) $(2) - -o $(1)/uv.txt && \
 $(COMPILE) $(2) pyproject.toml -o $(1)/runtime.txt && \
 $(COMPILE) $(2) --all-extras --group dev pyproject.toml -o $(1)/dev.txt
 endef
+
+# Apache Kafka for the tests: its jars, for which Maven knows where they are. Without them it says so and goes on.
+build/kafka/ok: tests/services/pom.xml
+	@rm -rf build/kafka && mkdir -p build/kafka
+	@if ! command -v mvn >/dev/null || ! command -v java >/dev/null; then \
+		echo "no Kafka (needs java and mvn); tests that need it say so" >&2; \
+	elif mvn -B -q -Dstyle.color=never -f $< dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/build/kafka/libs -DincludeScope=runtime; then \
+		touch $@; \
+	else \
+		rm -rf build/kafka; echo "could not fetch Kafka's jars; tests that need them say so" >&2; \
+	fi
 
 # Environments: tools (uv itself), runtime (what users get), dev (all of it). Delete one to have it made anew.
 .venv/tools/ok: locks/uv.txt
