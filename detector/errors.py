@@ -15,12 +15,14 @@ FloodwatchError
 └── StoreError               the block store
     ├── StoreUrlError        an address that names no store we have
     ├── StoreMissingError    the file or its directory is not there
-    ├── StoreForeignError    the file is something else
-    ├── StoreVersionError    the file was written by a newer floodwatch
+    ├── StoreForeignError    the file or the keys are something else
+    ├── StoreVersionError    a newer floodwatch wrote it
     ├── StoreCorruptError    the file is damaged
     ├── StoreLockedError     another writer holds it
     ├── StoreReadOnlyError   it cannot be written
     ├── StoreFullError       the disk is full
+    ├── StoreUnavailableError it cannot be used just now, and the same call may do later
+    ├── StoreAccessError     the server does not let us in, or is not the one it should be
     ├── StoreChangeError     a change that the contract does not allow
     ├── StoreGapError        a change is missing before this one
     ├── StoreConflictError   another change already stands under this number
@@ -39,6 +41,7 @@ __all__ = [
     "PolicyError",
     "ProviderFileError",
     "SnapshotError",
+    "StoreAccessError",
     "StoreChangeError",
     "StoreConflictError",
     "StoreCorruptError",
@@ -49,6 +52,7 @@ __all__ = [
     "StoreLockedError",
     "StoreMissingError",
     "StoreReadOnlyError",
+    "StoreUnavailableError",
     "StoreUrlError",
     "StoreVersionError",
     "TallyGapError",
@@ -104,11 +108,11 @@ class StoreMissingError(StoreError):
 
 
 class StoreForeignError(StoreError):
-    """The file is no SQLite database, or one that belongs to another program."""
+    """What is there is no store of ours: a file, keys or a server of another program."""
 
 
 class StoreVersionError(StoreError):
-    """The file was written by a newer version: `found` is its layout, `known` the newest known."""
+    """A newer version wrote it: `found` is its layout, `known` the newest known."""
 
     def __init__(self, store: str, problem: str, *, found: int, known: int) -> None:
         super().__init__(store, problem)
@@ -130,6 +134,17 @@ class StoreReadOnlyError(StoreError):
 
 class StoreFullError(StoreError):
     """The disk is full; what was not stored whole is not stored at all."""
+
+
+class StoreUnavailableError(StoreError):
+    """A server cannot do it now (gone, slow, loading, full, a replica): repeat the call later.
+
+    A call that ended so may have been carried out all the same; changes are told apart by `seq`.
+    """
+
+
+class StoreAccessError(StoreError):
+    """A password, a right or a certificate is wrong; it stays so until somebody mends it."""
 
 
 class StoreChangeError(StoreError):

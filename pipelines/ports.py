@@ -61,8 +61,8 @@ class BlockStore(Protocol):
     def apply(self, changes: Sequence[Change], facts: Mapping[str, str] | None = None) -> int:
         """Store the changes that are new, with the facts, all of it or nothing; count the new ones.
 
-        A change that stands there already is compared with it. One whose `request` is the id of a
-        pending request, as text, answers it.
+        A change that stands there already is compared with it, unless the store has let go of that
+        one since. One whose `request` is the id of a pending request, as text, answers it.
 
         Raises:
             StoreConflictError: another change stands under that `seq`.
@@ -76,7 +76,13 @@ class BlockStore(Protocol):
         ...
 
     def start_behind(self, seq: int) -> None:
-        """Let a store without any change begin behind `seq`: what came before is gone."""
+        """Take the changes up to `seq` for gone, so that an empty store begins with the next one.
+
+        `last_seq` gives `seq` from then on. What those changes listed is not known to the store.
+
+        Raises:
+            StoreError: the store is not empty, or `seq` is negative.
+        """
         ...
 
     def get(self, subject: str, now_ms: int) -> Listing | None:

@@ -88,14 +88,28 @@ def test_the_database_of_another_program_is_left_as_it_is(tmp_path: Path) -> Non
     assert path.read_bytes() == before
 
 
+def test_only_a_file_whose_first_changes_are_gone_is_closed_to_the_version_before(
+    tmp_path: Path,
+) -> None:
+    for name, behind, layout in (("whole.db", 0, 1), ("cut.db", 7, 2)):
+        path = tmp_path / name
+        with closing(SqliteStore(path)) as store:
+            store.start_behind(behind)
+            store.apply([change(behind + 1)])
+        with closing(sqlite3.connect(path)) as plain:
+            assert plain.execute("PRAGMA user_version").fetchone() == (layout,)
+        with closing(SqliteStore(path, read_only=True)) as store:
+            assert store.last_seq() == behind + 1
+
+
 def test_a_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "blocks.db"
     SqliteStore(path).close()
     with closing(sqlite3.connect(path)) as plain:
         plain.execute("PRAGMA user_version = 99")
-    with pytest.raises(StoreVersionError, match="got layout 99, known are 1 to 1") as caught:
+    with pytest.raises(StoreVersionError, match="got layout 99, known are 1 to 2") as caught:
         SqliteStore(path)
-    assert (caught.value.found, caught.value.known) == (99, 1)
+    assert (caught.value.found, caught.value.known) == (99, 2)
 
 
 def test_a_damaged_file_is_said_in_words(tmp_path: Path) -> None:

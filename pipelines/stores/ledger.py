@@ -8,10 +8,10 @@ from typing import Any, Final, TypeGuard
 
 import orjson
 
-from detector.errors import StoreChangeError, StoreConflictError, StoreGapError
+from detector.errors import StoreChangeError, StoreConflictError, StoreError, StoreGapError
 from pipelines.ports import Change, Listing
 
-__all__ = ["Net", "Step", "checked_steps", "fold", "new_steps", "storable"]
+__all__ = ["Net", "Step", "check_start", "checked_steps", "fold", "new_steps", "storable"]
 
 _LISTS: Final = frozenset({"list", "extend", "release"})
 _CLEARS: Final = frozenset({"remove", "expire"})
@@ -121,7 +121,8 @@ def new_steps(
 ) -> Sequence[Step]:
     """Give the steps behind `last_seq`, once the others are found to be what stands there.
 
-    `standing(first, last)` gives the JSON texts of the changes stored under those numbers.
+    `standing(first, last)` gives the JSON texts of the changes stored under those numbers; one that
+    is not kept any more cannot be compared, and passes for the same.
 
     Raises:
         StoreConflictError: another change stands under that number.
@@ -132,7 +133,8 @@ def new_steps(
         numbers = [step.seq for step in repeats]
         texts = standing(min(numbers), max(numbers))
         for step in repeats:
-            _compare(store, step.seq, texts[step.seq], step.text)
+            if step.seq in texts:
+                _compare(store, step.seq, texts[step.seq], step.text)
     fresh: list[Step] = []
     for step in steps:
         due = last_seq + len(fresh) + 1
@@ -143,6 +145,22 @@ def new_steps(
         elif step.seq > last_seq:
             _compare(store, step.seq, fresh[step.seq - last_seq - 1].text, step.text)
     return fresh
+
+
+def check_start(store: str, seq: int, last_seq: int) -> None:
+    """Check that a store which holds changes up to `last_seq` may begin behind `seq`.
+
+    Raises:
+        StoreError: it may not.
+    """
+    if not _is_whole(seq) or seq < 0:
+        raise StoreError(store, f"cannot start behind change {seq}: must be a whole number from 0")
+    if last_seq:
+        raise StoreError(
+            store,
+            f"cannot start behind change {seq}: it holds changes up to {last_seq}, and only an "
+            "empty store may leave some out: send the changes that follow, or name another store",
+        )
 
 
 def _compare(store: str, seq: int, stands: str, comes: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from pipelines.ports import Change, Listing, StoredRequest
-from pipelines.stores.ledger import checked_steps, fold, new_steps, storable
+from pipelines.stores.ledger import check_start, checked_steps, fold, new_steps, storable
 
 __all__ = ["MemoryStore"]
 
@@ -18,6 +18,7 @@ class MemoryStore:
     """The block store in dictionaries; about 1 kB a change."""
 
     def __init__(self) -> None:
+        self._behind = 0
         self._changes: list[str] = []
         self._by_subject: dict[str, list[int]] = {}
         self._listed: dict[str, Listing] = {}
@@ -28,7 +29,7 @@ class MemoryStore:
     def apply(self, changes: Sequence[Change], facts: Mapping[str, str] | None = None) -> int:
         """Store the changes that are new, with the facts, all of it or nothing."""
         steps = checked_steps(_ADDRESS, changes)
-        fresh = new_steps(_ADDRESS, steps, len(self._changes), self._standing)
+        fresh = new_steps(_ADDRESS, steps, self.last_seq(), self._standing)
         net = fold(fresh)
         for subject in net.clear_listed:
             self._listed.pop(subject, None)
@@ -50,7 +51,12 @@ class MemoryStore:
 
     def last_seq(self) -> int:
         """Give the number of the last change, 0 where there is none."""
-        return len(self._changes)
+        return self._behind + len(self._changes)
+
+    def start_behind(self, seq: int) -> None:
+        """Take the changes up to `seq` for gone."""
+        check_start(_ADDRESS, seq, self.last_seq())
+        self._behind = seq
 
     def get(self, subject: str, now_ms: int) -> Listing | None:
         """Give the subject's listing, or None."""
@@ -85,7 +91,7 @@ class MemoryStore:
     def audit(self, subject: str) -> list[dict[str, Any]]:
         """Give every change of the subject as it was applied, in order."""
         seqs = self._by_subject.get(subject, ())
-        return [orjson.loads(self._changes[seq - 1]) for seq in seqs]
+        return [orjson.loads(self._changes[seq - self._behind - 1]) for seq in seqs]
 
     def add_request(self, kind: str, subject: str, time_ms: int, text: str) -> int:
         """Keep a request with its time of receipt; give its id."""
@@ -110,7 +116,8 @@ class MemoryStore:
         """Let go of the store."""
 
     def _standing(self, first: int, last: int) -> dict[int, str]:
-        return {seq: self._changes[seq - 1] for seq in range(first, last + 1)}
+        kept = range(max(first, self._behind + 1), last + 1)
+        return {seq: self._changes[seq - self._behind - 1] for seq in kept}
 
 
 def _put(rows: dict[str, Listing], coming: Mapping[str, Listing]) -> None:

@@ -8,8 +8,9 @@ from typing import Any, Final
 import orjson
 
 from pipelines.ports import Change, Listing, StoredRequest
-from pipelines.stores.ledger import checked_steps, fold, new_steps, storable
+from pipelines.stores.ledger import check_start, checked_steps, fold, new_steps, storable
 from pipelines.stores.sqlite_file import SqliteFile
+from pipelines.stores.sqlite_layout import BEHIND, LAYOUT_BEHIND
 
 __all__ = ["SqliteStore"]
 
@@ -34,6 +35,10 @@ def _sql(template: str, table: str) -> str:
     )
 
 
+_LAST_SEQ: Final = """
+SELECT coalesce(
+    (SELECT max(seq) FROM changes), (SELECT CAST(text AS INTEGER) FROM facts WHERE key = ?), 0
+)"""
 _PUT_LISTED, _PUT_HELD = _sql(_PUT, "listings"), _sql(_PUT, "held")
 _SELECT_LISTED, _SELECT_HELD = _sql(_SELECT, "listings"), _sql(_SELECT, "held")
 
@@ -90,8 +95,15 @@ class SqliteStore:
     def last_seq(self) -> int:
         """Give the number of the last change, 0 where there is none."""
         with self._file.reading() as connection:
-            row = connection.execute("SELECT coalesce(max(seq), 0) FROM changes").fetchone()
-        return int(row[0])
+            return int(connection.execute(_LAST_SEQ, (BEHIND,)).fetchone()[0])
+
+    def start_behind(self, seq: int) -> None:
+        """Take the changes up to `seq` for gone."""
+        with self._file.writing() as connection:
+            check_start(self._file.name, seq, self.last_seq())
+            if seq:
+                connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (BEHIND, str(seq)))
+                connection.execute(f"PRAGMA user_version = {LAYOUT_BEHIND}")
 
     def get(self, subject: str, now_ms: int) -> Listing | None:
         """Give the subject's listing, or None."""

@@ -18,7 +18,7 @@ from detector.errors import (
     StoreReadOnlyError,
     StoreVersionError,
 )
-from pipelines.stores.sqlite_layout import APPLICATION_ID, LAYOUT, LAYOUT_VERSION
+from pipelines.stores.sqlite_layout import APPLICATION_ID, LAYOUT, LAYOUT_NEW, LAYOUT_NEWEST
 
 __all__ = ["SqliteFile"]
 
@@ -156,7 +156,7 @@ class SqliteFile:
                 for statement in LAYOUT:
                     self.connection.execute(statement)
                 self.connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                self.connection.execute(f"PRAGMA user_version = {LAYOUT_VERSION}")
+                self.connection.execute(f"PRAGMA user_version = {LAYOUT_NEW}")
 
     def _open_to_read(self) -> None:
         try:
@@ -192,12 +192,12 @@ class SqliteFile:
         application = self.connection.execute("PRAGMA application_id").fetchone()[0]
         found = self.connection.execute("PRAGMA user_version").fetchone()[0]
         if application == APPLICATION_ID:
-            if found > LAYOUT_VERSION:
+            if found > LAYOUT_NEWEST:
                 problem = (
                     f"a newer floodwatch wrote it: got layout {found}, known are 1 to "
-                    f"{LAYOUT_VERSION}: update floodwatch, or name another path"
+                    f"{LAYOUT_NEWEST}: update floodwatch, or name another path"
                 )
-                raise StoreVersionError(self.name, problem, found=found, known=LAYOUT_VERSION)
+                raise StoreVersionError(self.name, problem, found=found, known=LAYOUT_NEWEST)
             return False
         tables = self.connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
         if application or found or tables:

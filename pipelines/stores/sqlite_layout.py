@@ -2,12 +2,26 @@
 
 from typing import Final
 
-__all__ = ["APPLICATION_ID", "LAYOUT", "LAYOUT_VERSION"]
+__all__ = [
+    "APPLICATION_ID",
+    "BEHIND",
+    "LAYOUT",
+    "LAYOUT_BEHIND",
+    "LAYOUT_NEW",
+    "LAYOUT_NEWEST",
+]
 
 APPLICATION_ID: Final = 0x464C5744
 """Marks the file as ours (`FLWD` in the header)."""
 
-LAYOUT_VERSION: Final = 1
+LAYOUT_NEW: Final = 1
+"""What a new file has."""
+LAYOUT_BEHIND: Final = 2
+"""The same tables, but the first changes are gone (`BEHIND`): older versions would miss them."""
+LAYOUT_NEWEST: Final = LAYOUT_BEHIND
+
+BEHIND: Final = "_behind"
+"""The fact that says which change was the last of those that are gone; not for others to set."""
 
 _ROW = """
     subject       TEXT PRIMARY KEY,

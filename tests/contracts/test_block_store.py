@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.errors import StoreChangeError, StoreConflictError, StoreGapError, StoreUrlError
+from detector.errors import (
+    StoreChangeError,
+    StoreConflictError,
+    StoreError,
+    StoreGapError,
+    StoreUrlError,
+)
 from pipelines.ports import BlockStore, Listing, StoredRequest
 from pipelines.stores import open_store
 from tests import stored_changes
@@ -185,6 +191,33 @@ def test_a_gap_is_an_error_and_nothing_of_the_batch_is_stored(
     assert (caught.value.expected, caught.value.got) == (len(seqs), seqs[-1])
     assert store.last_seq() == 0
     assert store.listings(0) == []
+
+
+def test_an_empty_store_may_start_behind_changes_that_are_gone(store: BlockStore) -> None:
+    store.start_behind(0)
+    assert store.last_seq() == 0
+    store.start_behind(41)
+    assert (store.last_seq(), store.listings(0), store.audit("192.0.2.7")) == (41, [], [])
+    with pytest.raises(StoreGapError) as caught:
+        store.apply([change(43, "list")])
+    assert (caught.value.expected, caught.value.got) == (42, 43)
+    assert store.apply([change(40, "hold"), change(41, "remove"), change(42, "list")]) == 1
+    assert store.apply([change(41, "list", rule="another"), change(42, "list")]) == 0
+    assert store.apply([change(43, "extend")]) == 1
+    assert [entry["seq"] for entry in store.audit("192.0.2.7")] == [42, 43]
+    assert [(row.listed_seq, row.seq) for row in store.listings(0)] == [(42, 43)]
+    with pytest.raises(StoreConflictError):
+        store.apply([change(42, "hold")])
+    assert store.last_seq() == 43
+
+
+def test_a_store_that_is_not_empty_starts_behind_nothing(store: BlockStore) -> None:
+    with pytest.raises(StoreError, match="behind change -1: must be a whole number from 0"):
+        store.start_behind(-1)
+    store.apply([change(1, "list")])
+    with pytest.raises(StoreError, match="behind change 9: it holds changes up to 1, and only an"):
+        store.start_behind(9)
+    assert (store.apply([change(2, "extend")]), store.last_seq()) == (1, 2)
 
 
 @pytest.mark.parametrize(
