@@ -1,0 +1,1 @@
+"""Kafka: the input, the log and the decisions as topics; nobody else imports aiokafka."""
