@@ -10,6 +10,7 @@ FloodwatchError
 ├── OutputError              a file that cannot be written (pipelines/publish.py)
 ├── PolicyError              a policy with errors, all of them at once
 ├── ProviderFileError        a provider file with errors, all of them at once
+├── SettingsError            settings of a live run with errors, all of them at once
 ├── SnapshotError            a snapshot that cannot be used
 ├── UsageError               a command that was given wrongly (pipelines/cli/guarded.py)
 └── StoreError               the block store
@@ -40,6 +41,7 @@ __all__ = [
     "LogFormatError",
     "PolicyError",
     "ProviderFileError",
+    "SettingsError",
     "SnapshotError",
     "StoreAccessError",
     "StoreChangeError",
@@ -87,6 +89,14 @@ class ProviderFileError(FloodwatchError):
     def __init__(self, name: str, problems: Sequence[str]) -> None:
         super().__init__("\n".join(f"{name}:{problem}" for problem in problems))
         self.name = name
+        self.problems = tuple(problems)
+
+
+class SettingsError(FloodwatchError):
+    """Settings with errors; `problems` are (where, words), where a file, a key or a variable."""
+
+    def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
+        super().__init__("\n".join(f"{where}: {said}" for where, said in problems))
         self.problems = tuple(problems)
 
 

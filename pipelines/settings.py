@@ -1,9 +1,14 @@
 """What a live run is told: where Kafka and the block store are, and how each stage behaves."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Final, Literal
+from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
+
+from pipelines.settings_kafka import KafkaSettings, SaslSettings, TlsSettings, TopicSettings
+from pipelines.settings_section import SECRET, FilePath, Number, OptionalPath, Section, Whole
 
 __all__ = [
     "DetectSettings",
@@ -11,7 +16,9 @@ __all__ = [
     "KafkaSettings",
     "LiveSettings",
     "Role",
+    "SaslSettings",
     "StoreSettings",
+    "TlsSettings",
     "TopicSettings",
     "WebSettings",
     "WebhookSettings",
@@ -19,85 +26,145 @@ __all__ = [
 
 Role = Literal["ingest", "detect", "publish", "alert"]
 
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class TopicSettings(_Section):
-    """Names of the topics; `prefix` goes before those that are ours (not before the input)."""
-
-    input: str = "mail-events"
-    log: str = "floodwatch-log"
-    listings: str = "floodwatch-listings"
-    dead_letters: str = "floodwatch-dead-letters"
-    prefix: str = ""
-    replication: int = Field(default=3, ge=1)
+_LAST_PORT: Final = 65_535
+_DAY_S: Final = 86_400
 
 
-class KafkaSettings(_Section):
-    """How to reach Kafka."""
-
-    bootstrap: str = "localhost:9092"
-    client_id: str = "floodwatch"
-    group: str = "floodwatch"
-    session_s: float = Field(default=30.0, ge=6)
-    request_s: float = Field(default=20.0, ge=1)
-    topics: TopicSettings = TopicSettings()
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        raise ValueError("must be an address of the form scheme://host/path") from None
 
 
-class IngestSettings(_Section):
+def _without_password(url: str) -> str:
+    if _split(url).password is not None:
+        raise ValueError("must hold no password: put it into a file and name that password_file")
+    return url
+
+
+def _hook(url: str) -> str:
+    parts = _split(url)
+    if url and (parts.scheme not in {"http", "https"} or not parts.hostname):
+        raise ValueError("must begin with https:// or http://, or be empty")
+    return url
+
+
+class IngestSettings(Section):
     """How input becomes tallies."""
 
-    max_records: int = Field(default=10_000, ge=1)
-    heartbeat: Literal["write", "idle", "off"] = "write"
-    heartbeat_s: float = Field(default=1.0, gt=0)
-    commit_every_s: float = Field(default=1.0, gt=0)
-    ahead_s: int = Field(default=600, ge=10)
-    start: Literal["oldest", "newest"] = "oldest"
+    max_records: Whole = Field(
+        default=10_000, ge=1, le=1_000_000, description="Records that are taken at once, at most."
+    )
+    heartbeat: Literal["write", "idle", "off"] = Field(
+        default="write",
+        description="How silence is told: written into the input, as idle in the log, or not.",
+    )
+    heartbeat_s: Number = Field(
+        default=1.0, gt=0, le=_DAY_S, description="How often silence is told, seconds."
+    )
+    commit_every_s: Number = Field(
+        default=1.0,
+        gt=0,
+        le=_DAY_S,
+        description="How often our place in the input is saved, seconds.",
+    )
+    ahead_s: Whole = Field(
+        default=600,
+        ge=10,
+        le=_DAY_S,
+        description="How far ahead of the detector a partition is read, seconds of event time.",
+    )
+    start: Literal["oldest", "newest"] = Field(
+        default="oldest", description="Where a partition that nobody has read yet is begun."
+    )
 
 
-class DetectSettings(_Section):
+class DetectSettings(Section):
     """How the log becomes decisions."""
 
-    policy: Path | None = None
-    asn_tables: tuple[Path, ...] = ()
-    providers: Path | None = None
-    snapshot: Path = Path("floodwatch.snapshot")
-    snapshot_every_s: float = Field(default=60.0, gt=0)
-    dead_after_s: float = Field(default=60.0, gt=0)
+    policy: OptionalPath = Field(
+        default=None, description="The policy; without it the defaults hold."
+    )
+    asn_tables: tuple[FilePath, ...] = Field(
+        default=(), description="Tables that give the AS of a network."
+    )
+    providers: OptionalPath = Field(
+        default=None,
+        description="The large providers; without it the list that comes with floodwatch.",
+    )
+    snapshot: FilePath = Field(
+        default=Path("floodwatch.snapshot"), description="File that keeps the detector's state."
+    )
+    snapshot_every_s: Number = Field(
+        default=60.0, gt=0, le=_DAY_S, description="How often the state is written, seconds."
+    )
+    dead_after_s: Number = Field(
+        default=60.0,
+        gt=0,
+        le=_DAY_S,
+        description="Silence in the log after which a partition is awaited no more, seconds.",
+    )
 
 
-class StoreSettings(_Section):
+class StoreSettings(Section):
     """The block store."""
 
-    url: str = "sqlite:///floodwatch.db"
-    password_file: Path | None = None
-    ca_file: Path | None = None
+    url: Annotated[str, AfterValidator(_without_password)] = Field(
+        default="sqlite:///floodwatch.db",
+        repr=False,
+        description="Where listings are kept: sqlite:///path, redis://host:port/0 or rediss://.",
+    )
+    password_file: OptionalPath = Field(
+        default=None, description="File with the password of Redis.", json_schema_extra=SECRET
+    )
+    ca_file: OptionalPath = Field(
+        default=None,
+        description="Certificates to trust with rediss://, PEM; else those of the system.",
+    )
 
 
-class WebhookSettings(_Section):
+class WebhookSettings(Section):
     """Who is told when an address of a large provider gets listed; without a URL nobody is."""
 
-    url: str = ""
-    secret_file: Path | None = None
-    providers: tuple[str, ...] = ()
+    url: Annotated[str, AfterValidator(_hook)] = Field(
+        default="", repr=False, description="Address that the alerts are posted to; empty for none."
+    )
+    secret_file: OptionalPath = Field(
+        default=None, description="File with the key that signs an alert.", json_schema_extra=SECRET
+    )
+    providers: tuple[str, ...] = Field(
+        default=(), description="Names of the providers to alert about; empty for all of them."
+    )
 
 
-class WebSettings(_Section):
+class WebSettings(Section):
     """Where health and metrics are served; port 0 serves none."""
 
-    host: str = "127.0.0.1"
-    port: int = Field(default=0, ge=0, le=65_535)
+    host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on.")
+    port: Whole = Field(
+        default=0, ge=0, le=_LAST_PORT, description="Port to listen on; 0 serves none."
+    )
 
 
-class LiveSettings(_Section):
+class LiveSettings(Section):
     """All of it."""
 
+    shutdown_s: Number = Field(
+        default=10.0, gt=0, le=_DAY_S, description="Time for all to end after a signal, seconds."
+    )
     kafka: KafkaSettings = KafkaSettings()
     ingest: IngestSettings = IngestSettings()
     detect: DetectSettings = DetectSettings()
     store: StoreSettings = StoreSettings()
     webhook: WebhookSettings = WebhookSettings()
     web: WebSettings = WebSettings()
-    shutdown_s: float = Field(default=10.0, gt=0)
+
+    def contradictions(self) -> Iterator[tuple[str, str]]:
+        """A partition that is alive must be able to say so in time."""
+        every, dead = self.ingest.heartbeat_s, self.detect.dead_after_s
+        if self.ingest.heartbeat != "off" and every >= dead:
+            yield (
+                "ingest.heartbeat_s",
+                f"got {every:g}, must be less than detect.dead_after_s ({dead:g})",
+            )

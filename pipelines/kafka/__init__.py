@@ -1,1 +1,1 @@
-"""Kafka: clients, the input group, the log, the listings and the topics."""
+"""Kafka: the input, the log and the decisions as topics; nobody else imports aiokafka."""
