@@ -79,9 +79,42 @@ class StoreSettings(_Section):
 class WebhookSettings(_Section):
     """Who is told when an address of a large provider gets listed; without a URL nobody is."""
 
-    url: str = ""
-    secret_file: Path | None = None
-    providers: tuple[str, ...] = ()
+    url: str = Field(default="", description="where alerts are posted; empty: nowhere")
+    secret_file: Path | None = Field(
+        default=None,
+        description="secrets that sign alerts, a line each, whsec_ and base64; each of them signs",
+    )
+    ca_file: Path | None = Field(
+        default=None, description="certificates (PEM) to trust instead of the usual ones"
+    )
+    providers: tuple[str, ...] = Field(
+        default=(), description="providers to tell of; empty: all that the provider file names"
+    )
+    source: str = Field(
+        default="floodwatch",
+        min_length=1,
+        pattern=r"^[!-~]+$",
+        description="the `source` of the CloudEvents, a URI that names this installation",
+    )
+    lead_s: float = Field(
+        default=1.0, ge=0, description="seconds that the first listing of an incident may wait"
+    )
+    group_s: float = Field(
+        default=30.0, ge=0, description="seconds between two messages about one incident"
+    )
+    group_changes: int = Field(default=100, ge=1, description="most changes in one message")
+    waiting_changes: int = Field(
+        default=1_000, ge=1, description="changes that may wait in memory before reading pauses"
+    )
+    request_s: float = Field(
+        default=10.0, gt=0, description="seconds that one attempt may take in all"
+    )
+    first_retry_s: float = Field(
+        default=1.0, gt=0, description="longest wait after a first failure; doubles with each"
+    )
+    longest_retry_s: float = Field(
+        default=60.0, gt=0, description="longest wait between two attempts, Retry-After included"
+    )
 
 
 class WebSettings(_Section):
