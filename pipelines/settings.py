@@ -131,10 +131,43 @@ class WebhookSettings(Section):
         default="", repr=False, description="Address that the alerts are posted to; empty for none."
     )
     secret_file: OptionalPath = Field(
-        default=None, description="File with the key that signs an alert.", json_schema_extra=SECRET
+        default=None,
+        description="File with the keys that sign an alert, one a line, whsec_ and base64.",
+        json_schema_extra=SECRET,
+    )
+    ca_file: OptionalPath = Field(
+        default=None, description="Certificates to trust, PEM; else those of the system."
     )
     providers: tuple[str, ...] = Field(
         default=(), description="Names of the providers to alert about; empty for all of them."
+    )
+    source: str = Field(
+        default="floodwatch",
+        min_length=1,
+        pattern=r"^[!-~]+$",
+        description="Source of the CloudEvents, a URI that names this installation.",
+    )
+    lead_s: Number = Field(
+        default=1.0, ge=0, le=60, description="Wait for more of an incident at its first, seconds."
+    )
+    group_s: Number = Field(
+        default=30.0, ge=0, le=_DAY_S, description="Time between messages of an incident, seconds."
+    )
+    group_changes: Whole = Field(
+        default=100, ge=1, le=10_000, description="Changes in one message, at most."
+    )
+    waiting_changes: Whole = Field(
+        default=1_000, ge=1, le=1_000_000, description="Changes kept in memory, at most."
+    )
+    request_s: Number = Field(
+        default=10.0, gt=0, le=300, description="Time that one attempt may take in all, seconds."
+    )
+    first_retry_s: Number = Field(
+        default=1.0, gt=0, le=_DAY_S, description="Longest wait after the first failure, seconds."
+    )
+    longest_retry_s: Number = Field(
+        default=60.0, gt=0, le=_DAY_S, description="Longest wait between two attempts, seconds."
+    )
     )
 
 

@@ -1,0 +1,225 @@
+"""What the product says while it runs, on stderr: lines for people on a terminal, JSON elsewhere.
+
+Every value is escaped, because most of them come from logs that attackers write. Loggers are bound
+to `logging` by themselves: nothing here depends on structlog's global configuration, and a program
+that never calls `start_talking` still has its warnings on stderr.
+"""
+
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import PurePath
+from typing import Any, Final, Literal, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from pipelines import clock
+
+__all__ = ["Level", "Throttle", "logger_of", "start_talking", "stop_talking"]
+
+Level = Literal["debug", "info", "warning", "error"]
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_BASIC_PLANE: Final = 0xFFFF
+_MAX_DEPTH: Final = 4
+_MAX_TEMPLATES: Final = 64
+_TRACES: Final = {"exception", "stack"}
+"""Values that may have lines, since Python made them; each line is escaped."""
+
+
+def logger_of(name: str) -> structlog.stdlib.BoundLogger:
+    """Give the logger of a part of the house: `floodwatch.<name>`; values go by name.
+
+    Write `logger.warning("webhook answered", status=500)`: a fixed sentence, then its values.
+    """
+    bound: structlog.stdlib.BoundLogger = structlog.wrap_logger(
+        logging.getLogger(f"floodwatch.{name}"),
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        context_class=dict,
+        cache_logger_on_first_use=True,
+    )
+    return bound
+
+
+def start_talking(
+    level: Level = "info",
+    *,
+    stream: TextIO | None = None,
+    elapsed_s: Callable[[], float] = clock.elapsed_s,
+) -> logging.Handler:
+    """Write what all loggers say from `level` up to `stream` (stderr); give the handler.
+
+    Libraries are heard from `warning` up. Of aiokafka at most 5 lines of a kind come in 10 s,
+    because it writes about 100 a second while a broker is down. Undo with `stop_talking`.
+    """
+    out = sys.stderr if stream is None else stream
+    handler = _Handler(out, Throttle("aiokafka", elapsed_s=elapsed_s))
+    handler.setFormatter(_formatter(for_people=out.isatty()))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+    logging.getLogger("floodwatch").setLevel(level.upper())
+    return handler
+
+
+def stop_talking(handler: logging.Handler) -> None:
+    """Take the handler away; what it has held back is told as a count."""
+    logging.getLogger().removeHandler(handler)
+    handler.close()
+
+
+class Throttle(logging.Filter):
+    """Lets through at most `most` records of one logger and template in `span_s` seconds.
+
+    It is about `name` and the loggers below it; all others pass. A template is the text before
+    its values are filled in; beyond 64 templates in one span they share one budget. What was held
+    back is counted, and `owed` gives it once its span is over.
+
+    >>> now = [0.0]
+    >>> throttle = Throttle("noisy", most=2, span_s=10, elapsed_s=lambda: now[0])
+    >>> record = logging.LogRecord("noisy.part", logging.ERROR, "", 0, "down: %s", (1,), None)
+    >>> [throttle.filter(record) for _ in range(5)], throttle.owed()
+    ([True, True, False, False, False], [])
+    >>> now[0] = 10.0
+    >>> throttle.owed(), throttle.filter(record)
+    ([('noisy.part', 'down: %s', 3)], True)
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        most: int = 5,
+        span_s: float = 10.0,
+        elapsed_s: Callable[[], float] = clock.elapsed_s,
+    ) -> None:
+        super().__init__(name)
+        self._most = most
+        self._span_s = span_s
+        self._elapsed_s = elapsed_s
+        self._since: dict[tuple[str, str], float] = {}
+        self._seen: dict[tuple[str, str], int] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether the record may be written now."""
+        if not super().filter(record):
+            return True
+        key = (record.name, str(record.msg))
+        if key not in self._seen and len(self._seen) >= _MAX_TEMPLATES:
+            key = (self.name, "more kinds of lines than are told apart")
+        now = self._elapsed_s()
+        if now - self._since.setdefault(key, now) >= self._span_s:
+            self._since[key] = now
+            self._seen[key] = 0
+        self._seen[key] = self._seen.get(key, 0) + 1
+        return self._seen[key] <= self._most
+
+    def owed(self, *, all_of_it: bool = False) -> list[tuple[str, str, int]]:
+        """Give (logger, template, count) of what was held back in spans that are over; once.
+
+        With `all_of_it` running spans end now. Call it before `filter`.
+        """
+        now = self._elapsed_s()
+        over = [k for k, since in self._since.items() if all_of_it or now - since >= self._span_s]
+        told = []
+        for key in over:
+            del self._since[key]
+            held = self._seen.pop(key) - self._most
+            if held > 0:
+                told.append((*key, held))
+        return told
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes to a stream, and tells what the throttle held back as soon as anything is said."""
+
+    def __init__(self, stream: TextIO, throttle: Throttle) -> None:
+        super().__init__(stream)
+        self._throttle = throttle
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._tell_owed(all_of_it=False)
+        if self._throttle.filter(record):
+            super().emit(record)
+
+    def close(self) -> None:
+        self._tell_owed(all_of_it=True)
+        super().close()
+
+    def _tell_owed(self, *, all_of_it: bool) -> None:
+        for name, template, count in self._throttle.owed(all_of_it=all_of_it):
+            said = "and %d more like it: %s"
+            args = (count, template)
+            super().emit(logging.LogRecord(name, logging.WARNING, "", 0, said, args, None))
+
+
+def _formatter(*, for_people: bool) -> logging.Formatter:
+    shown: Processor
+    if for_people:
+        plain = structlog.dev.plain_traceback
+        shown = structlog.dev.ConsoleRenderer(exception_formatter=plain)
+    else:
+        shown = structlog.processors.JSONRenderer()
+    return structlog.stdlib.ProcessorFormatter(
+        processors=[
+            _named_and_timed,
+            structlog.processors.StackInfoRenderer(),
+            structlog.processors.format_exc_info,
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            _escaped_values,
+            shown,
+        ],
+    )
+
+
+def _named_and_timed(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Put time, level and logger first; `logging` took the time when the line was said."""
+    record = event["_record"]
+    at = _EPOCH + timedelta(milliseconds=int(record.created * 1000))
+    known = {
+        "timestamp": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "level": record.levelname.lower(),
+        "logger": record.name,
+    }
+    return {**known, **event}
+
+
+def _escaped_values(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    return {
+        _escaped(str(key)): _escaped_lines(value) if key in _TRACES else _safe(value, _MAX_DEPTH)
+        for key, value in event.items()
+    }
+
+
+def _safe(value: object, depth: int) -> object:
+    """Give a value as JSON can carry it and nothing in it can move a cursor."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str | PurePath | BaseException):
+        return _escaped(str(value))
+    if depth and isinstance(value, Mapping):
+        return {_escaped(str(k)): _safe(v, depth - 1) for k, v in value.items()}
+    if depth and isinstance(value, list | tuple | set | frozenset):
+        return [_safe(item, depth - 1) for item in value]
+    return _escaped(repr(value))
+
+
+def _escaped_lines(text: Any) -> str:
+    return "\n".join(_escaped(line) for line in str(text).split("\n"))
+
+
+def _escaped(text: str) -> str:
+    """Write what cannot be printed as an escape: controls, bidi marks, odd spaces, surrogates."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else _escape(ord(c)) for c in text)
+
+
+def _escape(code: int) -> str:
+    return f"\\u{code:04x}" if code <= _BASIC_PLANE else f"\\U{code:08x}"
