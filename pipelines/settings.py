@@ -168,7 +168,6 @@ class WebhookSettings(Section):
     longest_retry_s: Number = Field(
         default=60.0, gt=0, le=_DAY_S, description="Longest wait between two attempts, seconds."
     )
-    )
 
 
 class WebSettings(Section):

@@ -41,7 +41,9 @@ def file_removal(address: str, url: str, reason: str, *, as_json: bool) -> None:
             lines.append("  nothing to remove: no request was filed")
         else:
             number = (
-                pending[0].id if pending else stored.store.add_request(REMOVAL, subject, now, reason)
+                pending[0].id
+                if pending
+                else stored.store.add_request(REMOVAL, subject, now, reason)
             )
             terms = stored.policy().listing
             needed_s, earliest_ms = _earliest(listing, stored.store.audit(subject), terms)

@@ -73,7 +73,9 @@ async def check_topics(clients: KafkaClients) -> list[tuple[str, list[str]]]:
     """
     async with clients.started(clients.admin()) as admin:
         with _in_words(clients):
-            return [(plan.name, await _differences(admin, plan)) for plan in planned_topics(clients)]
+            return [
+                (plan.name, await _differences(admin, plan)) for plan in planned_topics(clients)
+            ]
 
 
 async def create_topics(clients: KafkaClients, input_partitions: int) -> list[tuple[str, str]]:
