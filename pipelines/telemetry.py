@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from pipelines import clock
 
-__all__ = ["Declared", "LabelledCounter", "PartitionGauge", "Telemetry"]
+__all__ = ["Declared", "LabelledCounter", "LabelledGauge", "PartitionGauge", "Telemetry"]
 
 Kind = Literal["counter", "gauge", "histogram"]
 
