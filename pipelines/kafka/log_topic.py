@@ -22,10 +22,14 @@ class TopicReader:
     """Reads a topic of one partition. Used as an async context; any method may raise `BrokerError`.
 
     `position` is the offset of the next record, and `end` where the topic ended when last heard of.
+    With a `group` a place can be committed; partitions are not shared within it.
     """
 
-    def __init__(self, clients: KafkaClients, topic: str, advice: str = "") -> None:
+    def __init__(
+        self, clients: KafkaClients, topic: str, advice: str = "", *, group: str | None = None
+    ) -> None:
         self._clients = clients
+        self._group = group
         self._topic = topic
         self._advice = advice
         self._stack = contextlib.AsyncExitStack()
@@ -34,7 +38,7 @@ class TopicReader:
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
             self._consumer, self._place = await follower(
-                self._clients, stack, self._topic, fetch_max_wait_ms=100
+                self._clients, stack, self._topic, fetch_max_wait_ms=100, group_id=self._group
             )
             self._stack = stack.pop_all()
         return self
@@ -66,6 +70,17 @@ class TopicReader:
         """Read from the oldest record there is."""
         self.position, _ = await self.bounds()
         self._consumer.seek(self._place, self.position)
+
+    async def committed(self) -> int | None:
+        """Give the place that was committed last, None where there is none."""
+        with self._in_words():
+            place: int | None = await self._consumer.committed(self._place)
+        return place
+
+    async def commit(self, offset: int) -> None:
+        """Commit a place."""
+        with self._in_words():
+            await self._consumer.commit({self._place: offset})
 
     @property
     def end(self) -> int:

@@ -25,7 +25,8 @@ from pipelines.kafka.appender import Appender
 from pipelines.kafka.clients import KafkaClients
 from pipelines.kafka.listings_book import ListingsBook
 from pipelines.kafka.log_topic import TopicReader, decoded
-from pipelines.live.lives import Lives
+from pipelines.live.lives import lead_lives
+from pipelines.live.vitals import Vitals
 from pipelines.resident import give_back
 from pipelines.settings import DetectSettings
 from pipelines.snapshot_file import load_snapshot, save_snapshot
@@ -54,19 +55,14 @@ class Tables:
 
 
 class DetectStage:
-    """One detector; `tell` hears what the operator should know."""
+    """One detector."""
 
     def __init__(
         self, clients: KafkaClients, settings: DetectSettings, policy: Policy, tables: Tables,
-        lives: Lives, tell: Callable[[str], None],
+        vitals: Vitals,
     ) -> None:  # fmt: skip
-        self._clients, self._settings = clients, settings
+        self.clients, self.settings, self.vitals = clients, settings, vitals
         self._policy, self._tables = policy, tables
-        self._lives, self.tell = lives, tell
-        self.ready = False
-        self.closed: int | None = None
-        self.seq = 0
-        self.snapshot_s: float | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow the log until told to stop; then read it to its end and take a snapshot.
@@ -78,7 +74,7 @@ class DetectStage:
         """
 
         async def life() -> None:
-            clients = self._clients
+            clients = self.clients
             async with (
                 Appender(clients) as appender,
                 TopicReader(clients, clients.log_topic, _LOST) as log,
@@ -90,10 +86,7 @@ class DetectStage:
                 await book.open(listings_offset)
                 await _Life(self, engine, log, book, appender).run(stop)
 
-        try:
-            await self._lives.lead("detect", life, stop)
-        finally:
-            self.ready = False
+        await lead_lives(self.vitals, life, stop)
 
     def _begin(self) -> tuple[Engine, int, int]:
         """Make an engine that stands where the last snapshot was taken."""
@@ -107,12 +100,12 @@ class DetectStage:
             engine = self._engine(snapshot_policy(state))
             return engine, restore(engine, state), listings_offset
 
-        found = load_snapshot(self._settings.snapshot, read)
+        found = load_snapshot(self.settings.snapshot, read)
         if found is None:
             return self._engine(self._policy), 0, 0
         begun, passed_over = found
         for error in passed_over:
-            self.tell(f"{error}: going on from the one before")
+            self.vitals.log.warning("goes on from the snapshot before", reason=str(error))
         return begun
 
     def _engine(self, policy: Policy) -> Engine:
@@ -130,25 +123,17 @@ class DetectStage:
     async def save(self, engine: Engine, log_offset: int, listings_offset: int) -> None:
         """Write a snapshot; where that fails the one before stands, and the operator hears it."""
 
-        def write() -> None:
+        def write() -> int:
             head = orjson.dumps({"v": 1, "listings_offset": listings_offset}) + b"\n"
-            save_snapshot(self._settings.snapshot, head + snapshot(engine, log_offset))
+            blob = head + snapshot(engine, log_offset)
+            save_snapshot(self.settings.snapshot, blob)
+            return len(blob)
 
         try:
-            await asyncio.to_thread(write)
-            self.snapshot_s = elapsed_s()
+            self.vitals.telemetry.snapshot_written(await asyncio.to_thread(write))
         except SnapshotError as error:
-            self.tell(f"{error}: a restart would begin at the one before")
-
-    @property
-    def settings(self) -> DetectSettings:
-        """The settings."""
-        return self._settings
-
-    @property
-    def log_topic(self) -> str:
-        """The name of the log."""
-        return self._clients.log_topic
+            self.vitals.log.error("no snapshot, a restart would go on from the one before", 
+                reason=str(error))
 
 
 class _Life:
@@ -159,6 +144,7 @@ class _Life:
         appender: Appender,
     ) -> None:  # fmt: skip
         self._stage, self._engine = stage, engine
+        self._vitals = stage.vitals
         self._log, self._book, self._appender = log, book, appender
         self._heard_s: dict[int, float] = {}
         self._at_end_s: float | None = None
@@ -168,6 +154,7 @@ class _Life:
     async def run(self, stop: asyncio.Event) -> None:
         """Follow the log; a snapshot stands at the end."""
         while not stop.is_set():
+            self._vitals.pulse.beat()
             await self._follow(_POLL_S)
             await self._book.listen()
             await self._tell_progress()
@@ -183,20 +170,27 @@ class _Life:
 
     async def _follow(self, timeout_s: float) -> None:
         records = await self._log.next(timeout_s, _MOST_RECORDS)
-        at_end = self._log.position >= self._log.end
-        if not at_end:
+        behind = self._log.end - self._log.position
+        if behind > _MOST_RECORDS:
             self._at_end_s = None
         elif self._at_end_s is None:
             self._at_end_s = elapsed_s()
-            self._stage.ready = True
+            self._vitals.gate.open()
         if not records:
             return
         changes = await asyncio.to_thread(self._accept, records)
         await self._book.publish(changes)
-        for complaint in self._engine.docket.complaints:
-            self._stage.tell(complaint)
-        self._engine.docket.complaints.clear()
-        self._stage.closed, self._stage.seq = self._engine.watermark(), self._engine.docket.seq
+        docket, telemetry = self._engine.docket, self._vitals.telemetry
+        for complaint in docket.complaints:
+            self._vitals.log.error("leaves out a control of the log", reason=complaint)
+        docket.complaints.clear()
+        telemetry.log_records.inc(len(records))
+        for change in changes:
+            telemetry.changes.add(change["change"])
+        telemetry.listed.set(sum(not (one.held or one.shadow) for one in docket.lifecycle.listings.values()))
+        closed = self._engine.watermark()
+        if closed is not None:
+            telemetry.watermark(closed * 1000 + 999)
 
     def _accept(self, records: Sequence[Any]) -> list[dict[str, Any]]:
         """Let the engine take records; in a thread of its own, so that nothing else waits."""
@@ -237,11 +231,11 @@ class _Life:
             if now_s - heard_s >= limit_s:
                 self._heard_s[partition] = now_s
                 dead = encode_record(Dead(partition), self._engine.tables)
-                await self._appender.append(self._stage.log_topic, dead)
-                self._stage.tell(
-                    f"partition {partition} of the input was silent for {limit_s:.0f} s: the "
-                    "others no longer wait for it, and quiet time stands still"
-                )
+                await self._appender.append(self._stage.clients.log_topic, dead)
+                self._vitals.log.warning(
+                    "a partition of the input is silent: the others no longer wait for it, and "
+                    "quiet time stands still", partition=partition, silent_s=limit_s,
+                )  # fmt: skip
 
     async def _save(self) -> None:
         await self._appender.settle()

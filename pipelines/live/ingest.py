@@ -25,8 +25,9 @@ from pipelines.kafka.appender import Appender
 from pipelines.kafka.clients import BrokerError, KafkaClients, LostRecordsError
 from pipelines.kafka.input_group import InputGroup
 from pipelines.kafka.log_topic import log_has_tallies
-from pipelines.live.lives import Lives
+from pipelines.live.lives import lead_lives
 from pipelines.live.progress_watch import ProgressWatch
+from pipelines.live.vitals import Vitals
 from pipelines.settings import IngestSettings
 from pipelines.wire import commit_text, dead_letter, dead_letter_key, resume_point
 
@@ -65,38 +66,38 @@ class IngestStage:
 
     def __init__(
         self, clients: KafkaClients, settings: IngestSettings, policy: Policy,
-        reader: Callable[[KeyTables], LineReader], progress: ProgressWatch, lives: Lives,
+        reader: Callable[[KeyTables], LineReader], progress: ProgressWatch, vitals: Vitals,
     ) -> None:  # fmt: skip
-        self._clients, self._settings, self._policy = clients, settings, policy
-        self._make_reader = reader
-        self._progress = progress
-        self._lives = lives
-        self.counts = IngestCounts()
-        self.ready = False
+        self.clients, self.settings, self.policy = clients, settings, policy
+        self.make_reader = reader
+        self.progress, self.vitals = progress, vitals
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Go on through every failure of Kafka until told to stop; then commit and leave."""
+        """Go on through every failure of Kafka until told to stop; then commit and leave.
+
+        Raises:
+            LostRecordsError: what comes next of the input is gone.
+            WireError: somebody else has committed for our group.
+        """
 
         async def life() -> None:
-            async with Appender(self._clients) as appender, InputGroup(self._clients) as group:
+            async with Appender(self.clients) as appender, InputGroup(self.clients) as group:
                 await _Life(self, group, appender).run(stop)
 
-        try:
-            await self._lives.lead("ingest", life, stop)
-        finally:
-            self.ready = False
+        await lead_lives(self.vitals, life, stop)
 
 
 class _Life:
     """From one connection to its loss."""
 
     def __init__(self, stage: IngestStage, group: InputGroup, appender: Appender) -> None:
-        self._stage, self._group, self._appender = stage, group, appender
-        self._settings = stage._settings  # noqa: SLF001 - a life is a part of its stage
-        self._clients = stage._clients  # noqa: SLF001
-        self._policy = stage._policy  # noqa: SLF001
+        self._group, self._appender = group, appender
+        self._clients, self._settings, self._policy = stage.clients, stage.settings, stage.policy
+        self._progress, self._vitals = stage.progress, stage.vitals
         self._tables = KeyTables()
-        self._reader = stage._make_reader(self._tables)  # noqa: SLF001
+        self._reader = stage.make_reader(self._tables)
+        self._counts = IngestCounts()
+        self._counted = (0, 0)
         self._owned: dict[int, _Owned] = {}
         self._generation = -1
         self._told_partitions = 0
@@ -105,6 +106,7 @@ class _Life:
     async def run(self, stop: asyncio.Event) -> None:
         """Read until told to stop; then see that all has arrived, commit and leave."""
         while not stop.is_set():
+            self._vitals.pulse.beat()
             if self._generation != self._group.generation and not await self._adopt():
                 await asyncio.sleep(0.05)
                 self._watch(waiting=True)
@@ -128,8 +130,10 @@ class _Life:
     async def _adopt(self) -> bool:
         """Begin with the partitions that are ours now; False where that is not settled yet."""
         group, generation = self._group, self._group.generation
+        for partition in self._owned:
+            self._vitals.telemetry.input_lag.forget(partition)
         self._owned = {}
-        self._stage.ready = False
+        self._vitals.gate.shut()
         if not group.settled:
             return False
         claims = await group.claim()
@@ -144,9 +148,7 @@ class _Life:
             point = await self._begin(partition, commit, first, end)
             if commit is None:
                 begun[partition] = (point.offset, commit_text(point))
-            ingest = PartitionIngest(
-                partition, self._reader, self._policy.clock, self._stage.counts
-            )
+            ingest = PartitionIngest(partition, self._reader, self._policy.clock, self._counts)
             ingest.resume(point)
             owned[partition] = _Owned(ingest)
         if group.generation != generation:
@@ -159,7 +161,9 @@ class _Life:
         if not await group.commit(begun) or group.generation != generation:
             return False
         self._owned, self._generation = owned, generation
-        self._stage.ready = True
+        self._vitals.gate.open()
+        self._vitals.telemetry.rebalances.inc()
+        self._vitals.log.info("reads", partitions=sorted(owned), of=count)
         self._moved_s = elapsed_s()
         return True
 
@@ -199,8 +203,21 @@ class _Life:
         )
         await self._send(one, tallies)
         for reject in rejects:
+            self._vitals.telemetry.rejects.add(reject.reason)
             await self._bury(partition, reject, records)
+        self._count(partition, len(records))
         self._moved_s = elapsed_s()
+
+    def _count(self, partition: int, records: int) -> None:
+        telemetry, counts = self._vitals.telemetry, self._counts
+        events, late = self._counted
+        self._counted = (counts.events, counts.late)
+        telemetry.records.inc(records)
+        telemetry.events.inc(counts.events - events)
+        telemetry.late.inc(counts.late - late)
+        lag = self._group.lag(partition, self._owned[partition].ingest.next_line)
+        if lag is not None:
+            telemetry.input_lag.set(partition, lag)
 
     async def _send(self, one: _Owned, tallies: Sequence[Tally]) -> None:
         for tally in tallies:
@@ -208,6 +225,7 @@ class _Life:
 
             def arrived(tally: Tally = tally) -> None:
                 one.ingest.acknowledge([tally])
+                self._vitals.telemetry.tallies.inc()
 
             await self._appender.append(
                 self._clients.log_topic, encode_record(tally, self._tables), then=arrived
@@ -255,7 +273,7 @@ class _Life:
 
     def _hold_back(self) -> None:
         """Pause the partitions that are too far ahead of the detector."""
-        closed, limit_ms = self._stage._progress.closed, self._settings.ahead_s * 1000  # noqa: SLF001
+        closed, limit_ms = self._progress.closed, self._settings.ahead_s * 1000
         closed_ms = None if closed is None else closed * 1000
         held = [p for p, one in self._owned.items() if one.ahead_of_ms(closed_ms) > limit_ms]
         self._group.hold(held, self._owned)

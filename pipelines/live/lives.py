@@ -7,13 +7,16 @@ from typing import Final
 
 from pipelines.clock import elapsed_s
 from pipelines.kafka.clients import BrokerError
+from pipelines.live.vitals import Vitals
 
-__all__ = ["Lives", "pause"]
+__all__ = ["lead_lives", "pause"]
 
 _FIRST_WAIT_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 5.0
 _LONG_LIFE_S: Final = 30.0
 """After a life of this length the next failure is a new one, not more of the last."""
+_PATIENCE_S: Final = 60.0
+"""A stage that has not been ready within this time gives up: the settings may be wrong."""
 
 
 async def pause(stop: asyncio.Event, seconds: float) -> None:
@@ -22,37 +25,31 @@ async def pause(stop: asyncio.Event, seconds: float) -> None:
         await asyncio.wait_for(stop.wait(), seconds)
 
 
-class Lives:
-    """Runs one life after the other; `tell` hears of every failure.
+async def lead_lives(
+    vitals: Vitals, life: Callable[[], Awaitable[None]], stop: asyncio.Event
+) -> None:
+    """Lead lives until one ends by itself or we are told to stop.
 
-    A stage that has never lived gives up after `patience_s`: then the settings are wrong rather
-    than the broker away.
+    Once a stage was ready, Kafka may be away for as long as it likes: trying again is moving too.
+
+    Raises:
+        BrokerError: the stage was not ready once within our patience.
     """
-
-    def __init__(self, tell: Callable[[str, BrokerError], None], patience_s: float) -> None:
-        self._tell = tell
-        self._patience_s = patience_s
-
-    async def lead(
-        self, name: str, life: Callable[[], Awaitable[None]], stop: asyncio.Event
-    ) -> None:
-        """Lead lives until one ends by itself or we are told to stop.
-
-        Raises:
-            BrokerError: there was no first life within our patience.
-        """
-        wait_s, first_s, lived = _FIRST_WAIT_S, elapsed_s(), False
-        while not stop.is_set():
-            began_s = elapsed_s()
-            try:
-                await life()
-                return
-            except BrokerError as error:
-                now_s = elapsed_s()
-                lived = lived or now_s - began_s > self._patience_s
-                if not lived and now_s - first_s > self._patience_s:
-                    raise
-                self._tell(name, error)
-                wait_s = _FIRST_WAIT_S if now_s - began_s > _LONG_LIFE_S else wait_s
-            await pause(stop, wait_s)
-            wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+    wait_s, first_s, was_ready = _FIRST_WAIT_S, elapsed_s(), False
+    while not stop.is_set():
+        began_s = elapsed_s()
+        try:
+            await life()
+            return
+        except BrokerError as error:
+            was_ready = was_ready or vitals.gate.is_open
+            now_s = elapsed_s()
+            if not was_ready and now_s - first_s > _PATIENCE_S:
+                raise
+            vitals.log.warning("begins anew", reason=str(error), wait_s=wait_s)
+            wait_s = _FIRST_WAIT_S if now_s - began_s > _LONG_LIFE_S else wait_s
+        finally:
+            vitals.gate.shut()
+            vitals.pulse.beat()
+        await pause(stop, wait_s)
+        wait_s = min(2 * wait_s, _LONGEST_WAIT_S)

@@ -5,7 +5,8 @@ from typing import Final
 
 from pipelines.kafka.clients import KafkaClients
 from pipelines.kafka.log_topic import TopicReader
-from pipelines.live.lives import Lives
+from pipelines.live.lives import lead_lives
+from pipelines.live.vitals import Vitals
 from pipelines.wire import Progress, read_listing
 
 __all__ = ["ProgressWatch"]
@@ -17,10 +18,10 @@ _LOOK_BACK: Final = 200
 class ProgressWatch:
     """`closed` is the detector's last close, None as long as nobody has said."""
 
-    def __init__(self, clients: KafkaClients, lives: Lives) -> None:
+    def __init__(self, clients: KafkaClients, vitals: Vitals) -> None:
         self.closed: int | None = None
         self._clients = clients
-        self._lives = lives
+        self._vitals = vitals
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow until told to stop."""
@@ -30,10 +31,12 @@ class ProgressWatch:
             async with TopicReader(self._clients, topic) as reader:
                 first, end = await reader.bounds()
                 await reader.start_at(max(first, end - _LOOK_BACK))
+                self._vitals.gate.open()
                 while not stop.is_set():
+                    self._vitals.pulse.beat()
                     for record in await reader.next(0.5):
                         message = read_listing(record.value, f"{topic}, offset {record.offset}")
                         if isinstance(message, Progress):
                             self.closed = message.closed
 
-        await self._lives.lead("progress", life, stop)
+        await lead_lives(self._vitals, life, stop)

@@ -19,7 +19,8 @@ from pipelines.clock import elapsed_s
 from pipelines.kafka.appender import Appender
 from pipelines.kafka.clients import KafkaClients
 from pipelines.kafka.log_topic import TopicReader
-from pipelines.live.lives import Lives, pause
+from pipelines.live.lives import lead_lives, pause
+from pipelines.live.vitals import Vitals
 from pipelines.ports import REMOVAL, BlockStore, Change
 from pipelines.wire import Progress, read_listing
 
@@ -45,14 +46,12 @@ class PublishStage:
 
     def __init__(
         self, clients: KafkaClients, open_it: Callable[[], BlockStore], facts: Mapping[str, str],
-        lives: Lives, tell: Callable[[str], None],
+        vitals: Vitals,
     ) -> None:  # fmt: skip
-        self._clients, self._open = clients, open_it
-        self._facts = {"live": "1", **facts}
-        self._lives, self._tell = lives, tell
+        self.clients, self._open, self.vitals = clients, open_it, vitals
+        self.facts = {"live": "1", **facts}
         self._store: BlockStore | None = None
         self._stop = asyncio.Event()
-        self.ready = False
         self.seq = 0
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -64,7 +63,7 @@ class PublishStage:
         self._stop = stop
 
         async def life() -> None:
-            clients = self._clients
+            clients = self.clients
             async with (
                 TopicReader(clients, clients.listings_topic) as listings,
                 Appender(clients) as appender,
@@ -72,21 +71,10 @@ class PublishStage:
                 await _Life(self, listings, appender).run(stop)
 
         try:
-            await self._lives.lead("publish", life, stop)
+            await lead_lives(self.vitals, life, stop)
         finally:
-            self.ready = False
             if self._store is not None:
                 await asyncio.to_thread(self._store.close)
-
-    @property
-    def facts(self) -> Mapping[str, str]:
-        """What is kept beside the changes."""
-        return self._facts
-
-    @property
-    def topics(self) -> tuple[str, str]:
-        """The names of the listings and of the log."""
-        return self._clients.listings_topic, self._clients.log_topic
 
     async def with_store(self, call: Callable[[BlockStore], T]) -> T:
         """Call the store in a thread, again and again until it answers.
@@ -104,9 +92,11 @@ class PublishStage:
             except StoreError as error:
                 if self._stop.is_set():
                     raise
+                self.vitals.telemetry.store_errors.add(_word(error))
                 if not told:
-                    self._tell(f"{error}: trying again, listings wait")
+                    self.vitals.log.warning("listings wait for the store", reason=str(error))
                 told = True
+            self.vitals.pulse.beat()
             await pause(self._stop, wait_s)
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
 
@@ -114,10 +104,6 @@ class PublishStage:
         if self._store is None:
             self._store = self._open()
         return call(self._store)
-
-    def say(self, text: str) -> None:
-        """Tell the operator."""
-        self._tell(text)
 
 
 class _Life:
@@ -131,8 +117,9 @@ class _Life:
     async def run(self, stop: asyncio.Event) -> None:
         """Apply what comes; at the end what is there already."""
         await self._find_place()
-        self._stage.ready = True
+        self._stage.vitals.gate.open()
         while not stop.is_set():
+            self._stage.vitals.pulse.beat()
             await self._next(0.2)
             if elapsed_s() - self._looked_s >= _LOOK_S:
                 await self._look()
@@ -156,7 +143,7 @@ class _Life:
     async def _next(self, timeout_s: float) -> None:
         """Apply the next changes; all of them or none."""
         changes: list[Change] = []
-        topic, _ = self._stage.topics
+        topic = self._stage.clients.listings_topic
         for record in await self._listings.next(timeout_s, _MOST):
             message = read_listing(record.value or b"", f"{topic}, offset {record.offset}")
             if not isinstance(message, Progress):
@@ -172,7 +159,7 @@ class _Life:
         if not stage.seq and changes[0]["seq"] > 1:
             gone = changes[0]["seq"] - 1
             await stage.with_store(lambda store: store.start_behind(gone))
-            stage.say(f"the store begins with change {gone + 1}: older ones are gone by retention")
+            stage.vitals.log.warning("older changes are gone by retention", first=gone + 1)
             stage.seq = gone
         try:
             await stage.with_store(lambda store: store.apply(changes, facts))
@@ -194,10 +181,10 @@ class _Life:
         now = await stage.with_store(lambda store: store.last_seq())
         if now >= stage.seq and error is not None:
             raise error
-        stage.say(
-            f"the store is at change {now}, we had come to {stage.seq}: it was emptied or put "
-            "back, and is filled from the listings again"
-        )
+        stage.vitals.log.warning(
+            "the store was emptied or put back: it is filled from the listings again",
+            store_seq=now, our_seq=stage.seq,
+        )  # fmt: skip
         stage.seq = now
         await self._listings.start_at_oldest()
 
@@ -222,7 +209,7 @@ class _Life:
         due = [one for one in pending if one.kind == REMOVAL and one.id > forwarded]
         if not due:
             return
-        _, log = stage.topics
+        log = stage.clients.log_topic
         tables = KeyTables()
         for one in due:
             control = RemovalRequest(one.time_ms, one.subject, str(one.id))
@@ -234,3 +221,8 @@ class _Life:
             store.set_fact(_FORWARDED, last)
 
         await stage.with_store(keep)
+
+
+def _word(error: StoreError) -> str:
+    """Give the kind of an error as a label: StoreLockedError is `locked`."""
+    return type(error).__name__.removeprefix("Store").removesuffix("Error").lower() or "other"

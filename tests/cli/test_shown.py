@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from pipelines.cli.shown import subject_of
 from pipelines.publish import OutputError, SideFile
-from pipelines.wire import ascii_json
 from pipelines.replay.escaped import escaped, escaped_bytes
+from pipelines.wire import ascii_json
 from tests.cli.command_line import Call, event, lines, started, story
 
 
