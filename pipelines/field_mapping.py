@@ -7,7 +7,7 @@ of the contract, and the reader judges it: a wrong value is its reject, in its w
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any, Final
 
@@ -15,12 +15,12 @@ import msgspec
 import numpy as np
 
 from detector.decode import EXCERPT_BYTES, OVERSIZED, EventReader
-from detector.event_time import LATEST_MS
 from detector.events import Reject
 from detector.framing import DEEPEST, depth
 from detector.policy_text import shown
+from pipelines.field_picks import Pick, field_pick, first_there, meant_pick, sender_pick, time_pick
 from pipelines.ingest import JsonLines, LineReader, ReadLines
-from pipelines.record_shape import Find, Shape
+from pipelines.record_shape import Shape
 from pipelines.settings_source import FieldSettings, SourceSettings, ValueSettings
 from pipelines.source_presets import PRESETS
 
@@ -29,9 +29,14 @@ __all__ = ["MOST_KINDS", "MappedLines", "full_source", "lines_of"]
 MOST_KINDS: Final = 64
 """Kinds that are counted by name; further ones count as "other", so that no input fills memory."""
 _OTHER: Final = "other"
-_TIMES: Final = ("time", "received")
-_SMTP_CODES: Final = range(200, 600)
-_FAULTS: Final = (msgspec.MsgspecError, ValueError, OverflowError, TypeError, RecursionError)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    """Why a line cannot even be handed to the reader, in the reader's own words."""
+
+    reason: str
+    said: str
 
 
 def lines_of(source: SourceSettings, events: EventReader) -> LineReader:
@@ -57,7 +62,7 @@ def full_source(source: SourceSettings) -> SourceSettings:
 class MappedLines:
     """Reads lines of JSON of another shape; a `LineReader`.
 
-    A heartbeat of ours passes as it is, and so does what is no object, to be rejected as such.
+    A heartbeat of ours passes as it is; what is no object is rejected as the reader would.
     """
 
     def __init__(self, source: SourceSettings, events: EventReader) -> None:
@@ -67,12 +72,9 @@ class MappedLines:
         self._decode = msgspec.json.Decoder(shape.type).decode
         self._encode = msgspec.json.Encoder().encode
         (self._heartbeat,) = shape.find(("heartbeat",))
-        self._kind = shape.find(told.kind)
+        self._kind = first_there(shape.find(told.kind), frozenset(told.absent))
         self._kinds = frozenset(told.kinds)
-        self._absent = frozenset(told.absent)
-        self._milliseconds = 1_000 if told.time_unit == "s" else 1
-        self._finds = {name: shape.find(paths) for name, paths in told.fields}
-        self._words: Mapping[str, Mapping[str, str]] = dict(told.values)
+        self._picks = _picks(told, shape)
         self._named: set[str] = set()
 
     def read(self, block: bytes, first: int) -> ReadLines:
@@ -94,8 +96,10 @@ class MappedLines:
             elif isinstance(made, str):
                 kinds[made] += 1
             else:
-                detail = str(made)[:EXCERPT_BYTES]
-                faults.append(Reject(first + place, "malformed_json", detail, line[:EXCERPT_BYTES]))
+                excerpt = line[:EXCERPT_BYTES]
+                faults.append(
+                    Reject(first + place, made.reason, made.said[:EXCERPT_BYTES], excerpt)
+                )
         events, rejects, _ = self._events.read_json(b"\n".join(mapped), 0)
         for reject in rejects:
             place = places[reject.position]
@@ -105,16 +109,18 @@ class MappedLines:
         record = np.array(places, np.int64)[events.record] + first
         return ReadLines(replace(events, record=record), faults, len(lines), kinds)
 
-    def _line(self, line: bytes) -> bytes | str | Exception:
+    def _line(self, line: bytes) -> "bytes | str | _Fault":
         """Give the record of the contract, or the kind of one that is none, or what is wrong."""
         if line.startswith(OVERSIZED) or _too_deep(line):
             return line
         try:
             record = self._decode(line)
-        except (msgspec.ValidationError, RecursionError):
-            return line
+        except RecursionError:
+            return _Fault("too_deep", f"nested deeper than {DEEPEST}")
+        except msgspec.ValidationError as error:
+            return _Fault("mistyped", str(error))
         except (msgspec.MsgspecError, ValueError) as error:
-            return error
+            return _Fault("malformed_json", str(error))
         if self._heartbeat(record) is not None and _is_heartbeat(line):
             return line
         kind = self._uninteresting(record)
@@ -122,14 +128,14 @@ class MappedLines:
             return kind
         try:
             return self._encode(self._event(record))
-        except _FAULTS as error:
-            return error
+        except (msgspec.MsgspecError, ValueError, OverflowError) as error:  # a number too large
+            return _Fault("mistyped", str(error))
 
     def _uninteresting(self, record: Any) -> str | None:
         """Give the kind of a record that is no event."""
         if not self._kinds:
             return None
-        found = self._first(record, self._kind)
+        found = self._kind(record)
         kinds = [k for k in (found if isinstance(found, list) else [found]) if isinstance(k, str)]
         if not kinds or not self._kinds.isdisjoint(kinds):
             return None
@@ -140,96 +146,45 @@ class MappedLines:
         return name
 
     def _event(self, record: Any) -> dict[str, Any]:
-        out: dict[str, Any] = {}
-        for name, finds in self._finds.items():
-            words = self._words.get(name)
-            if words:
-                value = self._meant(record, finds, words)
-            elif name == "sender":
-                value = self._sender(record, finds)
-            else:
-                value = self._first(record, finds)
-                if name in _TIMES:
-                    value = self._time(value)
-                elif name != "recipient":
-                    value = _alone(value)
+        event: dict[str, Any] = {}
+        for name, pick in self._picks:
+            value = pick(record)
             if value is not None:
-                out[name] = value
-        if out.get("sender") == "" and "recipient" not in out:
-            del out["sender"]  # refused before it named one: that is no null sender
-        return out
+                event[name] = value
+        if event.get("sender") == "" and "recipient" not in event:
+            del event["sender"]  # refused before it named one: that is no null sender
+        return event
 
-    def _first(self, record: Any, finds: tuple[Find, ...]) -> Any:
-        """Give the first value that is there; an empty one is not."""
-        for find in finds:
-            value = find(record)
-            if isinstance(value, list) and self._absent:
-                value = [v for v in value if not isinstance(v, str) or v not in self._absent]
-            if value is None or value in ("", []):
+
+def _picks(told: SourceSettings, shape: Shape) -> list[tuple[str, Pick]]:
+    """Give how to pick each field of the contract that a record may have."""
+    absent = frozenset(told.absent)
+    milliseconds = 1_000 if told.time_unit == "s" else 1
+    picks: list[tuple[str, Pick]] = []
+    for name, paths in told.fields:
+        finds = shape.find(paths)
+        words: Mapping[str, str] = getattr(told.values, name, {})
+        match name:
+            case _ if not finds:
                 continue
-            if not isinstance(value, str) or value not in self._absent:
-                return value
-        return None
-
-    def _sender(self, record: Any, finds: tuple[Find, ...]) -> str | None:
-        """Give the sender, "" for the null one; what is no text says nothing of it."""
-        for find in finds:
-            value = _alone(find(record))
-            if isinstance(value, str) and value not in self._absent:
-                return value
-        return None
-
-    def _meant(self, record: Any, finds: tuple[Find, ...], words: Mapping[str, str]) -> Any:
-        """Give what the first value stands for that stands for something.
-
-        If none does, give the first as it is: the reader rejects it, unless it is one of ours.
-        """
-        unknown: Any = None
-        for find in finds:
-            value = self._first(record, (find,))
-            if value is None:
-                continue
-            text = _text(value)
-            meant = words.get(text)
-            if meant is None and len(text) == 3 and text[0] in "2345":  # noqa: PLR2004 - SMTP's
-                meant = words.get(f"{text[0]}xx") if text.isdigit() else None
-            if meant is None:
-                meant = words.get("*")
-            if meant:
-                return meant
-            if meant is None and unknown is None:
-                unknown = value
-        return _alone(unknown)
-
-    def _time(self, value: Any) -> Any:
-        """Give Unix milliseconds for a number, and anything else as it is."""
-        value = _alone(value)
-        if type(value) is int or type(value) is float:
-            scaled = value * self._milliseconds
-            if 0 <= scaled < LATEST_MS:
-                return int(scaled)
-        return value
-
-
-def _alone(value: Any) -> Any:
-    """Give the entry of a list of one; other lists are none of ours."""
-    return value[0] if isinstance(value, list) and len(value) == 1 else value
-
-
-def _text(value: Any) -> str:
-    """Give a value as the words of the settings write it, three numbers in an object as 5.1.1."""
-    value = _alone(value)
-    if isinstance(value, dict):
-        parts = list(value.values())
-        if list(map(type, parts)) != [int, int, int]:
-            return ""
-        return ".".join(map(str, parts))
-    return str(value)
+            case _ if words:
+                pick = meant_pick(finds, absent, words)
+            case "time" | "received":
+                pick = time_pick(finds, absent, milliseconds)
+            case "sender":
+                pick = sender_pick(finds, absent)
+            case "recipient":
+                pick = first_there(finds, absent)
+            case _:
+                pick = field_pick(finds, absent)
+        picks.append((name, pick))
+    return picks
 
 
 def _too_deep(line: bytes) -> bool:
     """Say whether the reader will find it too deep; counting is cheap, and enough as a rule."""
-    return line.count(b"{") + line.count(b"[") > DEEPEST and depth(line) > DEEPEST
+    brackets = line.count(b"{") + line.count(b"[") if len(line) > DEEPEST else 0
+    return brackets > DEEPEST and depth(line) > DEEPEST
 
 
 def _is_heartbeat(line: bytes) -> bool:

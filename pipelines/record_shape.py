@@ -60,17 +60,27 @@ class Shape:
             node = node.inner[part]
             steps.append((node.attribute, part))
 
+        nested = attrgetter(".".join(attribute for attribute, _ in steps))
+
         def find(record: Any) -> Any:
-            value = record
-            for attribute, name in steps:
-                # Asked for itself and for something in it, an object is decoded as a plain one.
-                plain = type(value) is dict
-                value = value.get(name) if plain else getattr(value, attribute, None)
-                if value is None:
-                    return flat(record)
-            return value
+            try:
+                value = nested(record)
+            except AttributeError:
+                value = _walk(record, steps)
+            return flat(record) if value is None else value
 
         return find
+
+
+def _walk(record: Any, steps: list[tuple[str, str]]) -> Any:
+    """Follow a path of which something is no struct.
+
+    Asked for itself and for something in it, an object is decoded as a plain one.
+    """
+    for attribute, name in steps:
+        plain = type(record) is dict
+        record = record.get(name) if plain else getattr(record, attribute, None)
+    return record
 
 
 def _struct(node: _Node) -> type[msgspec.Struct]:

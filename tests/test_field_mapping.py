@@ -358,7 +358,7 @@ def test_a_heartbeat_passes_and_only_if_it_is_nothing_else(preset: str) -> None:
         (b'{"timestamp": ' + b"[" * 600 + b"]" * 600 + b"}", "too_deep"),
         (b"[" * 5_000, "too_deep"),
         (b'{"a":' * 5_000, "too_deep"),
-        (b'{"timestamp": 1e999}', "bad_time"),
+        (b'{"timestamp": 1e999}', "mistyped"),
         (b'{"headers": "\\ud800"}', "malformed_json"),
     ],
 )
@@ -426,6 +426,29 @@ def test_a_path_may_lead_into_what_is_asked_for_itself() -> None:
     assert read(settings, lines(record))[1][0][3] == "a@b.c"
     inner = source(fields={"recipient": "to.address", "sender": "to"})
     assert read(inner, lines({**record, "to": {"address": "a@b.c"}}))[1][0][3] == "a@b.c"
+
+
+def test_the_contract_mapped_onto_itself_reads_as_without_a_mapping() -> None:
+    records: list[Any] = [
+        {"time": AT_MS + n, "client_ip": ip, "action": action, "recipient": to, "sender": "x@y.z"}
+        for n, (ip, action, to) in enumerate(
+            [
+                ("192.0.2.7", "accept", ["a@b.c", "d@e.f"]),
+                ("2001:db8::1", "reject", None),
+                ("nonsense", "accept", "a@b.c"),
+                ("192.0.2.8", "dance", "a@b.c"),
+                ("192.0.2.8", "accept", {"a": "b"}),
+                ("192.0.2.9", "defer", "a@b.c"),
+            ]
+        )
+    ]
+    block = lines(*records, [], {"heartbeat": AT_MS}) + b"{\nnull\n" + b"[" * 600
+    plain = JsonLines(EventReader(KeyTables())).read(block, 5)
+    mapped = MappedLines(source(), EventReader(KeyTables())).read(block, 5)
+    assert mapped.rejects == plain.rejects
+    assert mapped.lines == plain.lines
+    for name in ("record", "time_ms", "ip", "rcpt", "outcome", "sender"):
+        assert getattr(mapped.events, name).tolist() == getattr(plain.events, name).tolist()
 
 
 JSON = st.recursive(
