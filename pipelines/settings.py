@@ -9,17 +9,21 @@ from pydantic import AfterValidator, Field
 
 from pipelines.settings_kafka import KafkaSettings, SaslSettings, TlsSettings, TopicSettings
 from pipelines.settings_section import SECRET, FilePath, Number, OptionalPath, Section, Whole
+from pipelines.settings_source import FieldSettings, SourceSettings, ValueSettings
 
 __all__ = [
     "DetectSettings",
+    "FieldSettings",
     "IngestSettings",
     "KafkaSettings",
     "LiveSettings",
     "Role",
     "SaslSettings",
+    "SourceSettings",
     "StoreSettings",
     "TlsSettings",
     "TopicSettings",
+    "ValueSettings",
     "WebSettings",
     "WebhookSettings",
 ]
@@ -186,6 +190,7 @@ class LiveSettings(Section):
         default=10.0, gt=0, le=_DAY_S, description="Time for all to end after a signal, seconds."
     )
     kafka: KafkaSettings = KafkaSettings()
+    source: SourceSettings = SourceSettings()
     ingest: IngestSettings = IngestSettings()
     detect: DetectSettings = DetectSettings()
     store: StoreSettings = StoreSettings()

@@ -14,7 +14,7 @@ from detector.errors import SettingsError
 from detector.policy_text import MOST_PROBLEMS, key_text, shown
 from pipelines.settings import LiveSettings
 from pipelines.settings_section import CONTRADICTION
-from pipelines.settings_text import allowed, kind_of, sections, singles, value_text
+from pipelines.settings_text import allowed, choices, kind_of, sections, singles, value_text
 from pipelines.toml_file import (
     TomlFileError,
     line_of,
@@ -137,7 +137,13 @@ def _worded(error: Any) -> Iterator[tuple[Key, str]]:
         entry = key not in singles()
         words = str(error["ctx"]["error"]) if error["type"] == "value_error" else ""
         got = f"got {value_text(error['input'])}, " if setting.repr else ""
-        yield key, f"{got}{words or f'must be {allowed(setting, entry=entry)}'}"
+        words = words or f"must be {allowed(setting, entry=entry)}"
+        yield key, f"{got}{words}{_meant(error['input'], choices(setting, entry=entry))}"
+
+
+def _meant(got: object, texts: tuple[str, ...]) -> str:
+    near = _nearest(got, texts) if isinstance(got, str) and texts else None
+    return f': did you mean "{near}"?' if near else ""
 
 
 def _unknown_key(key: tuple[str, ...]) -> str:

@@ -15,7 +15,7 @@ from detector.wording import wrapped
 from pipelines.settings import LiveSettings
 from pipelines.settings_section import Section
 
-__all__ = ["allowed", "kind_of", "sections", "settings_toml", "singles", "value_text"]
+__all__ = ["allowed", "choices", "kind_of", "sections", "settings_toml", "singles", "value_text"]
 
 Key = tuple[str, ...]
 _WIDTH: Final = 100
@@ -71,6 +71,14 @@ def allowed(field: FieldInfo, *, entry: bool = False) -> str:
     if kind in (int, float):
         return _number(kind, field.metadata)
     return _named(kind)
+
+
+def choices(field: FieldInfo, *, entry: bool = False) -> tuple[str, ...]:
+    """Give the texts that a setting, or an entry of it, may be; nothing where there is no list."""
+    kind = kind_of(field.annotation)
+    if entry and get_args(kind):
+        kind = kind_of(get_args(kind)[-1 if get_origin(kind) is dict else 0])
+    return get_args(kind) if get_origin(kind) is Literal else ()
 
 
 def _named(kind: Any) -> str:

@@ -294,6 +294,11 @@ def test_any_settings_survive_being_written_and_read(file: Path) -> None:
         {
             "shutdown_s": 0.5,
             "kafka": {"client_id": 'a"\\\n\x7f\x00\N{GRINNING FACE}', "topics": {"prefix": "x"}},
+            "source": {
+                "preset": "ecs",
+                "fields": {"client_ip": "a.b", "sender": ["c", "d"]},
+                "values": {"action": {"4xx": "defer", 'o"k': "accept"}},
+            },
             "detect": {"policy": "p.toml", "asn_tables": ["a b", "c,d"]},
         }
     )
