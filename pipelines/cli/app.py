@@ -99,6 +99,66 @@ def replay(
     raise typer.Exit(code)
 
 
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", metavar="FILE", help="Settings in TOML; FLOODWATCH__... variables win over it."
+    ),
+]
+
+
+@app.command(name="run")
+def run_command(
+    config: Config = None,
+    *,
+    role: Annotated[
+        list[str] | None,
+        typer.Option(help="ingest, detect, publish or alert; repeatable (else all of them)."),
+    ] = None,
+) -> None:
+    """Run on Kafka: events in, decisions out, the block store kept current."""
+    with guarded():
+        from pipelines.cli.running import run_live
+
+        run_live(config, role or ())
+
+
+topics = typer.Typer(no_args_is_help=True, help="Check or create the topics in Kafka.")
+app.add_typer(topics, name="topics")
+
+
+@topics.command(name="check")
+def topics_check(config: Config = None, *, as_json: AsJson = False) -> None:
+    """Compare the topics with what they should be, and explain every difference."""
+    with guarded():
+        from pipelines.cli.running import show_topics
+
+        code = show_topics(config, as_json=as_json)
+    raise typer.Exit(code)
+
+
+@topics.command(name="create")
+def topics_create(
+    config: Config = None,
+    *,
+    partitions: Annotated[int, typer.Option(min=1, help="Of the input, where it is made.")] = 8,
+) -> None:
+    """Create the topics that are missing; what is there is left as it is."""
+    with guarded():
+        from pipelines.cli.running import make_topics
+
+        make_topics(config, partitions)
+
+
+@app.command()
+def settings(config: Config = None) -> None:
+    """Print the settings of a live run as a commented file to start from."""
+    with guarded():
+        from pipelines.cli.running import show_settings
+
+        show_settings(config)
+
+
 @app.command()
 def lookup(address: Address, store: Store = DEFAULT_STORE, as_json: AsJson = False) -> None:
     """Say whether an address is listed, why, and until when."""

@@ -132,8 +132,9 @@ class DetectStage:
         try:
             self.vitals.telemetry.snapshot_written(await asyncio.to_thread(write))
         except SnapshotError as error:
-            self.vitals.log.error("no snapshot, a restart would go on from the one before", 
-                reason=str(error))
+            self.vitals.log.error(
+                "no snapshot, a restart would go on from the one before", reason=str(error)
+            )
 
 
 class _Life:
@@ -187,7 +188,9 @@ class _Life:
         telemetry.log_records.inc(len(records))
         for change in changes:
             telemetry.changes.add(change["change"])
-        telemetry.listed.set(sum(not (one.held or one.shadow) for one in docket.lifecycle.listings.values()))
+        telemetry.listed.set(
+            sum(not (one.held or one.shadow) for one in docket.lifecycle.listings.values())
+        )
         closed = self._engine.watermark()
         if closed is not None:
             telemetry.watermark(closed * 1000 + 999)

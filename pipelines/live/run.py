@@ -1,119 +1,166 @@
 """`floodwatch run` on Kafka: the stages of the chosen roles, wired together in one process."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from detector.decode import EventReader
-from detector.policy import policy_digest
+from detector.policy import Policy, policy_digest
 from detector.policy_text import policy_to_json
-from pipelines.asn_file import load_asn_files
+from pipelines.asn_file import AsnFiles, load_asn_files
 from pipelines.config_file import load_policy
-from pipelines.ingest import JsonLines
-from pipelines.kafka.clients import BrokerError, KafkaClients
+from pipelines.field_mapping import lines_of
+from pipelines.kafka.clients import KafkaClients
+from pipelines.live.alert import AlertStage
 from pipelines.live.detect import DetectStage, Tables
 from pipelines.live.ingest import IngestStage
-from pipelines.live.lives import Lives
 from pipelines.live.progress_watch import ProgressWatch
 from pipelines.live.publish import PublishStage
+from pipelines.live.vitals import Vitals
+from pipelines.ports import BlockStore
 from pipelines.provider_file import load_providers
-from pipelines.settings import LiveSettings, Role
+from pipelines.secret_file import read_secret
+from pipelines.settings import LiveSettings, Role, StoreSettings
 from pipelines.stores import open_store
+from pipelines.talk import logger_of
+from pipelines.telemetry import Telemetry
+from pipelines.web.health import health_app
+from pipelines.web.loop_lag import measure_loop_lag
+from pipelines.web.progress import Health
+from pipelines.web.serve import WebServer
 
-__all__ = ["Live"]
+__all__ = ["Live", "live_store"]
 
-_PATIENCE_S = 60.0
-"""How long the first connection may take; afterwards Kafka may be away for as long as it likes."""
+Run = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
+
+_log = logger_of("run")
 
 
-@dataclass
+@dataclass(slots=True)
 class _Step:
     """Stages that end together; the next step is told to stop when they have."""
 
-    runs: list[Callable[[asyncio.Event], Awaitable[None]]]
-    stop: asyncio.Event
+    runs: list[Run]
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Live:
-    """What runs; `tell` hears what the operator should know."""
+    """What runs in this process, by its roles.
 
-    def __init__(
-        self, settings: LiveSettings, roles: Sequence[Role], tell: Callable[[str], None]
-    ) -> None:
-        """Read what has to be read.
+    Raises:
+        FloodwatchError: a policy, table, provider file, secret or address that cannot be used.
+    """
 
-        Raises:
-            PolicyError, AsnTableError, ProviderFileError: with everything wrong in it.
-        """
+    def __init__(self, settings: LiveSettings, roles: Sequence[Role]) -> None:
         self.settings = settings
-        self._tell = tell
-        clients = KafkaClients(settings.kafka)
-        lives = Lives(self._failed, _PATIENCE_S)
-        detect = settings.detect
-        policy = load_policy(None if detect.policy is None else str(detect.policy))
-        self.ingest: IngestStage | None = None
-        self.detect: DetectStage | None = None
-        self.publish: PublishStage | None = None
-        self._steps: list[_Step] = []
-        if "ingest" in roles:
-            progress = ProgressWatch(clients, lives)
-            self.ingest = IngestStage(
-                clients, settings.ingest, policy,
-                lambda tables: JsonLines(EventReader(tables)), progress, lives,
-            )  # fmt: skip
-            self._steps.append(_Step([self.ingest.run, progress.run], asyncio.Event()))
-        if "detect" in roles:
+        self.telemetry, self.health = Telemetry(), Health()
+        self._clients = KafkaClients(settings.kafka)
+        policy = _policy(settings)
+        makers: dict[Role, Callable[[Policy], list[Run]]] = {
+            "ingest": self._ingest,
+            "detect": self._detect,
+            "publish": self._publish,
+            "alert": self._alert,
+        }
+        self._steps = [_Step(make(policy)) for role, make in makers.items() if role in roles]
+        self._web: WebServer | None = None
+        if settings.web.port:
+            self._web = WebServer(health_app(self.health, self.telemetry), settings.web)
 
-            def load() -> object:
-                return load_asn_files(detect.asn_tables) if detect.asn_tables else None
+    def _vitals(self, name: str) -> Vitals:
+        return Vitals.of(name, self.health, self.telemetry)
 
-            tables = Tables(load(), load_providers(detect.providers), load)  # type: ignore[arg-type]
-            self.detect = DetectStage(clients, detect, policy, tables, lives, tell)
-            self._steps.append(_Step([self.detect.run], asyncio.Event()))
-        if "publish" in roles:
-            facts = {"policy": policy_to_json(policy), "policy_digest": policy_digest(policy)}
-            url = settings.store.url
-            self.publish = PublishStage(clients, lambda: open_store(url), facts, lives, tell)
-            self._steps.append(_Step([self.publish.run], asyncio.Event()))
+    def _ingest(self, policy: Policy) -> list[Run]:
+        progress = ProgressWatch(self._clients, self._vitals("progress"))
+        source = self.settings.source
+        ingest = IngestStage(
+            self._clients, self.settings.ingest, policy,
+            lambda tables: lines_of(source, EventReader(tables)), progress,
+            self._vitals("ingest"),
+        )  # fmt: skip
+        return [ingest.run, progress.run]
 
-    def _failed(self, stage: str, error: BrokerError) -> None:
-        self._tell(f"{stage}: {error}: trying again")
+    def _detect(self, policy: Policy) -> list[Run]:
+        detect = self.settings.detect
+
+        def load() -> AsnFiles | None:
+            return load_asn_files(detect.asn_tables) if detect.asn_tables else None
+
+        tables = Tables(load(), load_providers(detect.providers), load)
+        return [DetectStage(self._clients, detect, policy, tables, self._vitals("detect")).run]
+
+    def _publish(self, policy: Policy) -> list[Run]:
+        facts = {"policy": policy_to_json(policy), "policy_digest": policy_digest(policy)}
+        store = self.settings.store
+        publish = PublishStage(
+            self._clients, lambda: live_store(store), facts, self._vitals("publish")
+        )
+        return [publish.run]
+
+    def _alert(self, _policy: Policy) -> list[Run]:
+        if not self.settings.webhook.url:
+            return []
+        return [AlertStage(self._clients, self.settings.webhook, self._vitals("alert")).run]
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Run until told to stop, then let each stage finish, first to last, within the budget.
+        """Run until told to stop, then let each step finish, first to last, within the budget.
 
         Raises:
             FloodwatchError: what no waiting mends.
         """
         with _first_error():
             async with asyncio.TaskGroup() as group:
-                tasks = [
-                    [group.create_task(run(step.stop)) for run in step.runs]  # type: ignore[arg-type]
+                steps = [
+                    (step, [group.create_task(run(step.stop)) for run in step.runs])
                     for step in self._steps
                 ]
-                watch = group.create_task(self._wait(stop, tasks))
-                await watch
+                beside = [group.create_task(measure_loop_lag(self.telemetry))]
+                if self._web is not None:
+                    beside.append(group.create_task(self._web.run()))
+                await group.create_task(self._until_told(stop, steps))
+                for task in beside:
+                    task.cancel()
 
-    async def _wait(self, stop: asyncio.Event, tasks: list[list[asyncio.Task[None]]]) -> None:
+    async def _until_told(
+        self, stop: asyncio.Event, steps: list[tuple[_Step, list[asyncio.Task[None]]]]
+    ) -> None:
         await stop.wait()
+        _log.info("asked to stop", within_s=self.settings.shutdown_s)
         try:
             async with asyncio.timeout(self.settings.shutdown_s):
-                for step, running in zip(self._steps, tasks, strict=True):
+                for step, running in steps:
                     step.stop.set()
-                    await asyncio.wait(running)
+                    if running:
+                        await asyncio.wait(running)
         except TimeoutError:
-            self._tell(
-                f"not all was finished within {self.settings.shutdown_s:.0f} s: what is left is "
-                "done by whoever goes on from the committed places"
-            )
-            for task in (one for running in tasks for one in running):
-                task.cancel()
+            _log.warning("out of time: whoever goes on does it from the committed places")
+            for _, running in steps:
+                for task in running:
+                    task.cancel()
+
+
+def _policy(settings: LiveSettings) -> Policy:
+    path = settings.detect.policy
+    return load_policy(None if path is None else str(path))
+
+
+def live_store(store: StoreSettings) -> BlockStore:
+    """Open the block store of the settings.
+
+    Raises:
+        StoreError: it cannot be opened.
+        SettingsError: its password cannot be read.
+    """
+    file = store.password_file
+    password = None if file is None else read_secret(file, "store.password_file")
+    return open_store(store.url, password=password, ca_file=store.ca_file)
 
 
 @contextmanager
 def _first_error() -> Iterator[None]:
-    """Raise the first of several errors that ended the stages, which says most."""
+    """Raise the first of several errors that ended the stages: it says most."""
     try:
         yield
     except BaseExceptionGroup as group:

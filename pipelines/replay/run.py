@@ -1,7 +1,6 @@
 """Replay: finite inputs through ingest, detect and publish, in one process and in log order."""
 
 import contextlib
-import gc
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -35,6 +34,7 @@ from pipelines.replay.partition import PartitionFiles
 from pipelines.replay.same_input import INPUT, check_same_input, heads_fact
 from pipelines.replay.summary import Findings, Summary, largest, most_common
 from pipelines.replay.toll import Toll
+from pipelines.resident import lazy_garbage
 from pipelines.sources.files import UnreadableInputError
 from pipelines.wire import ascii_json
 
@@ -80,23 +80,10 @@ def replay(
         FloodwatchError: what cannot be used as it was named, or an output that cannot be written.
     """
     looked_at = look_at(spec.inputs, spec.input_format)
-    with contextlib.ExitStack() as stack, _lazy_garbage():
+    with contextlib.ExitStack() as stack, lazy_garbage():
         run = _Run(spec, store, looked_at, stack, progress)
         run.read()
         return run.finish()
-
-
-@contextlib.contextmanager
-def _lazy_garbage() -> Iterator[None]:
-    """Collect garbage rarely: a block makes many objects and no circles (1.5 x on decoding)."""
-    before = gc.get_threshold()
-    gc.set_threshold(200_000, 50, 50)
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-        gc.set_threshold(*before)
 
 
 class _Run:

@@ -1,0 +1,96 @@
+"""`floodwatch run` and `floodwatch topics`: settings become a running process."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar, get_args
+
+from pipelines.cli.guarded import FAILED, UsageError
+from pipelines.cli.listings import print_json
+from pipelines.kafka.clients import KafkaClients
+from pipelines.kafka.topics import check_topics, create_topics
+from pipelines.live.run import Live
+from pipelines.resident import lazy_garbage
+from pipelines.settings import LiveSettings, Role
+from pipelines.settings_file import load_settings
+from pipelines.settings_text import settings_toml
+from pipelines.settings_warnings import settings_warnings
+from pipelines.talk import logger_of, start_talking, stop_talking
+
+__all__ = ["load", "make_topics", "run_live", "show_settings", "show_topics"]
+
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
+
+T = TypeVar("T")
+
+
+def load(config: Path | None) -> LiveSettings:
+    """Read the settings from a file and the environment."""
+    return load_settings(config, os.environ)
+
+
+def run_live(config: Path | None, roles: Sequence[str]) -> None:
+    """Run until SIGTERM or SIGINT; both end it in order, with exit code 0."""
+    for role in roles:
+        if role not in ROLES:
+            raise UsageError(f"--role: got {role!a}, must be one of {', '.join(ROLES)}")
+    settings = load(config)
+    handler = start_talking()
+    try:
+        log = logger_of("run")
+        for warning in settings_warnings(settings):
+            log.warning("unwise settings", what=warning)
+        chosen = [role for role in ROLES if role in roles or not roles]
+        with lazy_garbage():
+            _in_loop(_run(settings, chosen))
+    finally:
+        stop_talking(handler)
+
+
+async def _run(settings: LiveSettings, roles: Sequence[Role]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    log = logger_of("run")
+    log.info("starts", roles=roles, kafka=settings.kafka.bootstrap)
+    await Live(settings, roles).run(stop)
+    log.info("has stopped in order")
+
+
+def _in_loop(coroutine: Coroutine[Any, Any, T]) -> T:
+    if sys.platform == "win32":
+        return asyncio.run(coroutine)
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(coroutine)
+
+
+def show_settings(config: Path | None) -> None:
+    """Print the settings as a commented file to start from."""
+    sys.stdout.write(settings_toml(load(config) if config is not None else None))
+
+
+def show_topics(config: Path | None, *, as_json: bool) -> int:
+    """Compare the topics with what they should be; give the exit code."""
+    found = _in_loop(check_topics(KafkaClients(load(config).kafka)))
+    wrong = any(differences for _, differences in found)
+    if as_json:
+        print_json({"ok": not wrong, "topics": dict(found)})
+        return FAILED if wrong else 0
+    for name, differences in found:
+        sys.stdout.write(f"{name}: {'ok' if not differences else ''}\n".replace(": \n", ":\n"))
+        for line in differences:
+            sys.stdout.write(f"  {line}\n")
+    return FAILED if wrong else 0
+
+
+def make_topics(config: Path | None, partitions: int) -> None:
+    """Make the topics that are missing."""
+    clients = KafkaClients(load(config).kafka)
+    for name, said in _in_loop(create_topics(clients, partitions)):
+        sys.stdout.write(f"{name}: {said}\n")
