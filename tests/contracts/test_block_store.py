@@ -1,4 +1,4 @@
-"""What every block store does, on the memory store and on SQLite."""
+"""What every block store does: the memory store, SQLite, and a real Redis."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -20,6 +20,9 @@ from detector.errors import (
 from pipelines.ports import BlockStore, Listing, StoredRequest
 from pipelines.stores import open_store
 from tests import stored_changes
+from tests.services.redis_server import RunningRedis, shared_redis
+
+__all__ = ["shared_redis"]
 
 FAR = 10_000_000
 ADDRESSES = ("192.0.2.7", "192.0.2.8", "2001:db8:1:2::/64")
@@ -41,10 +44,22 @@ def change(seq: int, kind: str, subject: str = "192.0.2.7", **fields: Any) -> di
     return stored_changes.change(seq, kind, subject, **own | fields)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+STORES = ["memory", "sqlite", pytest.param("redis", marks=pytest.mark.needs("redis-server"))]
+
+
+def empty_store(request: pytest.FixtureRequest, kind: str, folder: Path) -> str:
+    """Give the address of a store without anything in it."""
+    if kind != "redis":
+        return "memory:" if kind == "memory" else f"sqlite:///{folder / 'blocks.db'}"
+    server: RunningRedis = request.getfixturevalue("shared_redis")
+    with closing(server.client()) as client:
+        client.flushall()
+    return server.url
+
+
+@pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BlockStore]:
-    url = "memory:" if request.param == "memory" else f"sqlite:///{tmp_path / 'blocks.db'}"
-    with closing(open_store(url)) as opened:
+    with closing(open_store(empty_store(request, request.param, tmp_path))) as opened:
         yield opened
 
 
@@ -314,7 +329,8 @@ def test_text_of_the_command_line_with_lone_surrogates_is_kept_escaped(store: Bl
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("redis://localhost/0", "Redis stores are not in this version: use sqlite:///PATH"),
+        ("redis://localhost/zero", "its database must be a number: allowed are redis://"),
+        ("valkey://localhost/0", "not the address of a store: allowed are sqlite:///PATH"),
         ("sqlite://", "not the address of a store: allowed are sqlite:///PATH"),
         ("sqlite:///", "not the address of a store"),
         ("blocks.db", "not the address of a store"),
@@ -349,9 +365,12 @@ class SlowStore:
 drawn = st.lists(st.tuples(st.sampled_from(KINDS), st.sampled_from(ADDRESSES)), max_size=25)
 
 
+@pytest.mark.parametrize("kind", STORES)
 @given(drawn, st.lists(st.integers(0, 25), max_size=6), st.integers(0, 5))
 def test_any_changes_in_any_batches_with_repeats_come_to_the_same_in_every_store(
+    request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
+    kind: str,
     kinds: list[tuple[str, str]],
     cuts: list[int],
     overlap: int,
@@ -360,16 +379,15 @@ def test_any_changes_in_any_batches_with_repeats_come_to_the_same_in_every_store
     slow = SlowStore()
     for one in changes:
         slow.apply(one)
-    path = tmp_path_factory.mktemp("store") / "blocks.db"
+    url = empty_store(request, kind, tmp_path_factory.mktemp("store"))
     edges = sorted({0, len(changes), *(min(cut, len(changes)) for cut in cuts)})
-    for url in ("memory:", f"sqlite:///{path}"):
-        with closing(open_store(url)) as store:
-            for start, end in pairwise(edges):
-                assert store.apply(changes[max(0, start - overlap) : end]) == end - start
-            rows = {row.subject: (row.listed_seq, row.seq) for row in store.listings(0)}
-            assert rows == slow.listed
-            assert {row.subject: (row.listed_seq, row.seq) for row in store.held(0)} == slow.held
-            assert store.last_seq() == len(changes)
-            for subject in ADDRESSES:
-                expected = [one for one in changes if one["subject"] == subject]
-                assert store.audit(subject) == expected
+    with closing(open_store(url)) as store:
+        for start, end in pairwise(edges):
+            assert store.apply(changes[max(0, start - overlap) : end]) == end - start
+        rows = {row.subject: (row.listed_seq, row.seq) for row in store.listings(0)}
+        assert rows == slow.listed
+        assert {row.subject: (row.listed_seq, row.seq) for row in store.held(0)} == slow.held
+        assert store.last_seq() == len(changes)
+        for subject in ADDRESSES:
+            expected = [one for one in changes if one["subject"] == subject]
+            assert store.audit(subject) == expected

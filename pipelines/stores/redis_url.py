@@ -1,0 +1,81 @@
+"""Addresses of Redis stores: read without the library, and shown without the password."""
+
+import re
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from detector.errors import StoreUrlError
+
+__all__ = ["REDIS_SCHEMES", "RedisUrl", "redis_url", "shown_url"]
+
+REDIS_SCHEMES: Final = ("redis://", "rediss://", "unix://")
+_PORT: Final = 6379
+_ALLOWED: Final = (
+    "allowed are redis://[USER:PASSWORD@]HOST:PORT/DB, rediss:// for TLS, and "
+    "unix://[USER:PASSWORD@]/PATH?db=DB"
+)
+_CREDENTIALS: Final = re.compile(r"(?<=://)([^:@/]*):.*@", re.DOTALL)
+_LONE_PASSWORD: Final = re.compile(r"(?<=password=)[^&]*", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class RedisUrl:
+    """Where a server is; `path` is that of its socket, "" where it has a host and a port."""
+
+    host: str
+    port: int
+    path: str
+    database: int
+    tls: bool
+    username: str | None
+    password: str | None = field(repr=False)
+
+
+def shown_url(url: str) -> str:
+    r"""Give an address as it may be shown: in printable ASCII, passwords as ***.
+
+    >>> shown_url("redis://publisher:p@ss/word@db.example:6379/0")
+    'redis://publisher:***@db.example:6379/0'
+    >>> shown_url("sqlite:///\x1b.db")
+    'sqlite:///\\x1b.db'
+    """
+    return _LONE_PASSWORD.sub("***", _CREDENTIALS.sub(r"\1:***@", ascii(url)[1:-1]))
+
+
+def redis_url(url: str) -> RedisUrl:
+    """Take an address apart.
+
+    Raises:
+        StoreUrlError: it is none, or asks for an option that we do not have.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port or _PORT
+        options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True))
+    except ValueError:
+        raise _wrong(url, "it cannot be read (is a / or # in its password %-encoded?)") from None
+    if parts.fragment:
+        raise _wrong(url, "it holds a # (as %23 it may stand in a password)")
+    unix = parts.scheme == "unix"
+    path = unquote(parts.path)
+    database = options.pop("db", "0") if unix else path.removeprefix("/") or "0"
+    if options:
+        raise _wrong(url, f"it has the option {ascii(min(options))[1:-1]}, which is none of ours")
+    if not (database.isascii() and database.isdigit()):
+        raise _wrong(url, "its database must be a number")
+    if unix and (parts.hostname or path in ("", "/")):
+        raise _wrong(url, "it names no socket (three slashes, then its path)")
+    return RedisUrl(
+        host=parts.hostname or "localhost",
+        port=port,
+        path=path if unix else "",
+        database=int(database),
+        tls=parts.scheme == "rediss",
+        username=unquote(parts.username) if parts.username else None,
+        password=unquote(parts.password) if parts.password else None,
+    )
+
+
+def _wrong(url: str, problem: str) -> StoreUrlError:
+    return StoreUrlError(shown_url(url), f"{problem}: {_ALLOWED}")
