@@ -12,7 +12,7 @@ from pipelines.cli.listings import print_json
 from pipelines.cli.shown import columns, rfc3339
 from pipelines.config_file import load_policy
 
-__all__ = ["check_settings", "show_policy"]
+__all__ = ["check_settings", "policy_toml", "show_policy"]
 
 _SQLITE = "sqlite:///"
 
@@ -26,12 +26,12 @@ def show_policy(file: Path | None, *, as_json: bool, toml: bool) -> None:
         settings = [{"key": k, "value": v, "meaning": m} for k, v, m in numbers(policy)]
         print_json({"policy": policy_digest(policy), "settings": settings})
     elif toml:
-        sys.stdout.write("\n".join(_toml(policy)) + "\n")
+        sys.stdout.write("\n".join(policy_toml(policy)) + "\n")
     else:
         sys.stdout.write(criteria_text(policy))
 
 
-def _toml(policy: Policy) -> Iterator[str]:
+def policy_toml(policy: Policy) -> Iterator[str]:
     """Give a policy as a file, each setting behind its meaning."""
     yield "# The policy of floodwatch, whole. What is left out of a file keeps its default."
     section = ""

@@ -56,7 +56,7 @@ def planned_topics(clients: KafkaClients) -> tuple[TopicPlan, ...]:
         ),
         TopicPlan(
             clients.listings_topic, 1, kept, large | {"retention.ms": 15 * _DAY_MS},
-            why | {"retention.ms": "an empty store is rebuilt from it: the longest listing and one day"},
+            why | {"retention.ms": "an empty store is rebuilt from it, the longest listing too"},
         ),
         TopicPlan(
             clients.dead_letters_topic, None, {}, {"retention.ms": _DAY_MS},

@@ -132,7 +132,7 @@ class DetectStage:
         try:
             self.vitals.telemetry.snapshot_written(await asyncio.to_thread(write))
         except SnapshotError as error:
-            self.vitals.log.error(
+            self.vitals.log.warning(
                 "no snapshot, a restart would go on from the one before", reason=str(error)
             )
 
