@@ -22,8 +22,9 @@ import orjson
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 
 from detector.interning import KeyTables
-from detector.log import Tally, decode_record
+from detector.log import decode_record
 from detector.policy import Policy
+from detector.tally import Tally
 from pipelines.cli.policies import policy_toml
 from pipelines.kafka.clients import KafkaClients
 from pipelines.kafka.topics import create_topics
@@ -103,7 +104,7 @@ class Site:
     @classmethod
     def of_seed(cls, folder: Path, bootstrap: str, seed: int, **more: Any) -> "Site":
         """Make an installation with a policy under which minutes are as good as days."""
-        return cls(folder, bootstrap, quick_policy(Random(seed)), **more)
+        return cls(folder, bootstrap, quick_policy(Random(seed), tight=0), **more)
 
     def config(self, name: str = "1") -> Path:
         """Write the settings of one detector (each has a snapshot of its own); give the file."""
@@ -230,7 +231,7 @@ url = "{self.store_url}"
                     break
                 await asyncio.sleep(0.2)
             seq = max((m.get("seq", 0) for m in await self._listings()), default=0)
-            while await asyncio.to_thread(self._stored_seq) < seq:
+            while await asyncio.to_thread(self._stored_seq) < seq:  # noqa: ASYNC110 - polled
                 await asyncio.sleep(0.2)
 
     def _stored_seq(self) -> int:
