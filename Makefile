@@ -70,10 +70,12 @@ build/kafka/ok: tests/services/pom.xml
 	@rm -rf build/kafka && mkdir -p build/kafka
 	@if ! command -v mvn >/dev/null || ! command -v java >/dev/null; then \
 		echo "no Kafka (needs java and mvn); tests that need it say so" >&2; \
-	elif mvn -B -q -Dstyle.color=never -f $< dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/build/kafka/libs -DincludeScope=runtime; then \
+	elif mvn -B -q -f $< dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/build/kafka/libs -DincludeScope=runtime \
+			>build/kafka/maven.log 2>&1; then \
 		touch $@; \
 	else \
-		rm -rf build/kafka; echo "could not fetch Kafka's jars; tests that need them say so" >&2; \
+		tail -n 20 build/kafka/maven.log >&2; rm -rf build/kafka/libs; \
+		echo "could not fetch Kafka's jars; tests that need them say so" >&2; \
 	fi
 
 # Environments: tools (uv itself), runtime (what users get), dev (all of it). Delete one to have it made anew.

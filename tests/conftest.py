@@ -6,10 +6,17 @@ import shutil
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.services.fixtures import kafka, kafka_broker, kafka_cluster
+from tests.services.fixtures import (
+    kafka,
+    kafka_broker,
+    kafka_cluster,
+    kafka_jars,
+    kafka_sasl,
+    shared_broker,
+)
 from tests.services.missing import leave_out
 
-__all__ = ["kafka", "kafka_broker", "kafka_cluster"]
+__all__ = ["kafka", "kafka_broker", "kafka_cluster", "kafka_jars", "kafka_sasl", "shared_broker"]
 
 # Machines differ and are busy: no law depends on how long an example takes.
 settings.register_profile(

@@ -12,7 +12,7 @@ import pytest
 from tests.services.kafka_broker import Broker, Cluster, what_is_missing
 from tests.services.missing import leave_out
 
-__all__ = ["kafka", "kafka_broker", "kafka_cluster"]
+__all__ = ["kafka", "kafka_broker", "kafka_cluster", "kafka_jars", "kafka_sasl", "shared_broker"]
 
 
 def _need_kafka() -> None:
@@ -21,17 +21,35 @@ def _need_kafka() -> None:
 
 
 @pytest.fixture(scope="session")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where a broker is that all tests share: take fresh topic and group names, and leave it up.
+def kafka_jars() -> None:
+    """Nothing but leave to start brokers: without Java or the jars the test is left out."""
+    _need_kafka()
+
+
+@pytest.fixture(scope="session")
+def shared_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """The one broker of the session; tests ask for `kafka` or `kafka_sasl`, and leave it up."""
+    _need_kafka()
+    with Broker(tmp_path_factory.mktemp("kafka")) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def kafka(request: pytest.FixtureRequest) -> str:
+    """Where a broker is that all tests share: take fresh names for topics and groups.
 
     The one that `KAFKA_BOOTSTRAP` names, else one that is started for the session.
     """
     if given := os.environ.get("KAFKA_BOOTSTRAP"):
-        yield given
-        return
-    _need_kafka()
-    with Broker(tmp_path_factory.mktemp("kafka")) as broker:
-        yield broker.bootstrap
+        return given
+    broker: Broker = request.getfixturevalue("shared_broker")
+    return broker.bootstrap
+
+
+@pytest.fixture(scope="session")
+def kafka_sasl(shared_broker: Broker) -> str:
+    """Where a broker that all tests share asks for a login; it is always our own."""
+    return shared_broker.sasl_bootstrap
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ JARS: Final = _HERE.parent.parent / "build" / "kafka" / "libs"
 
 _READY_S: Final = 90.0
 _STOP_S: Final = 30.0
+_SHOWN: Final = 20
 _QUICK: Final = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 _PROPERTIES: Final = """\
 process.roles=broker,controller
@@ -114,6 +115,7 @@ class Node:
         self._quorum = quorum
         self._heap_mb = heap_mb
         self._process: subprocess.Popen[bytes] | None = None
+        self._log_start = 0
 
     @property
     def bootstrap(self) -> str:
@@ -172,12 +174,13 @@ class Node:
         """Start the process; `wait_for` waits until it is of use."""
         if self.is_running:
             raise BrokerError(f"node {self.node_id}: started while it runs")
-        bound = [shutil.which("setpriv"), "--pdeathsig", "KILL"]
-        command = [*(part for part in bound if bound[0] and part), *self._java("kafka.Kafka")]
+        setpriv = shutil.which("setpriv")
+        bound = [] if setpriv is None else [setpriv, "--pdeathsig", "KILL"]
         with self.log.open("ab") as log:
+            self._log_start = log.tell()
             self._process = _STARTER.submit(
                 subprocess.Popen,
-                [*command, str(self._settings)],
+                [*bound, *self._java("kafka.Kafka", str(self._settings))],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -240,11 +243,12 @@ class Node:
         return True
 
     def _failure(self, what: str) -> BrokerError:
-        lines = self.log.read_text(errors="replace").split("\n")[-40:]
+        """Tell with what its last start warned of; what it says as it shuts down buries that."""
+        lines = self.log.read_bytes()[self._log_start :].decode(errors="replace").split("\n")
+        warnings = [line for line in lines if " INFO " not in line and not line.startswith("\tat ")]
         code = None if self._process is None else self._process.returncode
-        return BrokerError(
-            "\n".join([f"node {self.node_id}: {what} (exit code {code}); {self.log} ends:", *lines])
-        )
+        said = "\n".join([*warnings[-_SHOWN:], "...", *lines[-_SHOWN:]])
+        return BrokerError(f"node {self.node_id}: {what} (exit code {code}); {self.log}:\n{said}")
 
     @property
     def _settings(self) -> Path:
