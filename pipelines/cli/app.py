@@ -1,11 +1,12 @@
 """The commands and their options; what they do is imported when they are called."""
 
+import contextlib
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from pipelines.cli.guarded import DEFAULT_STORE, guarded
+from pipelines.cli.guarded import DEFAULT_STORE, Terminated, guarded
 
 __all__ = ["app", "run"]
 
@@ -117,7 +118,7 @@ def run_command(
     ] = None,
 ) -> None:
     """Run on Kafka: events in, decisions out, the block store kept current."""
-    with guarded():
+    with guarded(), contextlib.suppress(Terminated):  # told to stop before anything has begun
         from pipelines.cli.running import run_live
 
         run_live(config, role or ())

@@ -1,4 +1,7 @@
-"""`floodwatch run` on Kafka: the stages of the chosen roles, wired together in one process."""
+"""`floodwatch run` on Kafka: the stages of the chosen roles, wired together in one process.
+
+A stage is imported where it is made, so that a role starts without what the others need.
+"""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -13,11 +16,6 @@ from pipelines.asn_file import AsnFiles, load_asn_files
 from pipelines.config_file import load_policy
 from pipelines.field_mapping import lines_of
 from pipelines.kafka.clients import KafkaClients
-from pipelines.live.alert import AlertStage
-from pipelines.live.detect import DetectStage, Tables
-from pipelines.live.ingest import IngestStage
-from pipelines.live.progress_watch import ProgressWatch
-from pipelines.live.publish import PublishStage
 from pipelines.live.vitals import Vitals
 from pipelines.ports import BlockStore
 from pipelines.provider_file import load_providers
@@ -73,6 +71,9 @@ class Live:
         return Vitals.of(name, self.health, self.telemetry)
 
     def _ingest(self, policy: Policy) -> list[Run]:
+        from pipelines.live.ingest import IngestStage
+        from pipelines.live.progress_watch import ProgressWatch
+
         progress = ProgressWatch(self._clients, self._vitals("progress"))
         source = self.settings.source
         ingest = IngestStage(
@@ -83,6 +84,8 @@ class Live:
         return [ingest.run, progress.run]
 
     def _detect(self, policy: Policy) -> list[Run]:
+        from pipelines.live.detect import DetectStage, Tables
+
         detect = self.settings.detect
 
         def load() -> AsnFiles | None:
@@ -92,6 +95,8 @@ class Live:
         return [DetectStage(self._clients, detect, policy, tables, self._vitals("detect")).run]
 
     def _publish(self, policy: Policy) -> list[Run]:
+        from pipelines.live.publish import PublishStage
+
         facts = {"policy": policy_to_json(policy), "policy_digest": policy_digest(policy)}
         store = self.settings.store
         publish = PublishStage(
@@ -102,6 +107,8 @@ class Live:
     def _alert(self, _policy: Policy) -> list[Run]:
         if not self.settings.webhook.url:
             return []
+        from pipelines.live.alert import AlertStage
+
         return [AlertStage(self._clients, self.settings.webhook, self._vitals("alert")).run]
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,6 +27,7 @@ from detector.log import decode_record
 from detector.policy import Policy
 from detector.tally import Tally
 from pipelines.cli.policies import policy_toml
+from pipelines.clock import elapsed_s
 from pipelines.kafka.clients import KafkaClients
 from pipelines.kafka.topics import create_topics
 from pipelines.ports import BlockStore
@@ -71,6 +73,14 @@ class Member:
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
         self.process.send_signal(number)
+
+    def wait_until_it_says(self, words: str, timeout_s: float = 30.0) -> None:
+        """Wait for something in its log lines."""
+        begin = elapsed_s()
+        while words not in self.said:
+            assert elapsed_s() - begin < timeout_s, f"{self.name} never says {words!r}: {self.said}"
+            self.process.poll()
+            threading.Event().wait(0.1)
 
     @property
     def said(self) -> str:
@@ -175,7 +185,10 @@ url = "{self.store_url}"
         """
         topic = self.clients.input_topic
         extra, beat_ms = iter(more), 0
-        producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap, linger_ms=5)
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self.bootstrap, linger_ms=5, request_timeout_ms=180_000, acks="all",
+            enable_idempotence=True,
+        )  # fmt: skip
         await producer.start()
         try:
             begin = asyncio.get_running_loop().time()

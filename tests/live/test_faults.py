@@ -77,7 +77,7 @@ async def test_members_join_and_leave_under_load(kafka: str, tmp_path: Path) -> 
             while len(members) < wanted:
                 members.append(site.run("ingest"))
             while len(members) > wanted:
-                leaver = members.pop(rng.randrange(len(members)))
+                leaver = members.pop(0)
                 assert await asyncio.to_thread(leaver.stop) == 0
 
         await while_fed(site, rng, 180 if SOAK else 25, change, 6)
@@ -174,6 +174,7 @@ async def test_sigterm_under_load_ends_in_order(kafka: str, tmp_path: Path) -> N
 
         async def restart() -> None:
             nonlocal running
+            await asyncio.to_thread(running.wait_until_it_says, '"reads"')
             assert await asyncio.to_thread(running.stop, 10) == 0
             running = site.run()
 
