@@ -35,8 +35,10 @@ class TopicPlan:
 
 def planned_topics(clients: KafkaClients) -> tuple[TopicPlan, ...]:
     """Give what the four topics should be."""
-    kept = {"cleanup.policy": "delete"}
+    kept = {"cleanup.policy": "delete", "message.timestamp.type": "LogAppendTime"}
+    timed = "the broker's clock says when a record came, and how long it is kept"
     why = {
+        "message.timestamp.type": timed,
         "partitions": "it is one ordered record of everything",
         "cleanup.policy": "compaction would take records out of its order",
         "max.message.bytes": "a part of a tally has up to 8,192 rows",
@@ -47,6 +49,7 @@ def planned_topics(clients: KafkaClients) -> tuple[TopicPlan, ...]:
             clients.input_topic, None, kept, {"retention.ms": _DAY_MS},
             {
                 "cleanup.policy": "compaction would take events away before they are counted",
+                "message.timestamp.type": timed,
                 "retention.ms": "ingest must be able to be away for a day",
             },
         ),

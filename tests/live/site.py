@@ -38,6 +38,7 @@ from pipelines.settings_file import load_settings
 from pipelines.stores import open_store
 from pipelines.stores.memory import MemoryStore
 from tests.builders import START_MS, Event, event_line, quick_policy, story
+from tests.services.kafka_topics import create_topics as make_topics
 from tests.services.kafka_topics import dump
 
 __all__ = ["Member", "Site", "traffic"]
@@ -146,7 +147,11 @@ url = "{self.store_url}"
         return path
 
     async def prepare(self) -> None:
-        """Make the topics."""
+        """Make the topics; records of the input carry the traffic's own times of receipt."""
+        await make_topics(
+            self.bootstrap, {self.clients.input_topic: self.partitions}, self.replication,
+            {"retention.ms": "-1"},
+        )  # fmt: skip
         await create_topics(self.clients, self.partitions)
 
     def run(self, *roles: str, name: str = "1", **environ: str) -> Member:
