@@ -30,6 +30,8 @@ _SHOWN_CHARACTERS: Final = 200
 _CODE: Final = re.compile(
     r"\b(BUSY|LOADING|MASTERDOWN|MISCONF|NOAUTH|NOPERM|NOREPLICAS|OOM|READONLY|WRONGPASS|WRONGTYPE)\b"
 )
+_IN_SCRIPT: Final = "user executing the script can't"
+_SPOKE_FIRST: Final = "Connection not ready"
 _DENIED: Final = (
     StoreAccessError,
     "it refuses our user or password: check both, and whether the user is on",
@@ -156,19 +158,24 @@ class RedisServer:
         said = self._shown(error)
         code = getattr(error, "status_code", None) or ""
         found = _CODE.search(said)
-        # Old servers tell what went wrong inside a script in the middle of a sentence.
+        # What went wrong inside a script is told in the middle of a sentence, or without its code.
         code = code if code in _IN_WORDS else found[1] if found else ""
+        if _IN_SCRIPT in said:
+            code = "NOPERM"
         kind: type[StoreError]
         if code in _IN_WORDS:
             kind, words = _IN_WORDS[code]
         elif isinstance(error, redis.AuthenticationError):
             kind, words = _DENIED
         elif isinstance(error, redis.TimeoutError):
-            kind, words = StoreUnavailableError, "no answer within 2 s: check it, or wait"
+            kind, words = (
+                StoreUnavailableError,
+                "no answer within 2 s: wait, or check it (and its TLS)",
+            )
         elif "SSL" in said:
             kind = StoreAccessError
             words = "no TLS with it: check its certificate, the CA file, and that the port has TLS"
-        elif isinstance(error, InvalidResponse):
+        elif isinstance(error, InvalidResponse) or _SPOKE_FIRST in said:
             kind, words = StoreForeignError, "what answers is no Redis: check host and port"
         elif isinstance(error, redis.ConnectionError):
             kind = StoreUnavailableError

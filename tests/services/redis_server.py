@@ -16,9 +16,11 @@ from redis.retry import Retry
 
 from tests.conftest import find_program
 
-__all__ = ["RunningRedis", "free_port", "redis_server", "shared_redis", "stopped"]
+__all__ = ["RunningRedis", "redis_server", "shared_redis", "stopped"]
 
 READY = "Ready to accept connections"
+IN_USE = "Address already in use"
+ATTEMPTS = 5
 
 
 def free_port() -> int:
@@ -29,32 +31,63 @@ def free_port() -> int:
 
 
 class RunningRedis:
-    """A server that a test may kill, stop and start again; nothing of it is on a disk."""
+    """A server that a test may kill, stop and start again; nothing of it is on a disk.
 
-    def __init__(self, folder: Path, options: Sequence[str] = ()) -> None:
-        self.port = free_port()
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        self._folder, self._options = folder, options
+    With a `certificate`, and `key.pem` beside it, it has a port for TLS as well.
+    """
+
+    def __init__(
+        self, folder: Path, options: Sequence[str] = (), certificate: Path | None = None
+    ) -> None:
+        self.port = self.tls_port = 0
+        self._folder, self._options, self._certificate = folder, options, certificate
         self._child: subprocess.Popen[str] | None = None
 
+    @property
+    def url(self) -> str:
+        """Give the address of its first database."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
     def start(self) -> None:
-        """Start it, and return when it answers."""
+        """Start it, and return when it answers; the first time at ports that are free."""
+        anew = not self.port
+        for _ in range(ATTEMPTS if anew else 1):
+            if anew:
+                self.port, self.tls_port = free_port(), free_port()
+            said = self._started()
+            if not said:
+                return
+            if IN_USE not in said:
+                break
+        pytest.fail(f"redis-server ended: {said}")
+
+    def _started(self) -> str:
+        """Start it; give "" when it answers, and what it said where it ended."""
         program = find_program("redis-server")
         assert program is not None
+        tls: list[str] = []
+        if self._certificate is not None:
+            tls = [
+                "--tls-port", str(self.tls_port), "--tls-auth-clients", "no", "--tls-cert-file",
+                str(self._certificate), "--tls-key-file",
+                str(self._certificate.with_name("key.pem")),
+            ]  # fmt: skip
         self._child = subprocess.Popen(
             [
                 program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
-                "--appendonly", "no", "--dir", str(self._folder), *self._options,
+                "--appendonly", "no", "--repl-diskless-sync-delay", "0",
+                "--dir", str(self._folder), *tls, *self._options,
             ],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         assert self._child.stdout is not None
-        said = []
+        said = ""
         for line in self._child.stdout:
-            said.append(line)
+            said += line
             if READY in line:
-                return
-        pytest.fail(f"redis-server ended: {''.join(said)}")
+                return ""
+        self.kill()
+        return said
 
     def client(self, **settings: Any) -> Any:
         """Give a client that sees what is really there."""
@@ -81,9 +114,11 @@ class RunningRedis:
 
 
 @contextmanager
-def redis_server(folder: Path, *options: str) -> Iterator[RunningRedis]:
+def redis_server(
+    folder: Path, *options: str, certificate: Path | None = None
+) -> Iterator[RunningRedis]:
     """Run a server as long as the block lasts."""
-    server = RunningRedis(folder, options)
+    server = RunningRedis(folder, options, certificate)
     server.start()
     try:
         yield server
