@@ -19,7 +19,12 @@ app = typer.Typer(
     help="Find the sources of mail floods in mail server logs, list them, and say why.",
 )
 
-Store = Annotated[str, typer.Option("--store", metavar="URL", help="Block store: sqlite:///PATH.")]
+Store = Annotated[
+    str,
+    typer.Option(
+        "--store", metavar="URL", help="Block store: sqlite:///PATH or redis://HOST:PORT/DB."
+    ),
+]
 PolicyFile = Annotated[
     Path | None, typer.Option("--policy", metavar="FILE", help="Policy in TOML (else the default).")
 ]

@@ -143,7 +143,8 @@ def _beside(stored: Stored, subject: str, first: Change) -> list[str]:
             if abs(listing.listed_ms - first["time"]) > _SPAN_MS:
                 continue
             changes = stored.store.audit(listing.subject)
-            evidence = next(c["evidence"] for c in changes if c["seq"] == listing.listed_seq)
+            began = (c["evidence"] for c in changes if c["seq"] == listing.listed_seq)
+            evidence = next(began, {})  # a store may have let go of it
         if [evidence.get(name) for name in _SAME_FLOOD] == flood:
             found.append(listing.subject)
     return found

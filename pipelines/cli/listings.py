@@ -13,6 +13,7 @@ from pipelines.cli.reasons import fired, part_in_flood
 from pipelines.cli.shown import columns, rfc3339, subject_of
 from pipelines.cli.stored import Stored, listing_json, opened
 from pipelines.ports import Listing
+from pipelines.stores.redis_url import masked_url
 from pipelines.wire import ascii_json
 
 __all__ = ["Filters", "print_json", "show_list", "show_lookup"]
@@ -84,8 +85,8 @@ def _next(subject: str, url: str) -> str:
 
 
 def _where(url: str) -> str:
-    """Give the option that a further command needs."""
-    return "" if url == DEFAULT_STORE else f" --store {shlex.quote(url)}"
+    """Give the option that a further command needs; a password in it is left to the reader."""
+    return "" if url == DEFAULT_STORE else f" --store {shlex.quote(masked_url(url))}"
 
 
 def _until(listing: Listing) -> str:

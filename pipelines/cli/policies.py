@@ -110,20 +110,21 @@ def _providers(file: Path | None) -> list[str]:
 def _store(url: str) -> list[str]:
     from pipelines.cli.stored import opened
     from pipelines.stores import open_store
+    from pipelines.stores.redis_url import masked_url
 
-    path = Path(url.removeprefix(_SQLITE))
+    shown, path = masked_url(url), Path(url.removeprefix(_SQLITE))
     if url.startswith(_SQLITE) and not path.exists():
         if not path.absolute().parent.is_dir():
             open_store(url)  # raises the error that says so
-        return [f"ok  {url}: a replay would make it"]
+        return [f"ok  {shown}: a replay would make it"]
     with opened(url) as stored:
         changes = stored.store.last_seq()
         if not changes:
-            return [f"ok  {url}: empty"]
+            return [f"ok  {shown}: empty"]
         at = stored.watermark_ms
         pending = len(stored.store.requests(pending_only=True))
         listed = len(stored.store.listings(at))
         return [
-            f"ok  {url}: {listed:,} listed as of {rfc3339(at)}, {changes:,} changes",
+            f"ok  {shown}: {listed:,} listed as of {rfc3339(at)}, {changes:,} changes",
             f"decided by policy {policy_digest(stored.policy())}; {pending:,} requests pending",
         ]

@@ -16,6 +16,7 @@ from pipelines.config_file import load_policy
 from pipelines.replay.formats import FORMATS, PostfixTerms
 from pipelines.replay.run import Progress, Replay, replay
 from pipelines.stores import open_store
+from pipelines.stores.redis_url import shown_url
 
 __all__ = ["ReplayOptions", "run_replay"]
 
@@ -116,7 +117,7 @@ def _move_aside(url: str) -> None:
     """Give a store of ours another name, so that a new one takes its place."""
     if not url.startswith(_SQLITE):
         if url != "memory:":
-            raise StoreUrlError(ascii(url)[1:-1], "--fresh knows only sqlite:///PATH")
+            raise StoreUrlError(shown_url(url), "--fresh knows only sqlite:///PATH")
         return
     path = Path(url.removeprefix(_SQLITE))
     if not path.exists():

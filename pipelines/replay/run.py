@@ -36,6 +36,7 @@ from pipelines.replay.summary import Findings, Summary, largest, most_common
 from pipelines.replay.toll import Toll
 from pipelines.resident import lazy_garbage
 from pipelines.sources.files import UnreadableInputError
+from pipelines.stores.redis_url import masked_url
 from pipelines.wire import ascii_json
 
 __all__ = ["Progress", "Replay", "replay"]
@@ -107,7 +108,7 @@ class _Run:
             "input_names": json.dumps([escaped(p.name) for p, _, _ in looked_at.partitions]),
         }
         heads = [head for _, _, head in looked_at.partitions]
-        check_same_input(store, spec.store_url, heads, self._facts)
+        check_same_input(store, masked_url(spec.store_url), heads, self._facts)
         self._facts[INPUT] = heads_fact(heads)
 
         def side(path: Path | None) -> SideFile | None:
@@ -262,7 +263,7 @@ class _Run:
             in_force=len(self._store.listings(at)), held=len(self._store.held(at)),
             messages=toll.messages, stopped=toll.stopped, cost=toll.cost, alerts=findings.alerts,
             policy=self._facts["policy_digest"], shadow=self._spec.policy.mode == "shadow",
-            store=self._spec.store_url, new_changes=self._publisher.new,
+            store=masked_url(self._spec.store_url), new_changes=self._publisher.new,
             asn_table=self._asns is not None,
             asn_problems=len(self._asns.problems) if self._asns is not None else 0,
             left_out=tuple(map(escaped, self._looked_at.left_out)),

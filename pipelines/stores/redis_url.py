@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from detector.errors import StoreUrlError
 
-__all__ = ["REDIS_SCHEMES", "RedisUrl", "redis_url", "shown_url"]
+__all__ = ["REDIS_SCHEMES", "RedisUrl", "masked_url", "redis_url", "shown_url"]
 
 REDIS_SCHEMES: Final = ("redis://", "rediss://", "unix://")
 _PORT: Final = 6379
@@ -32,15 +32,24 @@ class RedisUrl:
     password: str | None = field(repr=False)
 
 
-def shown_url(url: str) -> str:
-    r"""Give an address as it may be shown: in printable ASCII, passwords as ***.
+def masked_url(url: str) -> str:
+    """Give an address with *** for its password; one without any is left as it is.
 
-    >>> shown_url("redis://publisher:p@ss/word@db.example:6379/0")
+    >>> masked_url("redis://publisher:p@ss/word@db.example:6379/0")
     'redis://publisher:***@db.example:6379/0'
-    >>> shown_url("sqlite:///\x1b.db")
-    'sqlite:///\\x1b.db'
+    >>> masked_url("sqlite:///of:me@home.db")
+    'sqlite:///of:me@home.db'
     """
-    return _LONE_PASSWORD.sub("***", _CREDENTIALS.sub(r"\1:***@", ascii(url)[1:-1]))
+    return _LONE_PASSWORD.sub("***", _CREDENTIALS.sub(r"\1:***@", url))
+
+
+def shown_url(url: str) -> str:
+    r"""Give the same in printable ASCII, as errors show it.
+
+    >>> shown_url("redis://:secret@\x1b.example/0")
+    'redis://:***@\\x1b.example/0'
+    """
+    return masked_url(ascii(url)[1:-1])
 
 
 def redis_url(url: str) -> RedisUrl:
