@@ -197,14 +197,18 @@ class LogError(FloodwatchError):
 
 
 class LogFormatError(LogError):
-    """A record of the log that this version cannot read: `got`, and what is `allowed`."""
+    """A record of the log that this version cannot read: `got`, and what is `allowed`.
 
-    def __init__(self, got: str, allowed: str) -> None:
+    `index` is its place among those that were read together.
+    """
+
+    def __init__(self, got: str, allowed: str, index: int = 0) -> None:
         super().__init__(
             f"log record: got {got}, want {allowed}: read it with the floodwatch that wrote it"
         )
         self.got = got
         self.allowed = allowed
+        self.index = index
 
 
 class TallyGapError(LogError):

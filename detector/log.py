@@ -5,16 +5,19 @@ rows as little-endian columns sorted by (tick, ip, recipient, outcome), so that 
 equal bytes whoever computed them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import Any, Final
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from detector.errors import LogFormatError
 from detector.interning import NO_KEY, KeyTables
 from detector.key_texts import KeyTexts
-from detector.rows import Rows, Tally
+from detector.rows import NO_ROWS, Rows, Tally, tally_rows
 
 __all__ = [
     "AllowlistChange",
@@ -30,7 +33,9 @@ __all__ = [
     "PolicyChange",
     "RemovalRequest",
     "decode_record",
+    "decode_records",
     "encode_record",
+    "encode_tallies",
 ]
 
 VERSION: Final = 1
@@ -129,76 +134,169 @@ _CONTROLS: Final[dict[str, type[Any]]] = {
         RemovalRequest, PolicyChange, AsnTableChange, AllowlistChange, OperatorAction,
     )
 }  # fmt: skip
+_HEAD: Final = bytes([VERSION])
+_HEAD_NUMBERS: Final = 6
+_PLACEHOLDER: Final = Tally(0, 0, 0, 0, 0, 0, NO_ROWS)
 _COLUMNS: Final = ("<i8", "<i4", "<i4", "u1", "<u4", "<u4", "<u8", "<i8")
 
 
 def encode_record(record: LogRecord, tables: KeyTables) -> bytes:
-    """Write a record. Cost: about a microsecond a row."""
-    if not isinstance(record, Tally):
-        body: dict[str, Any] = {"kind": type(record).__name__}
-        body |= {field.name: getattr(record, field.name) for field in fields(record)}
-        return bytes([VERSION]) + msgspec.msgpack.encode(body)
-    rows = record.rows
-    ips, ip = _local(rows.ip, tables.ips.names)
-    rcpts, rcpt = _local(rows.rcpt, tables.mailboxes.names)
-    order = np.lexsort((rows.outcome, rcpt, ip, rows.tick))
-    columns = (
+    """Write a record; `encode_tallies` writes many tallies for much less each."""
+    if isinstance(record, Tally):
+        return encode_tallies([record], tables)[0]
+    body: dict[str, Any] = {"kind": type(record).__name__}
+    body |= {field.name: getattr(record, field.name) for field in fields(record)}
+    return _HEAD + msgspec.msgpack.encode(body)
+
+
+def encode_tallies(tallies: Sequence[Tally], tables: KeyTables) -> list[bytes]:
+    """Write tallies, each as a record of its own.
+
+    Keys are named and rows sorted for all of them at once: about 10 µs a tally and 0.5 µs a row.
+    """
+    if not tallies:
+        return []
+    rows = tally_rows(tallies)
+    sizes = np.fromiter(map(len, tallies), np.int64, len(tallies))
+    owner = np.repeat(np.arange(len(tallies)), sizes)
+    ips, ip = _local(rows.ip, owner, len(tallies), tables.ips.names)
+    rcpts, rcpt = _local(rows.rcpt, owner, len(tallies), tables.mailboxes.names)
+    order = np.lexsort((rows.outcome, rcpt, ip, rows.tick, owner))
+    columns: list[NDArray[Any]] = [
         rows.tick, ip, rcpt, rows.outcome, rows.count, rows.nulls, rows.senders, rows.asn,
-    )  # fmt: skip
-    body = {
-        "kind": "Tally",
-        "cell": CELL,
-        "head": [
-            record.partition, record.number, record.tick, record.through,
-            record.made_at, record.last_record,
-        ],
-        "ips": ips,
-        "mailboxes": rcpts,
-        "columns": [
-            column[order].astype(kind).tobytes()
-            for column, kind in zip(columns, _COLUMNS, strict=True)
-        ],
-    }  # fmt: skip
-    return bytes([VERSION]) + msgspec.msgpack.encode(body)
+    ]  # fmt: skip
+    raw = [
+        (column[order].astype(kind).tobytes(), np.dtype(kind).itemsize)
+        for column, kind in zip(columns, _COLUMNS, strict=True)
+    ]
+    cuts = [0, *np.cumsum(sizes).tolist()]
+    encode = msgspec.msgpack.Encoder().encode
+    return [
+        _HEAD
+        + encode({
+            "kind": "Tally",
+            "cell": CELL,
+            "head": [
+                tally.partition, tally.number, tally.tick, tally.through,
+                tally.made_at, tally.last_record,
+            ],
+            "ips": own_ips,
+            "mailboxes": own_rcpts,
+            "columns": [column[start * width : stop * width] for column, width in raw],
+        })
+        for tally, own_ips, own_rcpts, (start, stop) in zip(
+            tallies, ips, rcpts, pairwise(cuts), strict=True
+        )
+    ]  # fmt: skip
 
 
-def _local(slots: Any, names: KeyTexts) -> tuple[list[str], Any]:
-    """Number the keys of one tally in the order of their texts; NO_KEY stays."""
-    distinct = np.unique(slots)
-    distinct = distinct[distinct >= 0]
-    texts = [names[slot] for slot in distinct.tolist()]
-    order = sorted(range(len(texts)), key=texts.__getitem__)
-    rank = np.full(int(distinct.max(initial=0)) + 2, NO_KEY, np.int64)
-    for place, index in enumerate(order):
-        rank[distinct[index]] = place
-    return [texts[i] for i in order], rank[slots]
+def _local(
+    slots: NDArray[np.int32], owner: NDArray[np.int64], owners: int, names: KeyTexts
+) -> tuple[list[list[str]], NDArray[np.int64]]:
+    """Number the keys of each tally in the order of their texts; NO_KEY stays.
+
+    Gives the texts by tally, and the number of each row's key.
+    """
+    there = slots >= 0
+    distinct = np.unique(slots[there])
+    texts = list(map(names.__getitem__, distinct.tolist()))
+    by_text = sorted(range(len(texts)), key=texts.__getitem__)
+    rank = np.empty(len(texts), np.int64)
+    rank[by_text] = np.arange(len(texts))
+    code = owner[there] * len(texts) + rank[np.searchsorted(distinct, slots[there])]
+    pairs, place = np.unique(code, return_inverse=True)
+    pair_owner, pair_rank = np.divmod(pairs, max(1, len(texts)))
+    starts = np.searchsorted(pair_owner, np.arange(owners + 1))
+    numbers = np.full(slots.size, NO_KEY, np.int64)
+    numbers[there] = place - starts[owner[there]]
+    named = [texts[by_text[one]] for one in pair_rank.tolist()]
+    return [named[start:stop] for start, stop in pairwise(starts.tolist())], numbers
 
 
 def decode_record(blob: bytes, tables: KeyTables) -> LogRecord:
-    """Read a record back.
+    """Read a record back; `decode_records` reads many for much less each.
 
     Raises:
         LogFormatError: another version, or bytes that are no record.
     """
-    if blob[:1] != bytes([VERSION]):
-        got = blob[0] if blob else "nothing"
-        raise LogFormatError(got=f"version {got}", allowed=f"version {VERSION}")
-    try:
-        body = msgspec.msgpack.decode(blob[1:])
-        kind = body.pop("kind")
-        if kind != "Tally":
+    return decode_records([blob], tables)[0]
+
+
+def decode_records(blobs: Sequence[bytes], tables: KeyTables) -> list[LogRecord]:
+    """Read records back, in order. Keys are looked up for all of them at once.
+
+    Raises:
+        LogFormatError: another version, or bytes that are no record; `index` says which.
+    """
+    out: list[LogRecord] = []
+    bodies: list[tuple[int, dict[str, Any]]] = []
+    decode = msgspec.msgpack.Decoder().decode
+    for index, blob in enumerate(blobs):
+        if blob[:1] != _HEAD:
+            got = f"version {blob[0] if blob else 'nothing'}"
+            raise LogFormatError(got, f"version {VERSION}", index)
+        try:
+            body = decode(memoryview(blob)[1:])
+            kind = body.pop("kind")
+            if kind == "Tally":
+                _check(body)
+                bodies.append((index, body))
+                out.append(_PLACEHOLDER)
+                continue
             if "ranges" in body:
                 body["ranges"] = tuple(body["ranges"])
-            control: Control = _CONTROLS[kind](**body)
-            return control
-        columns = [
-            np.frombuffer(raw, kind) for raw, kind in zip(body["columns"], _COLUMNS, strict=True)
-        ]
-        ips = tables.ips.slots(body["ips"], len(body["ips"]))
-        mailboxes = tables.mailboxes.slots(body["mailboxes"], len(body["mailboxes"]))
-        columns[1] = np.append(ips, np.int32(NO_KEY))[columns[1]]
-        columns[2] = np.append(mailboxes, np.int32(NO_KEY))[columns[2]]
+            out.append(_CONTROLS[kind](**body))
+        except (msgspec.MsgspecError, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise LogFormatError(f"{type(error).__name__}: {error}", "a record", index) from error
+    if bodies:
+        for (index, _), tally in zip(bodies, _tallies(bodies, tables), strict=True):
+            out[index] = tally
+    return out
+
+
+def _check(body: dict[str, Any]) -> None:
+    """See that the columns of a tally fit each other and its keys.
+
+    Raises:
+        ValueError: they do not.
+    """
+    sizes = {
+        len(raw) / np.dtype(kind).itemsize
+        for raw, kind in zip(body["columns"], _COLUMNS, strict=True)
+    }
+    if len(sizes) != 1 or not sizes.pop().is_integer():
+        raise ValueError("columns of different lengths")
+    for column, names in ((1, "ips"), (2, "mailboxes")):
+        numbers = np.frombuffer(body["columns"][column], _COLUMNS[column])
+        least, most = int(numbers.min(initial=0)), int(numbers.max(initial=-1))
+        if least < NO_KEY or most >= len(body[names]):
+            raise ValueError(f"{names}: a row names a key that is not there")
+    if len(body["head"]) != _HEAD_NUMBERS or not all(type(n) is int for n in body["head"]):
+        raise ValueError("head: want six numbers")
+
+
+def _tallies(bodies: list[tuple[int, dict[str, Any]]], tables: KeyTables) -> list[Tally]:
+    """Make the tallies of one block of rows."""
+    columns = [
+        np.frombuffer(b"".join([body["columns"][place] for _, body in bodies]), kind)
+        for place, kind in enumerate(_COLUMNS)
+    ]
+    sizes = [len(body["columns"][3]) for _, body in bodies]
+    for place, names, table in ((1, "ips", tables.ips), (2, "mailboxes", tables.mailboxes)):
+        counts = [len(body[names]) for _, body in bodies]
+        texts = [text for _, body in bodies for text in body[names]]
+        slots = np.append(table.slots(texts, len(texts)), np.int32(NO_KEY))
+        first = np.repeat(np.cumsum([0, *counts[:-1]]), sizes)
+        columns[place] = slots[np.where(columns[place] < 0, len(texts), columns[place] + first)]
+    block = Rows(*columns)
+    cuts = [0, *np.cumsum(sizes).tolist()]
+    out: list[Tally] = []
+    for (_, body), (start, stop) in zip(bodies, pairwise(cuts), strict=True):
         partition, number, tick, through, made_at, last_record = body["head"]
-        return Tally(partition, number, tick, through, made_at, last_record, Rows(*columns))
-    except (msgspec.MsgspecError, KeyError, TypeError, ValueError, IndexError) as error:
-        raise LogFormatError(got=f"{type(error).__name__}: {error}", allowed="a record") from error
+        out.append(
+            Tally(
+                partition, number, tick, through, made_at, last_record, block,
+                start=start, stop=stop,
+            )
+        )  # fmt: skip
+    return out

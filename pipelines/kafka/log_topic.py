@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaError
 
 from detector.errors import LogFormatError
 from detector.interning import KeyTables
-from detector.log import LogRecord, decode_record
+from detector.log import LogRecord, decode_records
 from detector.tally import Tally
 from pipelines.kafka.clients import KafkaClients, LostRecordsError, follower
 
@@ -133,13 +133,12 @@ def decoded(records: Sequence[Any], tables: KeyTables) -> list[tuple[int, LogRec
     Raises:
         LogFormatError: naming the offset.
     """
-    out: list[tuple[int, LogRecord]] = []
-    for record in records:
-        try:
-            out.append((record.offset, decode_record(record.value or b"", tables)))
-        except LogFormatError as error:
-            raise LogFormatError(f"{error.got} at offset {record.offset}", error.allowed) from None
-    return out
+    try:
+        found = decode_records([record.value or b"" for record in records], tables)
+    except LogFormatError as error:
+        offset = records[error.index].offset
+        raise LogFormatError(f"{error.got} at offset {offset}", error.allowed) from None
+    return [(record.offset, one) for record, one in zip(records, found, strict=True)]
 
 
 async def log_has_tallies(clients: KafkaClients, partition: int) -> bool:

@@ -15,7 +15,7 @@ import orjson
 from detector.events import Reject
 from detector.interning import KeyTables
 from detector.live_keys import release_texts, tables_due
-from detector.log import Idle, Partitions, encode_record
+from detector.log import Idle, Partitions, encode_record, encode_tallies
 from detector.partition_clock import UNSET_MS
 from detector.policy import Policy
 from detector.tally import ResumePoint, Tally
@@ -220,16 +220,14 @@ class _Life:
             telemetry.input_lag.set(partition, lag)
 
     async def _send(self, one: _Owned, tallies: Sequence[Tally]) -> None:
-        for tally in tallies:
+        for tally, message in zip(tallies, encode_tallies(tallies, self._tables), strict=True):
             one.tallies_since_idle = True
 
             def arrived(tally: Tally = tally) -> None:
                 one.ingest.acknowledge([tally])
                 self._vitals.telemetry.tallies.inc()
 
-            await self._appender.append(
-                self._clients.log_topic, encode_record(tally, self._tables), then=arrived
-            )
+            await self._appender.append(self._clients.log_topic, message, then=arrived)
 
     async def _append(self, control: Partitions | Idle) -> None:
         await self._appender.append(self._clients.log_topic, encode_record(control, self._tables))

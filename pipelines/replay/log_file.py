@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from detector.interning import KeyTables
-from detector.log import LogRecord, decode_record, encode_record
+from detector.log import LogRecord, decode_records, encode_record
 from pipelines.publish import SideFile
 from pipelines.replay.formats import LOG_MAGIC
 from pipelines.sources.files import UnreadableInputError
@@ -45,12 +45,12 @@ def read_log(file: PackedFile, tables: KeyTables) -> Iterator[list[LogRecord]]:
         held += chunk
     at = len(LOG_MAGIC)
     while True:
-        records: list[LogRecord] = []
+        blobs: list[bytes] = []
         while (end := _end(held, at, file.path)) <= len(held):
-            records.append(decode_record(held[at + _LENGTH_BYTES : end], tables))
+            blobs.append(held[at + _LENGTH_BYTES : end])
             at = end
-        if records:
-            yield records
+        if blobs:
+            yield decode_records(blobs, tables)
         chunk = file.read()
         if not chunk:
             break
