@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from detector.concentration import LEAST_PER_VICTIM
+from detector.excess import SYSTEM_BURST, SYSTEM_SHARE
 from detector.guard import RESERVED
 from detector.policy import BackscatterRule, ConcentrationRule, ListingTerms, Policy, VictimRule
 from detector.policy_text import settings_of
 from detector.rules import (
+    AGEING_S,
     BUSY_LEAST,
     BUSY_SHARE,
     COLD_PART,
@@ -115,8 +117,11 @@ def _counting(policy: Policy) -> Section:
         of floods, {duration(terms.learn_delay_s)} after it arrived, and counts half after
         {many(terms.half_life_days, "day")}. Each network is judged by its own relation: explained
         are {many(terms.floor, "message")} and {number(terms.factor)} times its usual volume, with
-        room for chance and bursts; of what it sends to everybody, the mailbox's usual share; what
-        strangers together usually send. When other mailboxes get more, this one may as well.
+        room for chance and bursts, and as much again for each {duration(AGEING_S)} that a flood of
+        a mailbox has lasted; of what it sends to everybody, the usual share; what strangers
+        together usually send. When others get more, from all or from this network, so may this one.
+        A /24 or /48 that sends {percent(SYSTEM_SHARE)} of what its network (AS) does there, such as
+        a ticket system, may send a mailbox {number(SYSTEM_BURST)} times its usual 10 minutes.
 
         The normal of a mailbox or a network is learned once it gets or sends
         {many(base.busy_per_10min, "message")} in 10 minutes; the newest 10 minutes weigh

@@ -355,7 +355,7 @@ class Engine(State):
         if (tick + 1) % 86_400 == 0:
             self.collateral.fade(self.sources.normal)
             self.docket.lifecycle.fade(tick)
-        self.learner.relations.decay(tick // 86_400)
+        self.learner.relations.decay(tick // 86_400, self.mailboxes.missed_s, self.domains.missed_s)
         reach = max(memory, 2 * PERIOD_S, PERIOD_S + self.policy.relations.learn_delay_s)
         self.evidence.trim(tick + 1 - reach)
         self.docket.forgive_until(tick - memory)

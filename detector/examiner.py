@@ -52,7 +52,7 @@ class Examiner:
         domain = None
         if case.scope == "mailbox":
             domain = int(self._state.domains.hash[self._state.mailboxes.domain[slot]])
-        return Victim(int(victims.hash[slot]), domain, limits)
+        return Victim(int(victims.hash[slot]), domain, limits, int(victims.missed_s[slot]))
 
     def examine(self, case: Case, touched: dict[int, tuple[int, int]], tick: int) -> list[Offence]:
         """Judge a case at the close of a tick and name the sources that take part."""
@@ -202,10 +202,11 @@ class Examiner:
             "asn_messages": own,
             "timeline_per_min": case.timeline(),
         }
-        victim = int(self._state.victims(case.scope).hash[case.slot])
-        relations, key = self._state.learner.relations, mixed_one(victim, group)
+        victims = self._state.victims(case.scope)
+        key = mixed_one(int(victims.hash[case.slot]), group)
+        relations, missed_s = self._state.learner.relations, int(victims.missed_s[case.slot])
         evidence["known_before"] = relations.known(key)
-        evidence["usual_from_asn_10min"] = round(relations.expected(key, LONG_S), 3)
+        evidence["usual_from_asn_10min"] = round(relations.expected(key, LONG_S, missed_s), 3)
         if self._state.evidence.covers_from is not None:
             evidence["covers_from_ms"] = self._state.evidence.covers_from * 1000
         return Offence(ip, part.asn, rule, part.first, part.last, evidence)

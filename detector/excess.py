@@ -16,6 +16,8 @@ __all__ = [
     "CAP_LEAST",
     "MOST_SHARE",
     "REPEAT_SHARE",
+    "SYSTEM_BURST",
+    "SYSTEM_SHARE",
     "Excess",
     "allowance",
     "base_limit",
@@ -35,6 +37,10 @@ NEARLY: Final = 0.999
 """Of a limit: sums in another order differ by less."""
 BURSTS: Final = 1.5
 """Times more than its relation allows that an ASN may send one mailbox: systems write in bursts."""
+SYSTEM_BURST: Final = 10.0
+"""Times its usual ten minutes that a ticket or monitoring system may send a mailbox in a burst."""
+SYSTEM_SHARE: Final = 0.5
+"""Of what its ASN sends there, so much comes from the network of a system; a provider has many."""
 CAP_LEAST: Final = 3.0
 
 
@@ -94,13 +100,9 @@ def excess(
     ):
         return None
     activity = scene.activity(case, span_s) if case.flood is None else 1.0
-    burst_s, bursts = (LONG_S, BURSTS) if case.scope == "mailbox" else (span_s, 1.0)
-    chance = case.scope == "mailbox" or case.flood is not None
-    known = max(activity, (burst_s + scene.catch_up_s) / burst_s)
-    allowed = {
-        group: bursts * scene.allowed(victim, group, burst_s, known, chance=chance)
-        for group in groups
-    }
+    allowed = _allowed(case, victim, span_s, groups, scene, activity)
+    if case.scope == "mailbox":
+        allowed |= _systems(rows, groups, allowed, victim, scene)
     strangers = sum(count for group, count in groups.items() if not allowed[group])
     usual = usual_10min * max(span_s * activity, span_s + scene.catch_up_s) / LONG_S
     stranger = 1.0 - (EXPLAINED * usual + 2 * math.sqrt(usual)) / max(strangers, 1)
@@ -125,6 +127,50 @@ def excess(
         math.fsum(max(0.0, weight - 1.0) for weight in weights.values()),
         math.fsum(nets[net] for net in _repeating(rows)),
     )
+
+
+def _allowed(
+    case: Case, victim: Victim, span_s: int, groups: dict[int, int], scene: Scene, activity: float
+) -> dict[int, float]:
+    """Give the messages that the relation of each group allows; 0 for strangers.
+
+    The relation is scaled by how much busier everybody is, what our outage has kept away, or how
+    much more than usual the group sends to others.
+    """
+    mailbox = case.scope == "mailbox"
+    burst_s, bursts = (LONG_S, BURSTS) if mailbox else (span_s, 1.0)
+    chance = mailbox or case.flood is not None
+    busier = max(activity, (burst_s + scene.catch_up_s) / burst_s)
+    allowed = {}
+    for group, count in groups.items():
+        allows = bursts * scene.allowed(victim, group, burst_s, busier, chance=chance)
+        if 0 < allows < count:
+            others = max(0, scene.volumes(span_s).get(group, 0) - count)
+            surge = max(busier, scene.surge(group, others, span_s))
+            allows = bursts * scene.allowed(victim, group, burst_s, surge, chance=chance)
+        allowed[group] = allows
+    return allowed
+
+
+def _systems(
+    rows: list[tuple[CaseRow, int]], groups: dict[int, int], allowed: dict[int, float],
+    victim: Victim, scene: Scene,
+) -> dict[int, float]:  # fmt: skip
+    """Give by group what its foremost network explains, where that is more than is allowed.
+
+    A system that always wrote to a mailbox, and is most of what its group sends there, may write
+    `SYSTEM_BURST` times as much in a burst.
+    """
+    above = {group for group, allows in allowed.items() if 0 < allows < groups[group]}
+    mine = [one for one in rows if one[0].group in above]
+    group_of = {row.net: row.group for row, _ in mine}
+    explained: dict[int, float] = {}
+    for net, count in summed(mine, "net").items():
+        group = group_of[net]
+        if count >= SYSTEM_SHARE * groups[group]:
+            allows = min(count, SYSTEM_BURST * scene.usual(victim, net, LONG_S))
+            explained[group] = max(explained.get(group, allowed[group]), allows)
+    return explained
 
 
 def summed(rows: list[tuple[CaseRow, int]], by: str) -> dict[int, int]:

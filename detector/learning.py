@@ -29,7 +29,7 @@ __all__ = ["Learner", "times_usual"]
 MOST_BREADTH: Final = 10.0
 
 
-def times_usual(now: int, usual: float) -> float:
+def times_usual(now: float, usual: float) -> float:
     """Say how many times the usual there is now, 1.0 at least and where too little is usual."""
     return min(max(now / usual, 1.0), MOST_BREADTH) if usual >= 1.0 else 1.0
 
@@ -167,6 +167,9 @@ class Learner:
             bad_domain[: self._tainted[1].size] |= self._tainted[1]
         clean = (weight > 0) & ~listed[rows.ip] & ~bad_mailbox[rows.rcpt] & ~bad_domain[domain]
         self.relations.learned_s += PERIOD_S
+        self._domains.missed_s[: bad_domain.size][bad_domain] += PERIOD_S
+        lost = bad_mailbox | bad_domain[self._mailboxes.domain[: bad_mailbox.size]]
+        self._mailboxes.missed_s[: lost.size][lost] += PERIOD_S
         index = np.flatnonzero(clean)
         if not index.size:
             return

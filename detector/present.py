@@ -1,9 +1,11 @@
 """The present close as the rules see it."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.cases import Case
+from detector.cases import LONG_S, Case
 from detector.excess import MOST_SHARE, allowance
 from detector.learning import times_usual
 from detector.models.base import NotReady
@@ -80,6 +82,21 @@ class Present:
             usual *= 1.0 - min(self.share(case, span_s), MOST_SHARE)
         return times_usual(others, usual)
 
+    def surge(self, group: int, others: int, span_s: int) -> float:
+        """How many times more than usual a group sends to others, 1 or more."""
+        sources = self._state.sources
+        place = sources.places.get(group, 0)
+        model = self._state.learner.groups.get(int(sources.group[place])) if place else None
+        normal = None if model is None else model.normal()
+        if normal is None or isinstance(normal, NotReady):
+            return 1.0
+        return times_usual(others - 2 * math.sqrt(others), normal.mean * span_s / LONG_S)
+
+    def usual(self, victim: Victim, place: int, span_s: int) -> float:
+        """Messages that a network or group usually sends the victim in a span; 0 for strangers."""
+        key = mixed_one(victim.hash, place)
+        return self._state.learner.relations.expected(key, span_s, victim.missed_s)
+
     def allowed(
         self, victim: Victim, group: int, span_s: int, activity: float, *, chance: bool
     ) -> float:
@@ -88,7 +105,7 @@ class Present:
         relations = self._state.learner.relations
         if not relations.known(key):
             return 0.0
-        usual = relations.expected(key, span_s) * activity
+        usual = relations.expected(key, span_s, victim.missed_s) * activity
         return allowance(usual, self._state.policy.relations, known=chance)
 
     def share(self, case: Case, span_s: int) -> float:

@@ -101,19 +101,24 @@ class Relations:
         """Say whether a relation exists at all."""
         return self.count(key) >= KNOWN
 
-    def expected(self, key: int, span_s: int) -> float:
-        """Give the messages a source usually sends in a span, 0.0 where nothing was learned."""
+    def expected(self, key: int, span_s: int, missed_s: int = 0) -> float:
+        """Give the messages a source usually sends in a span, 0.0 where nothing was learned.
+
+        `missed_s` of the learned seconds taught nothing of this victim.
+        """
         if self.learned_s <= 0:
             return 0.0
-        return self.count(key) / MESSAGE * span_s / max(self.learned_s, span_s)
+        return self.count(key) / MESSAGE * span_s / max(self.learned_s - missed_s, span_s)
 
-    def decay(self, day: int) -> None:
-        """Let counts fade by one day for each day since the last call."""
+    def decay(self, day: int, *missed: NDArray[np.int64]) -> None:
+        """Let counts fade by one day for each day since the last call, and `missed` seconds."""
         days = min(day - self._day, 400) if self._day >= 0 else 0
         for _ in range(days):
             counts = (self._cells & _MOST) * np.uint64(self._keep_of_1024) >> np.uint64(10)
             self._cells = np.where(counts > 0, self._cells & ~_MOST | counts, np.uint64(0))
             self.learned_s = self.learned_s * self._keep_of_1024 >> 10
+            for seconds in missed:
+                seconds[:] = seconds * self._keep_of_1024 >> 10
         self._day = max(self._day, day)
 
     def learn(self, keys: Hashes, messages: NDArray[np.int64]) -> None:

@@ -13,6 +13,8 @@ from detector.excess import (
     CAP_LEAST,
     MOST_SHARE,
     REPEAT_SHARE,
+    SYSTEM_BURST,
+    SYSTEM_SHARE,
     allowance,
     base_limit,
     beside_volume,
@@ -48,6 +50,9 @@ COLD_SHARE: Final = 0.25
 COLD_PART: Final = 0.3
 """Of a flood, so much at least is beyond such explanation."""
 SUDDEN_S: Final = 300
+AGEING_S: Final = 7_200
+"""In each so many seconds of a flood its acquaintances may send once more above their relations:
+nothing is learned meanwhile, and a busy mailbox's day may begin."""
 HOURLY_PACE: Final = 12
 
 
@@ -228,7 +233,8 @@ def takes_part(
     """Say whether a source is part of a flood so far.
 
     Of what its ASN sends to everybody a victim may get its usual share, so that a big provider's
-    ordinary mail is no attack, nor its busy day.
+    ordinary mail is no attack, nor its busy day. A system that always wrote to a mailbox, and is
+    most of what its ASN sends there, writes in bursts.
     """
     net, group = source.net, source.group
     part = flood.parts[source.ip]
@@ -237,14 +243,22 @@ def takes_part(
     terms = policy.relations
     span_s = max(now - flood.start + 1, 2 * SHORT_S)
     share = min(flood.share, MOST_SHARE)
-    own_h = relations.expected(mixed_one(victim.hash, group), HOUR_S)
+    missed_s = victim.missed_s
+    own_h = relations.expected(mixed_one(victim.hash, group), HOUR_S, missed_s)
     others = max(0.0, (source.volume_h - own_h) * max(1.0, span_s / HOUR_S) - flood.groups[group])
     fair = share / (1 - share) * others
+    mailbox = victim.domain_hash is not None
+    aged = max(0, span_s - LONG_S) / AGEING_S if mailbox else 0.0
     for place, sent, least in ((net, flood.nets[net], 0.0), (group, flood.groups[group], fair)):
         key = mixed_one(victim.hash, place)
         known = relations.known(key)
-        usual = max(least, relations.expected(key, span_s)) if known else least
-        if usual and sent <= allowance(usual, terms, known=known):
+        usual = max(least, relations.expected(key, span_s, missed_s)) if known else least
+        more = aged * terms.factor * usual if known else 0.0
+        if usual and sent <= allowance(usual, terms, known=known) + more:
+            return False
+    if mailbox and flood.nets[net] >= SYSTEM_SHARE * flood.groups[group]:
+        usual = relations.expected(mixed_one(victim.hash, net), LONG_S, missed_s)
+        if flood.nets[net] <= SYSTEM_BURST * usual:
             return False
     heavy = flood.groups[group] >= max(HEAVY_MESSAGES, HEAVY_SHARE * flood.total)
     acquainted = source.learned > 0 or (

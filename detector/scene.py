@@ -26,6 +26,8 @@ class Victim:
     hash: int
     domain_hash: int | None
     limits: Limits
+    missed_s: int
+    """Of the seconds behind its relations, those that taught nothing: it was flooded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,12 @@ class Scene(Protocol):
 
     def activity(self, case: Case, span_s: int) -> float:
         """How many times more other mailboxes than usual got mail lately, 1 or more."""
+
+    def surge(self, group: int, others: int, span_s: int) -> float:
+        """How many times more than usual a group sends to others, 1 or more."""
+
+    def usual(self, victim: Victim, place: int, span_s: int) -> float:
+        """Messages that a network or group usually sends the victim in a span; 0 for strangers."""
 
     def allowed(
         self, victim: Victim, group: int, span_s: int, activity: float, *, chance: bool

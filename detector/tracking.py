@@ -223,7 +223,7 @@ class Victims(_Tracked):
 
     _per_slot = (
         "known", "last_at", "since", "hash", "domain",
-        "limit_min", "limit_10min", "limit_hour", "limit_all", "limit_all_min",
+        "limit_min", "limit_10min", "limit_hour", "limit_all", "limit_all_min", "missed_s",
     )  # fmt: skip
     _rings = ("new", "all", "hour", "day")
     _lasting = ("hash", "domain")
@@ -235,6 +235,8 @@ class Victims(_Tracked):
         self.hash = np.zeros(0, np.uint64)
         self.domain = np.zeros(0, np.int32)
         """For mailboxes: the slot of their domain."""
+        self.missed_s = np.zeros(0, np.int64)
+        """Of the seconds behind the relations, those whose mail taught nothing of this victim."""
         self.limit_min = np.zeros(0, np.uint32)
         self.limit_10min = np.zeros(0, np.uint32)
         self.limit_hour = np.zeros(0, np.uint32)

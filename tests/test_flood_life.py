@@ -99,3 +99,60 @@ def test_deferred_attempts_keep_a_flood_alive(cause: str) -> None:
             days.mail(when, sources[i % 40], FLOODED, action="defer", cause=cause)
         days.flood(START + 35 * MINUTE, V4, count=10, span_s=60)
         assert listed(days, START + 2 * HOUR) & {V4} == found
+
+
+def test_a_flood_takes_nothing_from_what_its_victim_usually_gets() -> None:
+    """An hour and a half of monitoring at 6 a minute, then a flood for 80 minutes beside it.
+
+    The flood's time teaches nothing, and therefore does not count in what is usual either.
+    """
+    days = Days()
+    ordinary(days, START)
+    to, flooding = "alarms@shop.example", [f"198.18.{i}.7" for i in range(40)]
+    for i in range(6 * 170):
+        days.mail(i * 10, V4, to, asn=64_700)
+    days.flood(90 * MINUTE, *flooding, to=to, count=2400, span_s=80 * MINUTE, asn=64_701)
+    assert listed(days, START) == set(flooding)
+
+
+def test_a_system_writes_a_mailbox_ten_times_as_much_as_usual_in_a_burst() -> None:
+    """Ten messages in ten minutes are usual; it takes more than a hundred, or another network."""
+    other = "198.18.5.9"
+    for burst, source, found in ((90, V4, set()), (300, V4, {V4}), (90, other, {other})):
+        days = Days()
+        ordinary(days, START + 30 * MINUTE)
+        for i in range(180):
+            days.mail(i * 60, V4, "tickets@shop.example", asn=64_700)
+        days.flood(START, source, to="tickets@shop.example", count=burst, span_s=500, asn=64_700)
+        assert listed(days, START + HOUR) == found
+
+
+def test_the_queue_of_one_provider_comes_to_a_mailbox_as_to_all_others() -> None:
+    """AS 64700 is silent for an hour and then sends six times its usual mail, to everybody.
+
+    Where only this mailbox gets so much more, it is a flood.
+    """
+    for others, found in ((True, False), (False, True)):
+        days = Days()
+        rng = ordinary(days, START + 30 * MINUTE)
+        for i in range(8 * (START // 60)):
+            at, to = i * 7.5, f"user@club{rng.randrange(90)}.example"
+            days.mail(at, "192.0.2.77", f"user@club{rng.randrange(90)}.example", asn=64_701)
+            if i % 4 == 0:
+                to = "sales@shop.example"
+            if at > START - HOUR and (others or i % 4 == 0):
+                at = START + (at - START + HOUR) / 12
+            days.mail(at, f"198.18.{rng.randrange(30)}.7", to, asn=64_700)
+        assert bool(listed(days, START + HOUR)) == found
+
+
+def test_acquaintances_pass_when_a_busy_mailboxs_day_begins_in_a_long_flood() -> None:
+    """Twice their usual mail, after two hours of a flood: what was usual before it has aged."""
+    days = Days()
+    rng = ordinary(days, START + 2 * HOUR)
+    for i in range(180 + 240):
+        at = i * 60 if i < 180 else START + (i - 180) * 30
+        days.mail(at, f"198.18.{rng.randrange(30)}.7", "sales@shop.example", asn=64_700)
+    flooding = [f"198.19.{i}.7" for i in range(40)]
+    days.flood(START, *flooding, to="sales@shop.example", count=3600, span_s=2 * HOUR, asn=64_701)
+    assert listed(days, START + 2 * HOUR) == set(flooding)

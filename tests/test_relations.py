@@ -97,6 +97,18 @@ def test_expected_is_the_learned_pace_and_0_for_strangers() -> None:
     assert table.expected(int(key[0]), 600) == 600.0
 
 
+def test_seconds_that_taught_nothing_are_no_part_of_the_pace_and_fade_with_the_rest() -> None:
+    """A victim flooded for half of a day: 600 messages are those of the other half."""
+    table, key = Relations(CELLS, 14), hashes(["a"])
+    table.learn(key, np.array([600]))
+    table.learned_s, missed = 86_400, np.array([43_200, 0])
+    assert table.expected(int(key[0]), 600, 43_200) == pytest.approx(600 * 600 / 43_200)
+    table.decay(0, missed)
+    table.decay(14, missed)
+    assert missed == pytest.approx([table.learned_s / 2, 0], abs=14)
+    assert table.expected(int(key[0]), 600, int(missed[0])) == pytest.approx(8.33, rel=0.01)
+
+
 def test_a_crowd_of_strangers_pushes_no_acquaintance_out() -> None:
     """In a full table a hundred old friends keep their counts; who found no room is counted."""
     table = Relations(1_024, 14)

@@ -158,7 +158,7 @@ STATE: dict[str, set[str]] = {
     "Victims": {
         "table", "known", "last_at", "since", "evicted", "hash", "domain", "limit_min",
         "limit_10min", "limit_hour", "limit_all", "limit_all_min", "hot", "new", "all", "hour",
-        "day",
+        "day", "missed_s",
     },
     "Ring": {"steps", "step_s", "step", "counts", "total"},
     "Learner": {
