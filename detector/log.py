@@ -138,6 +138,7 @@ _HEAD: Final = bytes([VERSION])
 _HEAD_NUMBERS: Final = 6
 _PLACEHOLDER: Final = Tally(0, 0, 0, 0, 0, 0, NO_ROWS)
 _COLUMNS: Final = ("<i8", "<i4", "<i4", "u1", "<u4", "<u4", "<u8", "<i8")
+_WIDTHS: Final = tuple(np.dtype(kind).itemsize for kind in _COLUMNS)
 
 
 def encode_record(record: LogRecord, tables: KeyTables) -> bytes:
@@ -166,8 +167,8 @@ def encode_tallies(tallies: Sequence[Tally], tables: KeyTables) -> list[bytes]:
         rows.tick, ip, rcpt, rows.outcome, rows.count, rows.nulls, rows.senders, rows.asn,
     ]  # fmt: skip
     raw = [
-        (column[order].astype(kind).tobytes(), np.dtype(kind).itemsize)
-        for column, kind in zip(columns, _COLUMNS, strict=True)
+        (column[order].astype(kind).tobytes(), width)
+        for column, kind, width in zip(columns, _COLUMNS, _WIDTHS, strict=True)
     ]
     cuts = [0, *np.cumsum(sizes).tolist()]
     encode = msgspec.msgpack.Encoder().encode
@@ -255,24 +256,18 @@ def decode_records(blobs: Sequence[bytes], tables: KeyTables) -> list[LogRecord]
 
 
 def _check(body: dict[str, Any]) -> None:
-    """See that the columns of a tally fit each other and its keys.
+    """See that the parts of a tally are of the right kinds, and its columns of one length.
 
     Raises:
-        ValueError: they do not.
+        ValueError: they are not.
     """
-    sizes = {
-        len(raw) / np.dtype(kind).itemsize
-        for raw, kind in zip(body["columns"], _COLUMNS, strict=True)
-    }
-    if len(sizes) != 1 or not sizes.pop().is_integer():
+    rows = {len(raw) / width for raw, width in zip(body["columns"], _WIDTHS, strict=True)}
+    if len(rows) != 1 or not rows.pop().is_integer():
         raise ValueError("columns of different lengths")
-    for column, names in ((1, "ips"), (2, "mailboxes")):
-        numbers = np.frombuffer(body["columns"][column], _COLUMNS[column])
-        least, most = int(numbers.min(initial=0)), int(numbers.max(initial=-1))
-        if least < NO_KEY or most >= len(body[names]):
-            raise ValueError(f"{names}: a row names a key that is not there")
     if len(body["head"]) != _HEAD_NUMBERS or not all(type(n) is int for n in body["head"]):
         raise ValueError("head: want six numbers")
+    if not all(type(text) is str for name in ("ips", "mailboxes") for text in body[name]):
+        raise ValueError("keys: want texts")
 
 
 def _tallies(bodies: list[tuple[int, dict[str, Any]]], tables: KeyTables) -> list[Tally]:
@@ -284,6 +279,10 @@ def _tallies(bodies: list[tuple[int, dict[str, Any]]], tables: KeyTables) -> lis
     sizes = [len(body["columns"][3]) for _, body in bodies]
     for place, names, table in ((1, "ips", tables.ips), (2, "mailboxes", tables.mailboxes)):
         counts = [len(body[names]) for _, body in bodies]
+        bad = (columns[place] < NO_KEY) | (columns[place] >= np.repeat(counts, sizes))
+        if bad.any():
+            index, _ = bodies[int(np.repeat(np.arange(len(sizes)), sizes)[bad.argmax()])]
+            raise LogFormatError(f"{names}: a row names a key that is not there", "a record", index)
         texts = [text for _, body in bodies for text in body[names]]
         slots = np.append(table.slots(texts, len(texts)), np.int32(NO_KEY))
         first = np.repeat(np.cumsum([0, *counts[:-1]]), sizes)

@@ -177,7 +177,7 @@ STATE: dict[str, set[str]] = {
         "policy", "digest", "sources", "collateral", "providers", "never", "allowed", "lifecycle",
         "listed", "forgiven", "seq",
         "cost", "_cost_for",  # summed from the listings
-        "changes", "_tick", "_observed", "_time_ms",  # of one close
+        "changes", "complaints", "_tick", "_observed", "_time_ms",  # of one close
     },
     "Lifecycle": {"terms", "listings", "history", "_due"},
     "Case": {
