@@ -25,6 +25,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+import numpy as np
 import orjson
 import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -34,7 +35,9 @@ from benchmarks.traffic import FOLDER, ensure
 from pipelines.kafka.clients import KafkaClients
 from pipelines.kafka.topics import create_topics
 from pipelines.settings_file import load_settings
+from pipelines.stores import open_store
 from tests.services.kafka_broker import Broker
+from tests.services.redis_server import redis_server
 
 __all__ = ["main"]
 
@@ -204,6 +207,76 @@ async def ours(
     return {"cpu_s": max(cpu), "wall_s": wall, "changes": float(changes)}
 
 
+async def delays(folder: Path, bootstrap: str, rate: float, seconds: int) -> list[float]:
+    """Feed events as they happen at a rate a second, with floods; give each listing's delay, s.
+
+    A listing's delay runs from the begin of the second that made it known to the moment when Redis
+    has it, so that it is up to a second more than from the arrival of the record itself.
+    """
+    name = f"d{uuid.uuid4().hex[:6]}"
+    out: list[float] = []
+    with redis_server(folder) as redis:
+        config = settings_file(folder, name, bootstrap, f"{name}-mail", redis.url)
+        config.write_text(config.read_text().replace('heartbeat = "off"', 'heartbeat = "write"'))
+        clients = KafkaClients(load_settings(config, {}).kafka)
+        await create_topics(clients, PARTITIONS)
+        running = Process(folder, config, 0, ("ingest", "detect", "publish"))
+        store = open_store(redis.url)
+        try:
+            feeding = asyncio.create_task(feed_now(bootstrap, clients.input_topic, rate, seconds))
+            known = 0
+            seen: dict[int, float] = {}
+            while not feeding.done() or time.time() < feeding.result() + 10:
+                last = await asyncio.to_thread(store.last_seq)
+                seen |= dict.fromkeys(range(known + 1, last + 1), time.time())
+                known = last
+                await asyncio.sleep(0.02)
+            lateness_s = 2
+            for listing in store.listings(0):
+                begun_s = listing.listed_ms / 1000 - lateness_s - 1
+                out.append(seen[listing.listed_seq] - begun_s)
+        finally:
+            store.close()
+            running.stop()
+    return sorted(out)
+
+
+async def feed_now(bootstrap: str, topic: str, rate: float, seconds: int) -> float:
+    """Send ordinary mail, and a flood of a mailbox from 100 addresses every five seconds."""
+    producer = AIOKafkaProducer(
+        bootstrap_servers=bootstrap, compression_type="zstd", max_batch_size=1 << 17, linger_ms=20
+    )
+    await producer.start()
+    rng = np.random.default_rng(1)
+    begin = time.time()
+    step, sent = 0.05, 0
+    try:
+        while (now := time.time()) < begin + seconds:
+            due = int((now - begin) * rate) - sent
+            sent += due
+            stamp = int(now * 1000)
+            hosts = (rng.zipf(1.3, due) % 20_000).tolist()
+            lines = [(host, f"user{(host * 7) % 50_000}@d{host % 900}.example") for host in hosts]
+            flood = int((now - begin) / 5)
+            lines += [
+                (1_000_000 + flood * 1_000 + int(rng.integers(100)), f"victim{flood}@a.example")
+                for _ in range(4)
+            ]
+            for host, box in lines:
+                event = {
+                    "time": stamp,
+                    "client_ip": f"{20 + (host >> 16)}.{host >> 8 & 255}.{host & 255}.7",
+                    "action": "accept",
+                    "recipient": box,
+                    "sender": f"s@d{host}.example",
+                }
+                await producer.send(topic, orjson.dumps(event), partition=host % PARTITIONS)
+            await asyncio.sleep(max(0.0, step - (time.time() - now)))
+    finally:
+        await producer.stop()
+    return time.time()
+
+
 def pinned(core: int, coroutine: Any) -> Any:
     """Run a coroutine on one core, garbage collected rarely, as our own processes do."""
     os.sched_setaffinity(0, {core})
@@ -231,6 +304,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=2_000_000)
+    parser.add_argument("--delay-s", type=int, default=60)
     options = parser.parse_args()
     traffic = ensure(FOLDER, options.events)
     with TemporaryDirectory() as name, contextlib.ExitStack() as stack:
@@ -261,6 +335,14 @@ def main() -> None:
             f"ingest | rest, 2 cores {count / two['cpu_s'] / 1000:6.0f} k/s of the busier = "
             f"{share:.2f} x (want {TARGET_TWO}), {two['wall_s']:.1f} s of wall"
         )
+        half = count / one["wall_s"] / 2
+        found = asyncio.run(delays(folder, bootstrap, half, options.delay_s))
+        if found:
+            print(
+                f"listing in Redis       p50 {found[len(found) // 2]:.2f} s, p99 "
+                f"{found[int(len(found) * 0.99)]:.2f} s (want 4.00) at {half / 1000:.0f} k events "
+                f"a second, {len(found)} listings"
+            )
         print(json.dumps({"events": count, "bare": loop, "one": one, "two": two}))
         print(STREAMS)
 
