@@ -1,5 +1,6 @@
 """Makes Kafka clients as the settings say, and puts their failures into words."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any, Final, TypeVar
@@ -16,6 +17,10 @@ __all__ = ["BrokerError", "KafkaClients", "LostRecordsError", "MissingTopicError
 
 LARGEST_MESSAGE: Final = 1 << 24
 """A part of a tally has at most 8,192 rows; their longest texts make some 5 MB."""
+
+_PORT: Final = 9092
+"""Of a broker that is named without one."""
+_CONNECT_S: Final = 2.0
 
 T = TypeVar("T")
 
@@ -102,6 +107,8 @@ class KafkaClients:
             try:
                 await running.start()
             except KafkaError as error:
+                if "Unable to bootstrap" in str(error):
+                    raise BrokerError(self.bootstrap, await self._why_not_in()) from error
                 raise self.in_words(error) from error
             yield client
         finally:
@@ -112,12 +119,32 @@ class KafkaClients:
     def in_words(self, error: BaseException) -> BrokerError:
         """Say what a failure of a client means."""
         said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        if "Unable to bootstrap" in said:
-            said = (
-                "no broker answers, or none lets us in: check kafka.bootstrap, the network, and "
-                "user, password and TLS settings"
-            )
         return BrokerError(self.bootstrap, said)
+
+    async def _why_not_in(self) -> str:
+        """Say why no connection came about; the client itself does not tell who refused whom."""
+        for broker in self._arguments["bootstrap_servers"]:
+            if await _takes_connections(broker):
+                return (
+                    f"{broker} takes connections and does not let us in: check kafka.security, "
+                    "user, password and TLS settings"
+                )
+        return "no broker answers: check kafka.bootstrap and the network, or start the broker"
+
+
+async def _takes_connections(broker: str) -> bool:
+    host, _, port = broker.rpartition(":")
+    if not port.isdecimal():
+        host, port = broker, str(_PORT)
+    try:
+        async with asyncio.timeout(_CONNECT_S):
+            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+    except OSError:  # a TimeoutError is one
+        return False
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return True
 
 
 async def follower(

@@ -86,7 +86,7 @@ class DetectStage:
                 await book.open(listings_offset)
                 await _Life(self, engine, log, book, appender).run(stop)
 
-        await lead_lives(self.vitals, life, stop)
+        await lead_lives(self.vitals, life, stop, self.clients.kafka.patience_s)
 
     def _begin(self) -> tuple[Engine, int, int]:
         """Make an engine that stands where the last snapshot was taken."""
