@@ -13,7 +13,14 @@ from detector.errors import FloodwatchError
 from pipelines.kafka.security import client_arguments
 from pipelines.settings import KafkaSettings
 
-__all__ = ["BrokerError", "KafkaClients", "LostRecordsError", "MissingTopicError", "follower"]
+__all__ = [
+    "BrokerError",
+    "KafkaClients",
+    "LostRecordsError",
+    "MissingTopicError",
+    "ShorterTopicError",
+    "follower",
+]
 
 LARGEST_MESSAGE: Final = 1 << 24
 """A part of a tally has at most 8,192 rows; their longest texts make some 5 MB."""
@@ -54,6 +61,20 @@ class LostRecordsError(FloodwatchError):
         self.partition = partition
         self.first = first
         self.last = last
+
+
+class ShorterTopicError(FloodwatchError):
+    """A topic ends at `end`, before the place `wanted` where we stopped: it is another one."""
+
+    def __init__(self, topic: str, partition: int, wanted: int, end: int, advice: str) -> None:
+        super().__init__(
+            f"topic {topic}: partition {partition} ends at offset {end}, and we stopped at "
+            f"{wanted}: it was made anew, or has lost its end: {advice}"
+        )
+        self.topic = topic
+        self.partition = partition
+        self.wanted = wanted
+        self.end = end
 
 
 class KafkaClients:
