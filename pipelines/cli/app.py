@@ -150,6 +150,25 @@ def topics_create(
         make_topics(config, partitions)
 
 
+@topics.command(name="dump")
+def topics_dump(
+    what: Annotated[
+        str, typer.Argument(metavar="WHAT", help="log, listings, input or dead-letters.")
+    ],
+    target: Annotated[
+        Path, typer.Argument(metavar="TARGET", help="File to write; of the input a new folder.")
+    ],
+    *,
+    config: Config = None,
+) -> None:
+    """Write a topic to files: the log for replay, decisions, events or dead letters as NDJSON."""
+    with guarded():
+        from pipelines.cli.dumping import run_dump
+
+        code = run_dump(config, what, target)
+    raise typer.Exit(code)
+
+
 @app.command()
 def settings(config: Config = None) -> None:
     """Print the settings of a live run as a commented file to start from."""

@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError
 
 from detector.errors import FloodwatchError
 from pipelines.kafka.security import client_arguments
-from pipelines.settings import KafkaSettings
+from pipelines.settings import KafkaSettings, TopicKind
 
 __all__ = [
     "BrokerError",
@@ -89,6 +89,16 @@ class KafkaClients:
         self.listings_topic = topics.prefix + topics.listings
         self.dead_letters_topic = topics.prefix + topics.dead_letters
         self._arguments = client_arguments(kafka)
+
+    def topic(self, kind: TopicKind) -> str:
+        """Give the name of a topic."""
+        names: dict[TopicKind, str] = {
+            "input": self.input_topic,
+            "log": self.log_topic,
+            "listings": self.listings_topic,
+            "dead-letters": self.dead_letters_topic,
+        }
+        return names[kind]
 
     def consumer(self, *topics: str, **more: Any) -> AIOKafkaConsumer:
         """Make a consumer that commits nothing by itself."""
