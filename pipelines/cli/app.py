@@ -5,7 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
+from pipelines.cli.control_app import control
 from pipelines.cli.guarded import DEFAULT_STORE, guarded
+from pipelines.cli.options import Address, AsJson, Config
 
 __all__ = ["app", "run"]
 
@@ -32,8 +34,6 @@ Providers = Annotated[
     Path | None,
     typer.Option("--providers", metavar="FILE", help="Providers in TOML (else those shipped)."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Address = Annotated[str, typer.Argument(metavar="IP", help="An address, or a subject as listed.")]
 
 
 def run() -> None:
@@ -99,14 +99,6 @@ def replay(
     raise typer.Exit(code)
 
 
-Config = Annotated[
-    Path | None,
-    typer.Option(
-        "--config", metavar="FILE", help="Settings in TOML; FLOODWATCH__... variables win over it."
-    ),
-]
-
-
 @app.command(name="run")
 def run_command(
     config: Config = None,
@@ -125,6 +117,7 @@ def run_command(
 
 topics = typer.Typer(no_args_is_help=True, help="Check or create the topics in Kafka.")
 app.add_typer(topics, name="topics")
+app.add_typer(control, name="control")
 
 
 @topics.command(name="check")

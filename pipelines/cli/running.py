@@ -13,7 +13,6 @@ from pipelines.cli.guarded import FAILED, UsageError
 from pipelines.cli.listings import print_json
 from pipelines.kafka.clients import KafkaClients
 from pipelines.kafka.topics import check_topics, create_topics
-from pipelines.live.run import Live
 from pipelines.resident import lazy_garbage
 from pipelines.settings import LiveSettings, Role
 from pipelines.settings_file import load_settings
@@ -52,6 +51,8 @@ def run_live(config: Path | None, roles: Sequence[str]) -> None:
 
 
 async def _run(settings: LiveSettings, roles: Sequence[Role]) -> None:
+    from pipelines.live.run import Live
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
