@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from pipelines.cli.control_app import control
-from pipelines.cli.guarded import DEFAULT_STORE, guarded
+from pipelines.cli.guarded import DEFAULT_STORE, UsageError, guarded
 from pipelines.cli.options import Address, AsJson, Config
 
 __all__ = ["app", "run"]
@@ -243,12 +243,26 @@ def check(
     asn_table: AsnTables = None,
     providers: Providers = None,
     store: Store = DEFAULT_STORE,
+    config: Config = None,
+    *,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="With --config: write one heartbeat into the input.")
+    ] = False,
 ) -> None:
-    """Check policy, tables and store; change nothing."""
+    """Check policy, tables and store, or all that --config names; change nothing."""
     with guarded():
-        from pipelines.cli.policies import check_settings
+        if config is not None:
+            from pipelines.cli.checking import check_installation
 
-        code = check_settings(policy, tuple(asn_table or ()), providers, store)
+            if policy or asn_table or providers or store != DEFAULT_STORE:
+                raise UsageError("--config names policy, tables and store itself: leave them out")
+            code = check_installation(config, probe=probe)
+        elif probe:
+            raise UsageError("--probe: want --config, which names the input")
+        else:
+            from pipelines.cli.policies import check_settings
+
+            code = check_settings(policy, tuple(asn_table or ()), providers, store)
     raise typer.Exit(code)
 
 

@@ -26,13 +26,13 @@ from pipelines.settings import DetectSettings
 from pipelines.snapshot_file import save_snapshot
 from pipelines.wire import Progress
 
-__all__ = ["DetectStage"]
+__all__ = ["LOST_LOG", "DetectStage"]
 
 _POLL_S: Final = 0.1
 _MOST_RECORDS: Final = 200
 """Log records at a time: with some 5,000 rows each, a second of the detector's work."""
 _PROGRESS_S: Final = 1.0
-_LOST: Final = (
+LOST_LOG: Final = (
     "give the snapshot that goes on there, or begin anew with an empty log and a new group; the "
     "log's retention should be some days, and a snapshot is taken every minute"
 )
@@ -62,7 +62,7 @@ class DetectStage:
             clients = self.clients
             async with (
                 Appender(clients) as appender,
-                TopicReader(clients, clients.log_topic, _LOST) as log,
+                TopicReader(clients, clients.log_topic, LOST_LOG) as log,
                 TopicReader(clients, clients.listings_topic) as listings,
             ):
                 begun = await asyncio.to_thread(self._begin)
