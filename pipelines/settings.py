@@ -22,6 +22,7 @@ __all__ = [
     "SourceSettings",
     "StoreSettings",
     "TlsSettings",
+    "TopicKind",
     "TopicSettings",
     "ValueSettings",
     "WebSettings",
@@ -29,6 +30,7 @@ __all__ = [
 ]
 
 Role = Literal["ingest", "detect", "publish", "alert"]
+TopicKind = Literal["log", "listings", "input", "dead-letters"]
 
 _LAST_PORT: Final = 65_535
 _DAY_S: Final = 86_400

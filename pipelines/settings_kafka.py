@@ -144,6 +144,12 @@ class KafkaSettings(Section):
         le=1_800,
         description="How long a request to a broker may take, seconds.",
     )
+    patience_s: Number = Field(
+        default=60.0,
+        ge=0,
+        le=86_400,
+        description="How long a stage that starts tries to reach Kafka before it ends, seconds.",
+    )
     security: Literal["plaintext", "tls", "sasl_plaintext", "sasl_tls"] = Field(
         default="plaintext",
         description="Whether the connection is encrypted (tls) and signed in (sasl).",

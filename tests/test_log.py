@@ -44,9 +44,7 @@ def test_tallies_are_the_same_bytes_alone_or_together(seed: int, cuts: list[int]
     assert any(not len(one) for one in made)
     edges = sorted({0, len(made), *(min(cut, len(made)) for cut in cuts)})
     together = [
-        blob
-        for start, stop in pairwise(edges)
-        for blob in encode_tallies(made[start:stop], tables)
+        blob for start, stop in pairwise(edges) for blob in encode_tallies(made[start:stop], tables)
     ]
     assert together == alone
     others = KeyTables()

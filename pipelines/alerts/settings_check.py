@@ -9,7 +9,7 @@ from typing import Final
 
 import httpx
 
-from detector.errors import FloodwatchError
+from detector.errors import SettingsError
 from pipelines.settings import WebhookSettings
 
 __all__ = ["AlertSettingsError", "checked_url", "secrets_of", "trust_of"]
@@ -24,11 +24,11 @@ _WANT: Final = (
 )
 
 
-class AlertSettingsError(FloodwatchError):
+class AlertSettingsError(SettingsError):
     """A setting of the webhook that cannot be used: `key` is its name, `problem` what is wrong."""
 
     def __init__(self, key: str, problem: str) -> None:
-        super().__init__(f"webhook.{key}: {problem}")
+        super().__init__([(f"webhook.{key}", problem)])
         self.key = key
         self.problem = problem
 

@@ -6,7 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from pipelines.cli.guarded import DEFAULT_STORE, Terminated, guarded
+from pipelines.cli.control_app import control
+from pipelines.cli.guarded import DEFAULT_STORE, Terminated, UsageError, guarded
+from pipelines.cli.options import Address, AsJson, Config
 
 __all__ = ["app", "run"]
 
@@ -38,8 +40,6 @@ Providers = Annotated[
     Path | None,
     typer.Option("--providers", metavar="FILE", help="Providers in TOML (else those shipped)."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Address = Annotated[str, typer.Argument(metavar="IP", help="An address, or a subject as listed.")]
 
 
 def run() -> None:
@@ -105,14 +105,6 @@ def replay(
     raise typer.Exit(code)
 
 
-Config = Annotated[
-    Path | None,
-    typer.Option(
-        "--config", metavar="FILE", help="Settings in TOML; FLOODWATCH__... variables win over it."
-    ),
-]
-
-
 @app.command(name="run")
 def run_command(
     config: Config = None,
@@ -131,6 +123,7 @@ def run_command(
 
 topics = typer.Typer(no_args_is_help=True, help="Check or create the topics in Kafka.")
 app.add_typer(topics, name="topics")
+app.add_typer(control, name="control")
 
 
 @topics.command(name="check")
@@ -154,6 +147,25 @@ def topics_create(
         from pipelines.cli.running import make_topics
 
         make_topics(config, partitions)
+
+
+@topics.command(name="dump")
+def topics_dump(
+    what: Annotated[
+        str, typer.Argument(metavar="WHAT", help="log, listings, input or dead-letters.")
+    ],
+    target: Annotated[
+        Path, typer.Argument(metavar="TARGET", help="File to write; of the input a new folder.")
+    ],
+    *,
+    config: Config = None,
+) -> None:
+    """Write a topic to files: the log for replay, decisions, events or dead letters as NDJSON."""
+    with guarded():
+        from pipelines.cli.dumping import run_dump
+
+        code = run_dump(config, what, target)
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -237,12 +249,26 @@ def check(
     asn_table: AsnTables = None,
     providers: Providers = None,
     store: Store = DEFAULT_STORE,
+    config: Config = None,
+    *,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="With --config: write one heartbeat into the input.")
+    ] = False,
 ) -> None:
-    """Check policy, tables and store; change nothing."""
+    """Check policy, tables and store, or all that --config names; change nothing."""
     with guarded():
-        from pipelines.cli.policies import check_settings
+        if config is not None:
+            from pipelines.cli.checking import check_installation
 
-        code = check_settings(policy, tuple(asn_table or ()), providers, store)
+            if policy or asn_table or providers or store != DEFAULT_STORE:
+                raise UsageError("--config names policy, tables and store itself: leave them out")
+            code = check_installation(config, probe=probe)
+        elif probe:
+            raise UsageError("--probe: want --config, which names the input")
+        else:
+            from pipelines.cli.policies import check_settings
+
+            code = check_settings(policy, tuple(asn_table or ()), providers, store)
     raise typer.Exit(code)
 
 

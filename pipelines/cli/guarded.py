@@ -23,7 +23,16 @@ from detector.errors import (
     StoreUrlError,
 )
 
-__all__ = ["DEFAULT_STORE", "FAILED", "USAGE", "Terminated", "UsageError", "guarded", "say"]
+__all__ = [
+    "DEFAULT_STORE",
+    "FAILED",
+    "USAGE",
+    "Terminated",
+    "UsageError",
+    "exit_code",
+    "guarded",
+    "say",
+]
 
 DEFAULT_STORE: Final = "sqlite:///floodwatch.db"
 FAILED: Final = 1
@@ -66,7 +75,7 @@ def guarded() -> Iterator[None]:
         sys.stdout.flush()
     except FloodwatchError as error:
         say(f"floodwatch: {error}")
-        raise typer.Exit(_code(error)) from None
+        raise typer.Exit(exit_code(error)) from None
     except KeyboardInterrupt:
         say("floodwatch: interrupted: no file was left half-written, the store holds whole steps")
         raise typer.Exit(_STOPPED + signal.SIGINT) from None
@@ -92,7 +101,8 @@ def guarded() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _code(error: FloodwatchError) -> int:
+def exit_code(error: FloodwatchError) -> int:
+    """Give 2 for a command line or settings that somebody must change, else 1."""
     from pipelines.publish import OutputError
     from pipelines.replay.same_input import OtherReplayError
     from pipelines.sources.files import InputError, UnreadableInputError

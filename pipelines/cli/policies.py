@@ -12,7 +12,15 @@ from pipelines.cli.listings import print_json
 from pipelines.cli.shown import columns, rfc3339
 from pipelines.config_file import load_policy
 
-__all__ = ["check_settings", "policy_toml", "show_policy"]
+__all__ = [
+    "asn_lines",
+    "check_settings",
+    "policy_lines",
+    "policy_toml",
+    "provider_lines",
+    "show_policy",
+    "store_lines",
+]
 
 _SQLITE = "sqlite:///"
 
@@ -52,10 +60,10 @@ def check_settings(
     rows: list[tuple[str, str]] = []
     wrong = 0
     parts: tuple[tuple[str, Callable[[], list[str]]], ...] = (
-        ("policy", lambda: _policy(policy_file)),
-        ("ASN table", lambda: _asn_tables(asn_tables)),
-        ("providers", lambda: _providers(providers)),
-        ("store", lambda: _store(url)),
+        ("policy", lambda: policy_lines(policy_file)),
+        ("ASN table", lambda: asn_lines(asn_tables)),
+        ("providers", lambda: provider_lines(providers)),
+        ("store", lambda: store_lines(url, "a replay")),
     )
     for name, say in parts:
         try:
@@ -68,7 +76,8 @@ def check_settings(
     return USAGE if wrong else 0
 
 
-def _policy(file: Path | None) -> list[str]:
+def policy_lines(file: Path | None) -> list[str]:
+    """Say what a policy file holds."""
     policy = load_policy(None if file is None else str(file))
     rules = policy.rules
     on = [
@@ -89,9 +98,10 @@ def _policy(file: Path | None) -> list[str]:
     ]
 
 
-def _asn_tables(files: tuple[Path, ...]) -> list[str]:
+def asn_lines(files: tuple[Path, ...], how: str = "give --asn-table") -> list[str]:
+    """Say what ASN tables hold; `how` says what to do where there is none."""
     if not files:
-        return ["none: networks would be told apart by their prefix (give --asn-table)"]
+        return [f"none: networks would be told apart by their prefix ({how})"]
     from pipelines.asn_file import load_asn_files
 
     found = load_asn_files(files)
@@ -99,7 +109,8 @@ def _asn_tables(files: tuple[Path, ...]) -> list[str]:
     return said + [f"left out: {problem}" for problem in found.problems]
 
 
-def _providers(file: Path | None) -> list[str]:
+def provider_lines(file: Path | None) -> list[str]:
+    """Say what a provider file holds."""
     from pipelines.provider_file import load_providers
 
     registry = load_providers(file)
@@ -107,7 +118,8 @@ def _providers(file: Path | None) -> list[str]:
     return [f"ok  {named}, {len(registry.names):,} providers, {registry.digest[:12]}"]
 
 
-def _store(url: str) -> list[str]:
+def store_lines(url: str, maker: str) -> list[str]:
+    """Say what a store holds; `maker` would make one that is not there."""
     from pipelines.cli.stored import opened
     from pipelines.stores import open_store
     from pipelines.stores.redis_url import masked_url
@@ -116,7 +128,7 @@ def _store(url: str) -> list[str]:
     if url.startswith(_SQLITE) and not path.exists():
         if not path.absolute().parent.is_dir():
             open_store(url)  # raises the error that says so
-        return [f"ok  {shown}: a replay would make it"]
+        return [f"ok  {shown}: {maker} would make it"]
     with opened(url) as stored:
         changes = stored.store.last_seq()
         if not changes:

@@ -1,6 +1,7 @@
 """`floodwatch run` and `floodwatch topics`: settings become a running process."""
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -12,7 +13,6 @@ from pipelines.cli.guarded import FAILED, UsageError
 from pipelines.cli.listings import print_json
 from pipelines.kafka.clients import KafkaClients
 from pipelines.kafka.topics import check_topics, create_topics
-from pipelines.live.run import Live
 from pipelines.resident import lazy_garbage
 from pipelines.settings import LiveSettings, Role
 from pipelines.settings_file import load_settings
@@ -20,7 +20,7 @@ from pipelines.settings_text import settings_toml
 from pipelines.settings_warnings import settings_warnings
 from pipelines.talk import logger_of, start_talking, stop_talking
 
-__all__ = ["load", "make_topics", "run_live", "show_settings", "show_topics"]
+__all__ = ["ask", "load", "make_topics", "run_live", "show_settings", "show_topics"]
 
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
@@ -51,6 +51,8 @@ def run_live(config: Path | None, roles: Sequence[str]) -> None:
 
 
 async def _run(settings: LiveSettings, roles: Sequence[Role]) -> None:
+    from pipelines.live.run import Live
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -70,6 +72,17 @@ def _in_loop(coroutine: Coroutine[Any, Any, T]) -> T:
         return runner.run(coroutine)
 
 
+def ask(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run what talks to Kafka for a command; its client is quiet, our errors say what it says."""
+    library = logging.getLogger("aiokafka")
+    quiet = logging.NullHandler()
+    library.addHandler(quiet)
+    try:
+        return _in_loop(coroutine)
+    finally:
+        library.removeHandler(quiet)
+
+
 def show_settings(config: Path | None) -> None:
     """Print the settings as a commented file to start from."""
     sys.stdout.write(settings_toml(load(config) if config is not None else None))
@@ -77,7 +90,7 @@ def show_settings(config: Path | None) -> None:
 
 def show_topics(config: Path | None, *, as_json: bool) -> int:
     """Compare the topics with what they should be; give the exit code."""
-    found = _in_loop(check_topics(KafkaClients(load(config).kafka)))
+    found = ask(check_topics(KafkaClients(load(config).kafka)))
     wrong = any(differences for _, differences in found)
     if as_json:
         print_json({"ok": not wrong, "topics": dict(found)})
@@ -92,5 +105,5 @@ def show_topics(config: Path | None, *, as_json: bool) -> int:
 def make_topics(config: Path | None, partitions: int) -> None:
     """Make the topics that are missing."""
     clients = KafkaClients(load(config).kafka)
-    for name, said in _in_loop(create_topics(clients, partitions)):
+    for name, said in ask(create_topics(clients, partitions)):
         sys.stdout.write(f"{name}: {said}\n")

@@ -1,5 +1,6 @@
 """Makes Kafka clients as the settings say, and puts their failures into words."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any, Final, TypeVar
@@ -10,12 +11,23 @@ from aiokafka.errors import KafkaError
 
 from detector.errors import FloodwatchError
 from pipelines.kafka.security import client_arguments
-from pipelines.settings import KafkaSettings
+from pipelines.settings import KafkaSettings, TopicKind
 
-__all__ = ["BrokerError", "KafkaClients", "LostRecordsError", "MissingTopicError", "follower"]
+__all__ = [
+    "BrokerError",
+    "KafkaClients",
+    "LostRecordsError",
+    "MissingTopicError",
+    "ShorterTopicError",
+    "follower",
+]
 
 LARGEST_MESSAGE: Final = 1 << 24
 """A part of a tally has at most 8,192 rows; their longest texts make some 5 MB."""
+
+_PORT: Final = 9092
+"""Of a broker that is named without one."""
+_CONNECT_S: Final = 2.0
 
 T = TypeVar("T")
 
@@ -51,6 +63,20 @@ class LostRecordsError(FloodwatchError):
         self.last = last
 
 
+class ShorterTopicError(FloodwatchError):
+    """A topic ends at `end`, before the place `wanted` where we stopped: it is another one."""
+
+    def __init__(self, topic: str, partition: int, wanted: int, end: int, advice: str) -> None:
+        super().__init__(
+            f"topic {topic}: partition {partition} ends at offset {end}, and we stopped at "
+            f"{wanted}: it was made anew, or has lost its end: {advice}"
+        )
+        self.topic = topic
+        self.partition = partition
+        self.wanted = wanted
+        self.end = end
+
+
 class KafkaClients:
     """Makes clients; nothing is connected before `started`."""
 
@@ -63,6 +89,16 @@ class KafkaClients:
         self.listings_topic = topics.prefix + topics.listings
         self.dead_letters_topic = topics.prefix + topics.dead_letters
         self._arguments = client_arguments(kafka)
+
+    def topic(self, kind: TopicKind) -> str:
+        """Give the name of a topic."""
+        names: dict[TopicKind, str] = {
+            "input": self.input_topic,
+            "log": self.log_topic,
+            "listings": self.listings_topic,
+            "dead-letters": self.dead_letters_topic,
+        }
+        return names[kind]
 
     def consumer(self, *topics: str, **more: Any) -> AIOKafkaConsumer:
         """Make a consumer that commits nothing by itself."""
@@ -102,6 +138,8 @@ class KafkaClients:
             try:
                 await running.start()
             except KafkaError as error:
+                if "Unable to bootstrap" in str(error):
+                    raise BrokerError(self.bootstrap, await self._why_not_in()) from error
                 raise self.in_words(error) from error
             yield client
         finally:
@@ -112,12 +150,32 @@ class KafkaClients:
     def in_words(self, error: BaseException) -> BrokerError:
         """Say what a failure of a client means."""
         said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        if "Unable to bootstrap" in said:
-            said = (
-                "no broker answers, or none lets us in: check kafka.bootstrap, the network, and "
-                "user, password and TLS settings"
-            )
         return BrokerError(self.bootstrap, said)
+
+    async def _why_not_in(self) -> str:
+        """Say why no connection came about; the client itself does not tell who refused whom."""
+        for broker in self._arguments["bootstrap_servers"]:
+            if await _takes_connections(broker):
+                return (
+                    f"{broker} takes connections and does not let us in: check kafka.security, "
+                    "user, password and TLS settings"
+                )
+        return "no broker answers: check kafka.bootstrap and the network, or start the broker"
+
+
+async def _takes_connections(broker: str) -> bool:
+    host, _, port = broker.rpartition(":")
+    if not port.isdecimal():
+        host, port = broker, str(_PORT)
+    try:
+        async with asyncio.timeout(_CONNECT_S):
+            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+    except OSError:  # a TimeoutError is one
+        return False
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return True
 
 
 async def follower(

@@ -8,14 +8,20 @@ from typing import Any, Final, Self
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
-from pipelines.kafka.clients import KafkaClients, LostRecordsError, MissingTopicError, partitions_of
+from pipelines.kafka.clients import (
+    KafkaClients,
+    LostRecordsError,
+    MissingTopicError,
+    ShorterTopicError,
+    partitions_of,
+)
 
 __all__ = ["InputGroup"]
 
-_GONE: Final = (
-    "they cannot be counted any more; lengthen the retention, or move the group to a new name "
-    "(kafka.group) together with an empty log, which begins anew"
+_ANEW: Final = (
+    "move the group to a new name (kafka.group) together with an empty log, which begins anew"
 )
+_GONE: Final = f"they cannot be counted any more; lengthen the retention, or {_ANEW}"
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -118,10 +124,13 @@ class InputGroup:
 
         Raises:
             LostRecordsError: they are, and which.
+            ShorterTopicError: the partition does not reach so far.
         """
-        first, _ = (await self.bounds([partition]))[partition]
+        first, end = (await self.bounds([partition]))[partition]
         if first > wanted:
             raise LostRecordsError(self._topic, partition, wanted, first - 1, _GONE)
+        if end < wanted:
+            raise ShorterTopicError(self._topic, partition, wanted, end, _ANEW)
 
     def seek(self, partition: int, offset: int) -> bool:
         """Read a partition from an offset on; False where it is not ours any more."""

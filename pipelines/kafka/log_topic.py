@@ -11,7 +11,7 @@ from detector.errors import LogFormatError
 from detector.interning import KeyTables
 from detector.log import LogRecord, decode_records
 from detector.tally import Tally
-from pipelines.kafka.clients import KafkaClients, LostRecordsError, follower
+from pipelines.kafka.clients import KafkaClients, LostRecordsError, ShorterTopicError, follower
 
 __all__ = ["TopicReader", "decoded", "log_has_tallies", "read_to_end"]
 
@@ -61,6 +61,7 @@ class TopicReader:
 
         Raises:
             LostRecordsError: it is gone.
+            ShorterTopicError: the topic does not reach so far; Kafka would begin at the oldest.
         """
         await self._check_lost(offset)
         self._consumer.seek(self._place, offset)
@@ -106,9 +107,11 @@ class TopicReader:
         return list(records)
 
     async def _check_lost(self, wanted: int) -> None:
-        first, _ = await self.bounds()
+        first, end = await self.bounds()
         if first > wanted:
             raise LostRecordsError(self._topic, 0, wanted, first - 1, self._advice)
+        if end < wanted:
+            raise ShorterTopicError(self._topic, 0, wanted, end, self._advice)
 
     @contextlib.contextmanager
     def _in_words(self) -> Any:

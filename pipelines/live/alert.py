@@ -41,7 +41,7 @@ class AlertStage:
             async with TopicReader(clients, clients.listings_topic, group=group) as listings:
                 await self._live(listings, stop)
 
-        await lead_lives(self._vitals, life, stop)
+        await lead_lives(self._vitals, life, stop, self._clients.kafka.patience_s)
 
     async def _live(self, listings: TopicReader, stop: asyncio.Event) -> None:
         place = await listings.committed()

@@ -4,54 +4,38 @@ As with ingest, a failure of Kafka ends a life, and the next one begins at the l
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Final
 
-import orjson
-
 from detector.engine import Engine
-from detector.enrich import AsnLookup
 from detector.errors import SnapshotError
-from detector.interning import KeyTables
 from detector.live_keys import release_due, release_keys
 from detector.log import AsnTableChange, Dead, Idle, LogRecord, Partitions, encode_record
 from detector.policy import Policy
-from detector.providers import ProviderRegistry
-from detector.snapshot import restore, snapshot, snapshot_policy
 from detector.tally import Tally
 from pipelines.clock import elapsed_s
 from pipelines.kafka.appender import Appender
 from pipelines.kafka.clients import KafkaClients
 from pipelines.kafka.listings_book import ListingsBook
 from pipelines.kafka.log_topic import TopicReader, decoded
+from pipelines.live.beginning import Begun, Tables, begin_at_snapshot, snapshot_bytes
 from pipelines.live.lives import lead_lives
 from pipelines.live.vitals import Vitals
 from pipelines.resident import give_back
 from pipelines.settings import DetectSettings
-from pipelines.snapshot_file import load_snapshot, save_snapshot
+from pipelines.snapshot_file import save_snapshot
 from pipelines.wire import Progress
 
-__all__ = ["DetectStage", "Tables"]
+__all__ = ["LOST_LOG", "DetectStage"]
 
 _POLL_S: Final = 0.1
 _MOST_RECORDS: Final = 2_000
 """Log records at a time: the more are closed together, the less each costs."""
 _PROGRESS_S: Final = 1.0
-_LOST: Final = (
+LOST_LOG: Final = (
     "give the snapshot that goes on there, or begin anew with an empty log and a new group; the "
     "log's retention should be some days, and a snapshot is taken every minute"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Tables:
-    """What enriches: the ASN table (None: prefixes stand for networks) and the providers."""
-
-    asns: AsnLookup | None
-    providers: ProviderRegistry
-    load_asns: Callable[[], AsnLookup | None]
-    """Reads the table's files again, which may have been replaced."""
 
 
 class DetectStage:
@@ -70,6 +54,7 @@ class DetectStage:
         Raises:
             LogError: the log cannot be followed, or another detector decides otherwise.
             LostRecordsError: what comes next of the log is gone.
+            ShorterTopicError: the log ends before the place of the snapshot.
             SnapshotError: there are snapshots, and none is of use.
         """
 
@@ -77,40 +62,24 @@ class DetectStage:
             clients = self.clients
             async with (
                 Appender(clients) as appender,
-                TopicReader(clients, clients.log_topic, _LOST) as log,
+                TopicReader(clients, clients.log_topic, LOST_LOG) as log,
                 TopicReader(clients, clients.listings_topic) as listings,
             ):
-                engine, offset, listings_offset = await asyncio.to_thread(self._begin)
+                begun = await asyncio.to_thread(self._begin)
+                engine = begun.engine
                 book = ListingsBook(clients, listings, appender, engine.docket.seq)
-                await log.start_at(offset)
-                await book.open(listings_offset)
+                await log.start_at(begun.log_offset)
+                await book.open(begun.listings_offset)
                 await _Life(self, engine, log, book, appender).run(stop)
 
-        await lead_lives(self.vitals, life, stop)
+        await lead_lives(self.vitals, life, stop, self.clients.kafka.patience_s)
 
-    def _begin(self) -> tuple[Engine, int, int]:
+    def _begin(self) -> Begun:
         """Make an engine that stands where the last snapshot was taken."""
-
-        def read(blob: bytes) -> tuple[Engine, int, int]:
-            head, _, state = blob.partition(b"\n")
-            try:
-                listings_offset = int(orjson.loads(head)["listings_offset"])
-            except (ValueError, KeyError, TypeError):
-                raise SnapshotError("it is something else, or damaged in its first line") from None
-            engine = self._engine(snapshot_policy(state))
-            return engine, restore(engine, state), listings_offset
-
-        found = load_snapshot(self.settings.snapshot, read)
-        if found is None:
-            return self._engine(self._policy), 0, 0
-        begun, passed_over = found
-        for error in passed_over:
+        begun = begin_at_snapshot(self.settings.snapshot, self._policy, self._tables)
+        for error in begun.passed_over:
             self.vitals.log.warning("goes on from the snapshot before", reason=str(error))
         return begun
-
-    def _engine(self, policy: Policy) -> Engine:
-        tables = self._tables
-        return Engine(policy, KeyTables(), lookup=tables.asns, providers=tables.providers)
 
     def offer_table(self, engine: Engine, digest: str) -> None:
         """Give the engine a table that the log asks for, should the files have it by now."""
@@ -124,8 +93,7 @@ class DetectStage:
         """Write a snapshot; where that fails the one before stands, and the operator hears it."""
 
         def write() -> int:
-            head = orjson.dumps({"v": 1, "listings_offset": listings_offset}) + b"\n"
-            blob = head + snapshot(engine, log_offset)
+            blob = snapshot_bytes(engine, log_offset, listings_offset)
             save_snapshot(self.settings.snapshot, blob)
             return len(blob)
 

@@ -84,7 +84,7 @@ class IngestStage:
             async with Appender(self.clients) as appender, InputGroup(self.clients) as group:
                 await _Life(self, group, appender).run(stop)
 
-        await lead_lives(self.vitals, life, stop)
+        await lead_lives(self.vitals, life, stop, self.clients.kafka.patience_s)
 
 
 class _Life:

@@ -15,8 +15,6 @@ _FIRST_WAIT_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 5.0
 _LONG_LIFE_S: Final = 30.0
 """After a life of this length the next failure is a new one, not more of the last."""
-_PATIENCE_S: Final = 60.0
-"""A stage that has not been ready within this time gives up: the settings may be wrong."""
 
 
 async def pause(stop: asyncio.Event, seconds: float) -> None:
@@ -26,11 +24,12 @@ async def pause(stop: asyncio.Event, seconds: float) -> None:
 
 
 async def lead_lives(
-    vitals: Vitals, life: Callable[[], Awaitable[None]], stop: asyncio.Event
+    vitals: Vitals, life: Callable[[], Awaitable[None]], stop: asyncio.Event, patience_s: float
 ) -> None:
     """Lead lives until one ends by itself or we are told to stop.
 
     Once a stage was ready, Kafka may be away for as long as it likes: trying again is moving too.
+    One that is not ready within `patience_s` of its start ends: the settings may be wrong.
 
     Raises:
         BrokerError: the stage was not ready once within our patience.
@@ -44,7 +43,7 @@ async def lead_lives(
         except BrokerError as error:
             was_ready = was_ready or vitals.gate.is_open
             now_s = elapsed_s()
-            if not was_ready and now_s - first_s > _PATIENCE_S:
+            if not was_ready and now_s - first_s >= patience_s:
                 raise
             vitals.log.warning("begins anew", reason=str(error), wait_s=wait_s)
             wait_s = _FIRST_WAIT_S if now_s - began_s > _LONG_LIFE_S else wait_s

@@ -39,4 +39,4 @@ class ProgressWatch:
                         if isinstance(message, Progress):
                             self.closed = message.closed
 
-        await lead_lives(self._vitals, life, stop)
+        await lead_lives(self._vitals, life, stop, self._clients.kafka.patience_s)

@@ -71,7 +71,7 @@ class PublishStage:
                 await _Life(self, listings, appender).run(stop)
 
         try:
-            await lead_lives(self.vitals, life, stop)
+            await lead_lives(self.vitals, life, stop, self.clients.kafka.patience_s)
         finally:
             if self._store is not None:
                 await asyncio.to_thread(self._store.close)

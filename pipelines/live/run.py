@@ -12,13 +12,11 @@ from typing import Any
 from detector.decode import EventReader
 from detector.policy import Policy, policy_digest
 from detector.policy_text import policy_to_json
-from pipelines.asn_file import AsnFiles, load_asn_files
 from pipelines.config_file import load_policy
 from pipelines.field_mapping import lines_of
 from pipelines.kafka.clients import KafkaClients
 from pipelines.live.vitals import Vitals
 from pipelines.ports import BlockStore
-from pipelines.provider_file import load_providers
 from pipelines.secret_file import read_secret
 from pipelines.settings import LiveSettings, Role, StoreSettings
 from pipelines.stores import open_store
@@ -84,14 +82,10 @@ class Live:
         return [ingest.run, progress.run]
 
     def _detect(self, policy: Policy) -> list[Run]:
-        from pipelines.live.detect import DetectStage, Tables
+        from pipelines.live.beginning import load_tables
+        from pipelines.live.detect import DetectStage
 
-        detect = self.settings.detect
-
-        def load() -> AsnFiles | None:
-            return load_asn_files(detect.asn_tables) if detect.asn_tables else None
-
-        tables = Tables(load(), load_providers(detect.providers), load)
+        detect, tables = self.settings.detect, load_tables(self.settings.detect)
         return [DetectStage(self._clients, detect, policy, tables, self._vitals("detect")).run]
 
     def _publish(self, policy: Policy) -> list[Run]:

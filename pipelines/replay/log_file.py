@@ -29,7 +29,10 @@ class LogWriter:
 
     def write(self, record: LogRecord) -> None:
         """Write the next record."""
-        content = encode_record(record, self._tables)
+        self.write_bytes(encode_record(record, self._tables))
+
+    def write_bytes(self, content: bytes) -> None:
+        """Write the next record as it was encoded."""
         self._file.write(len(content).to_bytes(_LENGTH_BYTES, "little") + content)
 
 

@@ -26,12 +26,12 @@ from detector.interning import KeyTables
 from detector.log import decode_record
 from detector.policy import Policy
 from detector.tally import Tally
+from pipelines.cli.dumping import dump_topic
 from pipelines.cli.policies import policy_toml
 from pipelines.clock import elapsed_s
 from pipelines.kafka.clients import KafkaClients
 from pipelines.kafka.topics import create_topics
 from pipelines.ports import BlockStore
-from pipelines.replay.formats import LOG_MAGIC
 from pipelines.replay.run import Replay, replay
 from pipelines.settings import LiveSettings
 from pipelines.settings_file import load_settings
@@ -273,24 +273,20 @@ url = "{self.store_url}"
 
     async def decisions(self) -> list[bytes]:
         """Give the changes in the listings, repeats of the same taken out."""
-        found: dict[int, bytes] = {}
-        for record in await dump(self.bootstrap, self.clients.listings_topic):
-            message = orjson.loads(record.value)
-            if "progress" not in message:
-                stands = found.setdefault(message["seq"], record.value)
-                assert stands == record.value, f"change {message['seq']} stands twice, differently"
-        assert list(found) == list(range(1, len(found) + 1)), "numbers are left out, or in disorder"
-        return list(found.values())
+        path = self.folder / "decisions.ndjson"
+        done = await dump_topic(self.clients, "listings", path)
+        assert not done.problems, "numbers are left out, in disorder, or stand twice, differently"
+        lines = path.read_bytes().split(b"\n")[:-1]
+        seqs = [orjson.loads(line)["seq"] for line in lines]
+        assert seqs == list(range(1, len(lines) + 1)), "the first ones are left out"
+        return lines
 
     async def verify(self) -> Counter[str]:
         """Compare decisions and store with clean replays; give how often each change occurs."""
         got = await self.decisions()
         records = await dump(self.bootstrap, self.clients.log_topic)
         log = self.folder / "dumped.log"
-        log.write_bytes(
-            LOG_MAGIC
-            + b"".join(len(r.value).to_bytes(4, "little") + r.value for r in records)
-        )  # fmt: skip
+        assert not (await dump_topic(self.clients, "log", log)).problems
         want, store = await asyncio.to_thread(self._replayed, [log])
         same(got, want, "a replay of the log")
         if self.store_url != "memory:":
@@ -331,18 +327,8 @@ url = "{self.store_url}"
 
     async def _inputs(self) -> list[Path]:
         """Write the input as one file a partition, each event with the time of its receipt."""
-        files: dict[int, list[bytes]] = {p: [] for p in range(self.partitions)}
-        for record in await dump(self.bootstrap, self.clients.input_topic):
-            line = record.value
-            if line.startswith(b'{"') and line.endswith(b"}") and b'"received"' not in line:
-                line = line[:-1] + b', "received": %d}' % record.timestamp
-            files[record.partition].append(line.replace(b"\n", b" "))
-        paths = []
-        for partition, lines in files.items():
-            path = self.folder / f"input{partition}.ndjson"
-            path.write_bytes(b"".join(line + b"\n" for line in lines))
-            paths.append(path)
-        return paths
+        folder = self.folder / f"input{uuid.uuid4().hex[:6]}"
+        return (await dump_topic(self.clients, "input", folder)).paths
 
     def _replayed(self, inputs: Sequence[Path]) -> tuple[list[bytes], MemoryStore]:
         store, out = MemoryStore(), self.folder / "replayed.ndjson"

@@ -1,0 +1,125 @@
+"""The commands of `floodwatch control` and their options."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.cli.guarded import guarded
+from pipelines.cli.options import Address, AsJson, Config
+
+__all__ = ["control"]
+
+control = typer.Typer(
+    no_args_is_help=True, help="Tell the detectors of a live installation what to do."
+)
+
+Wait = Annotated[
+    float, typer.Option("--wait", min=0, metavar="SECONDS", help="Wait for a detector to act.")
+]
+_WAIT_S = 10.0
+
+
+@control.command(name="policy")
+def control_policy(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The new policy, whole, in TOML.")],
+    *,
+    config: Config = None,
+    wait: Wait = _WAIT_S,
+    as_json: AsJson = False,
+) -> None:
+    """Put a new policy in force at the end of a minute."""
+    with guarded():
+        from pipelines.cli.controlling import Sending
+
+        code = Sending(config, wait, as_json).policy(file)
+    raise typer.Exit(code)
+
+
+@control.command(name="allowlist")
+def control_allowlist(
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="Networks, one a line, # comments; - is stdin.")
+    ],
+    *,
+    config: Config = None,
+    wait: Wait = _WAIT_S,
+    as_json: AsJson = False,
+) -> None:
+    """Replace the allowlist of the operators; what it covers is removed."""
+    with guarded():
+        from pipelines.cli.controlling import Sending
+
+        code = Sending(config, wait, as_json).allowlist(file)
+    raise typer.Exit(code)
+
+
+@control.command(name="asn-table")
+def control_asn_table(
+    *, config: Config = None, wait: Wait = _WAIT_S, as_json: AsJson = False
+) -> None:
+    """Put the ASN table in force that the files of detect.asn_tables hold by now."""
+    with guarded():
+        from pipelines.cli.controlling import Sending
+
+        code = Sending(config, wait, as_json).asn_table()
+    raise typer.Exit(code)
+
+
+@control.command(name="remove")
+def control_remove(
+    address: Address, *, config: Config = None, wait: Wait = _WAIT_S, as_json: AsJson = False
+) -> None:
+    """Remove an address from the list, whatever its quiet time."""
+    with guarded():
+        from pipelines.cli.controlling import Sending
+
+        code = Sending(config, wait, as_json).action("remove", address)
+    raise typer.Exit(code)
+
+
+@control.command(name="release")
+def control_release(
+    address: Address, *, config: Config = None, wait: Wait = _WAIT_S, as_json: AsJson = False
+) -> None:
+    """List an address that is held because of what its listing would cost."""
+    with guarded():
+        from pipelines.cli.controlling import Sending
+
+        code = Sending(config, wait, as_json).action("release", address)
+    raise typer.Exit(code)
+
+
+@control.command(name="purge")
+def control_purge(
+    what: Annotated[str, typer.Argument(metavar="WHAT", help="rule=NAME or policy=DIGEST.")],
+    *,
+    config: Config = None,
+    wait: Wait = _WAIT_S,
+    as_json: AsJson = False,
+) -> None:
+    """Remove all that a rule or a policy has listed, as if it had never been."""
+    with guarded():
+        from pipelines.cli.controlling import Sending
+
+        code = Sending(config, wait, as_json).purge(what)
+    raise typer.Exit(code)
+
+
+@control.command(name="gap")
+def control_gap(
+    partition: Annotated[int, typer.Argument(min=0, help="Partition of the input.")],
+    first: Annotated[int, typer.Argument(min=1, help="Number of the first tally that is lost.")],
+    last: Annotated[int, typer.Argument(min=1, help="Number of the last one.")],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Declare the loss.")] = False,
+    config: Config = None,
+    wait: Wait = _WAIT_S,
+    as_json: AsJson = False,
+) -> None:
+    """Declare tallies of a partition lost, so that the others go on without them."""
+    with guarded():
+        from pipelines.cli.controlling import Sending
+
+        code = Sending(config, wait, as_json).gap(partition, first, last, sure=yes)
+    raise typer.Exit(code)

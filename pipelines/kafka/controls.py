@@ -1,0 +1,125 @@
+"""Controls of operators: appended to the log, and what the detectors make of them awaited."""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiokafka.errors import KafkaError
+
+from detector.closing import acts_at
+from detector.interning import KeyTables
+from detector.log import (
+    AllowlistChange,
+    AsnTableChange,
+    Control,
+    Gap,
+    OperatorAction,
+    PolicyChange,
+    encode_record,
+)
+from pipelines.kafka.clients import KafkaClients, MissingTopicError, partitions_of
+from pipelines.kafka.log_topic import TopicReader
+from pipelines.wire import Progress, read_listing
+
+__all__ = ["Operator", "Sent", "input_partitions", "send_control"]
+
+Operator = PolicyChange | AsnTableChange | AllowlistChange | OperatorAction | Gap
+"""The controls that people send."""
+
+_POLL_S: Final = 0.2
+
+
+@dataclass(slots=True)
+class Sent:
+    """What became of a control: `offset` is its place in the log.
+
+    `read` says whether a detector has read past it, `tick` the close at which it acts (None: not
+    known, or at once), `acted` whether that has come. `answers` are the changes made for it.
+    """
+
+    offset: int
+    read: bool = False
+    tick: int | None = None
+    acted: bool = False
+    answers: tuple[dict[str, Any], ...] = ()
+
+
+async def send_control(clients: KafkaClients, control: Operator, wait_s: float) -> Sent:
+    """Append a control, and wait so long for a detector to act on it.
+
+    A new policy or ASN table waits for the end of a minute of event time; for that nobody waits
+    here. What follows from the log is the same in all detectors, so the first to tell is believed.
+
+    Raises:
+        BrokerError: Kafka does not answer; the control may stand in the log all the same.
+        MissingTopicError: there is no log, or no listings.
+        WireError: a detector of another version writes the listings.
+    """
+    async with (
+        TopicReader(clients, clients.log_topic),  # is there, with one partition
+        TopicReader(clients, clients.listings_topic) as listings,
+    ):
+        _, end = await listings.bounds()
+        await listings.start_at(end)
+        sent = Sent(await _append(clients, control))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await _follow(listings, control, sent, clients.listings_topic)
+    return sent
+
+
+async def input_partitions(clients: KafkaClients) -> int:
+    """Give how many partitions the input has.
+
+    Raises:
+        BrokerError: Kafka does not answer.
+        MissingTopicError: there is no input.
+    """
+    async with clients.started(clients.consumer()) as consumer:
+        count = len(await partitions_of(consumer, clients.input_topic))
+    if not count:
+        raise MissingTopicError(clients.input_topic, "missing")
+    return count
+
+
+async def _append(clients: KafkaClients, control: Control) -> int:
+    async with clients.started(clients.producer()) as producer:
+        try:
+            placed = await producer.send_and_wait(
+                clients.log_topic, encode_record(control, KeyTables()), partition=0
+            )
+        except KafkaError as error:
+            raise clients.in_words(error) from error
+    offset: int = placed.offset
+    return offset
+
+
+async def _follow(listings: TopicReader, control: Operator, sent: Sent, topic: str) -> None:
+    request = control.request if isinstance(control, OperatorAction) else ""
+    answers: dict[int, dict[str, Any]] = {}
+    while True:
+        for record in await listings.next(_POLL_S):
+            message = read_listing(record.value or b"", f"{topic}, offset {record.offset}")
+            if isinstance(message, Progress):
+                if _is_done(control, sent, message):
+                    return
+            elif request and message.get("request") == request:
+                answers.setdefault(message["seq"], message)
+                sent.answers = tuple(answers.values())
+
+
+def _is_done(control: Operator, sent: Sent, progress: Progress) -> bool:
+    """Note how far a detector is; say whether there is nothing more to wait for."""
+    if progress.log_offset <= sent.offset:
+        return False
+    if isinstance(control, Gap):
+        sent.read = sent.acted = True
+        return True
+    if not sent.read:
+        sent.read = True
+        first = 0 if progress.closed is None else progress.closed + 1
+        sent.tick = acts_at(control, first)
+    assert sent.tick is not None  # noqa: S101 - set when it was read
+    sent.acted = progress.closed is not None and progress.closed >= sent.tick
+    return sent.acted or isinstance(control, PolicyChange | AsnTableChange)
