@@ -13,13 +13,14 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+import httpx
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from detector.policy import Policy
@@ -29,6 +30,7 @@ from pipelines.wire import Progress, read_listing
 from tests.conftest import find_program
 from tests.live.site import ROOT, Member, Site
 from tests.services.kafka_broker import Broker, what_is_missing
+from tests.services.ports import free_ports
 from tests.services.redis_server import RunningRedis, redis_server
 
 __all__ = ["Scale", "demonstrate", "main"]
@@ -41,6 +43,10 @@ _SETTLED_S: Final = 180.0
 _STOP_S: Final = 30.0
 _TOLD_S: Final = 4.0
 
+_READY_S: Final = 60.0
+_PROCESSES: Final = ("ingest 1", "ingest 2", "detect 1", "detect 2", "publish 1")
+"""Each a role and the number of its settings file."""
+
 Say = Callable[[str], None]
 Line = tuple[int, bytes]
 """A record of the input: its partition, and what it holds."""
@@ -51,7 +57,7 @@ class Scale:
     """How much traffic, and how fast it is fed."""
 
     events: int = 100_000
-    hours: float = 3.0
+    hours: float = 2.0
     feed_s: float = 40.0
     partitions: int = 4
     seed: int = 7
@@ -112,7 +118,7 @@ def demonstrate(folder: Path, scale: Scale, say: Say) -> bool:
     with Broker(folder / "kafka") as broker, redis_server(folder / "redis") as redis:
         site = Site(
             folder, broker.bootstrap, Policy(), partitions=scale.partitions, store_url=redis.url,
-            ingest_settings="", name="demo",
+            ingest_settings="max_records = 1000", name="demo",
             # Hours pass in a minute: what is silent for that long is not dead here.
             detect_settings='asn_tables = ["asn.tsv"]\nsnapshot_every_s = 5\ndead_after_s = 600',
         )  # fmt: skip
@@ -133,7 +139,8 @@ class _Demo:
         self._redis, self._say = redis, say
         self._seen = Seen()
         self._fed = 0
-        self._dead: set[str] = set()
+        self._web: dict[str, str] = {}
+        """Where each process says how it is."""
 
     async def run(self) -> bool:
         """Run everything from the first topic to the last comparison."""
@@ -143,13 +150,8 @@ class _Demo:
         await asyncio.to_thread(self._floodwatch, *create)
         await asyncio.to_thread(self._floodwatch, "topics", "check", "--config", config)
         say("\nstarts two ingests, two detectors (each with its own snapshot) and a publisher")
-        running = {
-            "ingest 1": site.run("ingest", name="1"),
-            "ingest 2": site.run("ingest", name="2"),
-            "detect 1": site.run("detect", name="1"),
-            "detect 2": site.run("detect", name="2"),
-            "publish": site.run("publish", name="1"),
-        }
+        running = {name: self._start(name) for name in _PROCESSES}
+        await self._until_ready(running)
         async with asyncio.TaskGroup() as group:
             watching = group.create_task(self._watch())
             telling = group.create_task(self._tell())
@@ -170,6 +172,24 @@ class _Demo:
                 say(f"  {name} ended with {code}: {member.said[-500:]}")
                 same = False
         return same
+
+    def _start(self, name: str) -> Member:
+        role, number = name.split(" ")
+        (port,) = free_ports(1)
+        self._web[name] = f"http://127.0.0.1:{port}"
+        return self._site.run(role, name=number, FLOODWATCH__WEB__PORT=str(port))
+
+    async def _until_ready(self, running: dict[str, Member]) -> None:
+        """Wait until every process says so at /readyz."""
+        async with asyncio.timeout(_READY_S), httpx.AsyncClient() as client:
+            for name in running:
+                ready = False
+                while not ready:
+                    _look_at(running)
+                    await asyncio.sleep(0.1)
+                    with suppress(httpx.TransportError):
+                        ready = (await client.get(f"{self._web[name]}/readyz")).is_success
+        self._say("all are ready (/readyz)")
 
     # -- feeding and watching ------------------------------------------------------------------
 
@@ -224,9 +244,8 @@ class _Demo:
         await asyncio.to_thread(member.kill)
         self._say(f"  kill -9 {pid} ({name})")
         await asyncio.sleep(1)
-        role, number = name.split(" ")
-        running[name] = self._site.run(role, name=number)
-        self._say(f"  starts another {role}, process {running[name].process.pid}")
+        running[name] = self._start(name)
+        self._say(f"  starts another, process {running[name].process.pid}")
 
     async def _settle(self, running: dict[str, Member]) -> None:
         last = (self._traffic.end_ms + _QUIET_MS) // 1000 - self._site.policy.clock.lateness_s - 1
@@ -235,10 +254,7 @@ class _Demo:
                 while self._seen.closed < last or int(
                     await asyncio.to_thread(redis.hget, "floodwatch:meta", "last_seq") or 0
                 ) < max(self._seen.changes, default=0):
-                    for name, member in running.items():
-                        code = member.process.poll()
-                        if code is not None:
-                            raise RuntimeError(f"{name} ended with {code}: {member.said[-2000:]}")
+                    _look_at(running)
                     await asyncio.sleep(0.2)
 
     # -- what it comes to ----------------------------------------------------------------------
@@ -305,6 +321,14 @@ class _Demo:
             self._say(done.stdout.rstrip("\n") or "(nil)")
         if done.returncode:
             raise RuntimeError(f"{shlex.join(typed)} ended with {done.returncode}")
+
+
+def _look_at(running: Mapping[str, Member]) -> None:
+    """Raise where a process has ended by itself."""
+    for name, member in running.items():
+        code = member.process.poll()
+        if code is not None:
+            raise RuntimeError(f"{name} ended with {code}: {member.said[-2000:]}")
 
 
 def _traffic(folder: Path, scale: Scale) -> Traffic:
