@@ -11,13 +11,18 @@ export FLOODWATCH_REQUIRE_SERVICES ?= $(if $(filter true,$(CI)),1,)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo check check-format check-lint check-types check-imports check-docs check-locks test coverage bench locks upgrade clean
+.PHONY: help demo demo-live check check-format check-lint check-types check-imports check-docs check-locks test coverage bench locks upgrade clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: .venv/runtime/ok ## replay a raw Postfix log and show the floods in it
 	@$(DEMO)
+
+demo-live: .venv/dev/ok ## run all of it on a real Kafka and Redis, kill parts of it, and compare with a replay
+	@.ci/install-debian redis-server default-jre-headless maven
+	@$(MAKE) --no-print-directory build/kafka/ok
+	@$(BIN)/python -m tests.live.demo
 
 check: check-format check-lint check-types check-imports check-docs check-locks ## all that needs no test run
 check-format: .venv/dev/ok ## formatting

@@ -22,5 +22,6 @@ def test_the_first_command_is_the_demonstration() -> None:
 
 def test_every_command_of_the_product_is_in_the_readme() -> None:
     names = {one.name or one.callback.__name__ for one in app.registered_commands if one.callback}
+    names |= {one.name for one in app.registered_groups if one.name}
     told = set(re.findall(r"^\| `floodwatch (\w+)", README.read_text(), flags=re.MULTILINE))
     assert told == names

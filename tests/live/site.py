@@ -100,6 +100,8 @@ class Site:
     replication: int = 1
     store_url: str = ""
     settings_more: str = ""
+    ingest_settings: str = "commit_every_s = 0.3\nmax_records = 50"
+    detect_settings: str = "snapshot_every_s = 0.7"
     name: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
     members: list[Member] = field(default_factory=list)
     end_ms: int = 0
@@ -133,12 +135,11 @@ prefix = "{self.name}-"
 replication = {self.replication}
 [ingest]
 heartbeat = "off"
-commit_every_s = 0.3
-max_records = 50
+{self.ingest_settings}
 [detect]
 policy = "{self.folder / "policy.toml"}"
 snapshot = "{self.folder / f"snapshot{name}"}"
-snapshot_every_s = 0.7
+{self.detect_settings}
 [store]
 url = "{self.store_url}"
 {self.settings_more}
