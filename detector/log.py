@@ -244,9 +244,11 @@ def decode_records(blobs: Sequence[bytes], tables: KeyTables) -> list[LogRecord]
                 bodies.append((index, body))
                 out.append(_PLACEHOLDER)
                 continue
-            if "ranges" in body:
-                body["ranges"] = tuple(body["ranges"])
-            out.append(_CONTROLS[kind](**body))
+            control = _CONTROLS[kind]
+            unknown = body.keys() - {field.name for field in fields(control)}
+            if unknown:
+                raise TypeError(f"{kind} has no {min(unknown)!a}")  # noqa: TRY301 - put in words
+            out.append(msgspec.convert(body, control))
         except (msgspec.MsgspecError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise LogFormatError(f"{type(error).__name__}: {error}", "a record", index) from error
     if bodies:

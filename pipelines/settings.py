@@ -60,7 +60,7 @@ class IngestSettings(Section):
     """How input becomes tallies."""
 
     max_records: Whole = Field(
-        default=10_000, ge=1, le=1_000_000, description="Records that are taken at once, at most."
+        default=4_000, ge=1, le=1_000_000, description="Records that are taken at once, at most."
     )
     heartbeat: Literal["write", "idle", "off"] = Field(
         default="write",

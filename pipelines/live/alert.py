@@ -7,7 +7,7 @@ from typing import Final
 from pipelines.alerts.webhook import WebhookAlerts
 from pipelines.kafka.clients import KafkaClients
 from pipelines.kafka.log_topic import TopicReader
-from pipelines.live.lives import lead_lives
+from pipelines.live.lives import broker_errors, lead_lives
 from pipelines.live.vitals import Vitals
 from pipelines.ports import Change
 from pipelines.settings import WebhookSettings
@@ -50,6 +50,13 @@ class AlertStage:
         alerts = WebhookAlerts(self._settings, telemetry=self._vitals.telemetry)
         self._places.clear()
         self._vitals.gate.open()
+        with broker_errors():
+            await self._work(alerts, listings, stop)
+        await self._commit(alerts, listings)
+
+    async def _work(
+        self, alerts: WebhookAlerts, listings: TopicReader, stop: asyncio.Event
+    ) -> None:  # fmt: skip
         async with asyncio.TaskGroup() as group:
             sending = group.create_task(alerts.run())
             committing = group.create_task(self._commit_often(alerts, listings))
@@ -61,7 +68,6 @@ class AlertStage:
             committing.cancel()
             await alerts.close(_CLOSE_S)
             sending.cancel()
-        await self._commit(alerts, listings)
 
     async def _read(self, alerts: WebhookAlerts, listings: TopicReader) -> None:
         while True:

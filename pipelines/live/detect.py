@@ -11,7 +11,7 @@ from detector.engine import Engine
 from detector.errors import SnapshotError
 from detector.live_keys import release_due, release_keys
 from detector.log import AsnTableChange, Dead, Idle, LogRecord, Partitions, encode_record
-from detector.policy import Policy
+from detector.policy import Policy, policy_digest
 from detector.tally import Tally
 from pipelines.clock import elapsed_s
 from pipelines.kafka.appender import Appender
@@ -79,6 +79,12 @@ class DetectStage:
         begun = begin_at_snapshot(self.settings.snapshot, self._policy, self._tables)
         for error in begun.passed_over:
             self.vitals.log.warning("goes on from the snapshot before", reason=str(error))
+        if begun.engine.policy != self._policy:
+            self.vitals.log.warning(
+                "the policy in force is that of the log, not that of the file: floodwatch control "
+                "policy FILE puts another in force",
+                in_force=policy_digest(begun.engine.policy), file=policy_digest(self._policy),
+            )  # fmt: skip
         return begun
 
     def offer_table(self, engine: Engine, digest: str) -> None:

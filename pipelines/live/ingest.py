@@ -192,10 +192,15 @@ class _Life:
 
     async def _take(self, partition: int, records: Sequence[Any]) -> None:
         one = self._owned.get(partition)
-        if one is None or not records:
+        if one is None:
             return
-        if records[0].offset != one.ingest.next_line:
-            await self._group.check_lost(partition, one.ingest.next_line)
+        wanted = one.ingest.next_line
+        if records and records[0].offset < wanted:  # delivered again
+            records = [record for record in records if record.offset >= wanted]
+        if not records:
+            return
+        if records[0].offset != wanted:
+            await self._group.check_lost(partition, wanted)
         offsets = np.array([record.offset for record in records], np.int64)
         received_ms = np.array([record.timestamp for record in records], np.int64)
         tallies, rejects = one.ingest.feed_records(
@@ -228,6 +233,9 @@ class _Life:
                 self._vitals.telemetry.tallies.inc()
 
             await self._appender.append(self._clients.log_topic, message, then=arrived)
+            if self._appender.outstanding > _MOST_OUTSTANDING:
+                # Heartbeats to the group share the loop: many appends in a row must give way.
+                await self._appender.settle(_MOST_OUTSTANDING // 2)
 
     async def _append(self, control: Partitions | Idle) -> None:
         await self._appender.append(self._clients.log_topic, encode_record(control, self._tables))

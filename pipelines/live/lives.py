@@ -2,14 +2,14 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
 from pipelines.clock import elapsed_s
 from pipelines.kafka.clients import BrokerError
 from pipelines.live.vitals import Vitals
 
-__all__ = ["lead_lives", "pause"]
+__all__ = ["broker_errors", "lead_lives", "pause"]
 
 _FIRST_WAIT_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 5.0
@@ -23,6 +23,21 @@ async def pause(stop: asyncio.Event, seconds: float) -> None:
         await asyncio.wait_for(stop.wait(), seconds)
 
 
+@contextlib.contextmanager
+def broker_errors() -> Iterator[None]:
+    """Raise what ended a group of tasks as itself, where it was nothing but failures of Kafka."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        kafka, others = group.split(BrokerError)
+        if kafka is None or others is not None:
+            raise
+        error: BaseException = kafka
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        raise error from None
+
+
 async def lead_lives(
     vitals: Vitals, life: Callable[[], Awaitable[None]], stop: asyncio.Event, patience_s: float
 ) -> None:
@@ -34,16 +49,15 @@ async def lead_lives(
     Raises:
         BrokerError: the stage was not ready once within our patience.
     """
-    wait_s, first_s, was_ready = _FIRST_WAIT_S, elapsed_s(), False
+    wait_s, first_s = _FIRST_WAIT_S, elapsed_s()
     while not stop.is_set():
         began_s = elapsed_s()
         try:
             await life()
             return
         except BrokerError as error:
-            was_ready = was_ready or vitals.gate.is_open
             now_s = elapsed_s()
-            if not was_ready and now_s - first_s >= patience_s:
+            if not vitals.gate.was_open and now_s - first_s >= patience_s:
                 raise
             vitals.log.warning("begins anew", reason=str(error), wait_s=wait_s)
             wait_s = _FIRST_WAIT_S if now_s - began_s > _LONG_LIFE_S else wait_s

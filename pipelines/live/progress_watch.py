@@ -36,7 +36,8 @@ class ProgressWatch:
                     self._vitals.pulse.beat()
                     for record in await reader.next(0.5):
                         message = read_listing(record.value, f"{topic}, offset {record.offset}")
-                        if isinstance(message, Progress):
-                            self.closed = message.closed
+                        if isinstance(message, Progress) and message.closed is not None:
+                            # A copy that is behind must not hold the others back.
+                            self.closed = max(message.closed, self.closed or message.closed)
 
         await lead_lives(self._vitals, life, stop, self._clients.kafka.patience_s)

@@ -112,7 +112,7 @@ class _Life:
     def __init__(self, stage: PublishStage, listings: TopicReader, appender: Appender) -> None:
         self._stage, self._listings, self._appender = stage, listings, appender
         self._looked_s = self._facts_s = 0.0
-        self._watermark_ms: int | None = None
+        self._watermark_ms = 0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Apply what comes; at the end what is there already."""
@@ -149,7 +149,7 @@ class _Life:
             if not isinstance(message, Progress):
                 changes.append(message)
             elif message.closed is not None:
-                self._watermark_ms = message.closed * 1000 + 999
+                self._watermark_ms = max(self._watermark_ms, message.closed * 1000 + 999)
         if changes:
             await self._apply(changes)
 
@@ -171,7 +171,7 @@ class _Life:
 
     def _facts(self) -> dict[str, str]:
         facts = {**self._stage.facts, _PLACE: str(self._listings.position)}
-        if self._watermark_ms is not None:
+        if self._watermark_ms:
             facts["watermark_ms"] = str(self._watermark_ms)
         return facts
 

@@ -45,11 +45,11 @@ class Gate:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.is_open = False
+        self.is_open = self.was_open = False
 
     def open(self) -> None:
         """Say that it is so: partitions are assigned, the state is restored."""
-        self.is_open = True
+        self.is_open = self.was_open = True
 
     def shut(self) -> None:
         """Say that it is so no more."""

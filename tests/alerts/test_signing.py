@@ -102,5 +102,5 @@ def test_files_that_cannot_be_used_are_told_in_words(tmp_path: Path) -> None:
 )
 def test_what_is_no_address_is_told_without_the_tokens_in_it(url: str) -> None:
     with pytest.raises(AlertSettingsError, match=r"webhook\.url: .*must be an address") as caught:
-        checked_url(WebhookSettings(url=url))
+        checked_url(WebhookSettings.model_construct(url=url))  # the settings refuse some themselves
     assert "token" not in str(caught.value)
