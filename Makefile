@@ -11,7 +11,7 @@ export FLOODWATCH_REQUIRE_SERVICES ?= $(if $(filter true,$(CI)),1,)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-live check check-format check-lint check-types check-imports check-docs check-locks test coverage bench locks upgrade clean
+.PHONY: help demo demo-live check check-format check-lint check-types check-imports check-docs check-locks test soak coverage bench locks upgrade clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -46,6 +46,11 @@ test: .venv/dev/ok ## run the tests (TESTS="tests/one_file.py -k name" narrows);
 	@.ci/install-debian postfix redis-server default-jre-headless maven openssl
 	@$(MAKE) --no-print-directory build/kafka/ok
 	$(BIN)/python -m pytest $(TESTS)
+
+soak: .venv/dev/ok ## the fault tests of live operation in full; takes some hours
+	@.ci/install-debian redis-server default-jre-headless maven openssl
+	@$(MAKE) --no-print-directory build/kafka/ok
+	FLOODWATCH_SOAK=1 $(BIN)/python -m pytest tests/live $(TESTS)
 
 coverage: .venv/dev/ok ## the tests with line and branch coverage
 	$(BIN)/python -m pytest --cov --cov-report=term $(TESTS)
