@@ -292,7 +292,7 @@ async def test_a_log_made_anew_is_not_read_with_the_state_of_the_old_one(
             await admin.delete_topics([log])
             while log in await admin.list_topics():  # noqa: ASYNC110 - Kafka tells nobody
                 await asyncio.sleep(0.1)
-        await site.prepare()
+        await create_topics(kafka, {log: 1})
         said = f"topic {log}: partition 0 ends at offset 0, and we stopped at {end}: it was made"
         await refused(site.run("detect"), 1, said)
 

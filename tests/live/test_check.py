@@ -6,6 +6,7 @@ from random import Random
 
 import orjson
 import pytest
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from detector.policy import Policy, policy_digest
 from tests.cli.command_line import Call, Result
@@ -25,6 +26,14 @@ def told(result: Result) -> dict[str, list[str]]:
     return parts
 
 
+async def dated_by_the_broker(site: Site) -> None:
+    """Give the input the setting that it should have, and has not while traffic dates itself."""
+    dated = {"message.timestamp.type": "LogAppendTime"}
+    async with site.clients.started(site.clients.admin()) as admin:
+        topic = ConfigResource(ConfigResourceType.TOPIC, site.clients.input_topic, dated)
+        await admin.alter_configs([topic])
+
+
 def test_a_whole_installation_is_right_and_says_what_it_would_do(
     kafka: str, tmp_path: Path, floodwatch: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -32,6 +41,7 @@ def test_a_whole_installation_is_right_and_says_what_it_would_do(
         monkeypatch.chdir(site.folder)
         monkeypatch.setenv("FLOODWATCH__INGEST__HEARTBEAT", "write")
         asyncio.run(lived(site))
+        asyncio.run(dated_by_the_broker(site))
         result = floodwatch("check", "--config", site.config(), "--probe")
         assert (result.code, result.err) == (0, ""), result.out
         parts = told(result)
