@@ -220,6 +220,8 @@ async def test_rubbish_in_place_of_an_asn_table(kafka: str, tmp_path: Path) -> N
         await site.feed(traffic(Random(1), site.partitions, minutes=3, floods=0))
         await site.end()
         await site.settled(90)
+        while not site.settings.detect.snapshot.exists():  # noqa: ASYNC110 - a file
+            await asyncio.sleep(0.1)
         table.write_bytes(b"\x00rubbish\n" * 50)
         await append_log(site, AsnTableChange(0, "0" * 64))
         await refused(member, 2, f"ASN table {table}: ")
