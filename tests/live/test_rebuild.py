@@ -26,7 +26,7 @@ from tests.live.site import Site, same, traffic
 from tests.live.test_faults import SOAK
 
 UNKNOWN_MEMBER, ILLEGAL_GENERATION, REBALANCING, FENCED = 25, 22, 27, 82
-FENCED_FOR, TIMES = (20, 10) if SOAK else (6, 1)
+FENCED_FOR, TIMES = (20, 10) if SOAK else (3, 1)
 
 
 @contextlib.asynccontextmanager
