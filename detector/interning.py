@@ -131,6 +131,25 @@ class KeyTable:
             slots[unknown] = list(map(learned.__getitem__, keys))
         return slots
 
+    def adopt(self, names: list[str]) -> Slots:
+        """Give the slots of canonical names, all of them different; for half the cost of `slots`.
+
+        Raises:
+            ValueError: a name in a table of addresses is none.
+        """
+        hashes = _hashes(names)
+        slots = self._spellings.look(hashes)
+        unknown = np.flatnonzero(slots == _UNKNOWN)
+        if unknown.size:
+            fresh = list(map(names.__getitem__, unknown.tolist()))
+            read = ip_subjects(fresh) if self.kind == "ip" else [(name, 0) for name in fresh]
+            subjects = [one for one in read if one is not None]
+            if len(subjects) < len(read):
+                raise ValueError("a name that is no address")
+            slots[unknown] = self._make(subjects)
+            self._spellings.put(hashes[unknown], slots[unknown])
+        return slots
+
     def slot(self, text: str | None) -> int:
         """Give the slot of one text, making it when new."""
         return int(self.slots([text], 1)[0])

@@ -21,7 +21,7 @@ class Numbering:
     def __init__(self, table: KeyTable, names: list[str]) -> None:
         """Number `names`, which must be canonical; those that are new to the table get slots."""
         self.names = names
-        slots = table.slots(names, len(names))
+        slots = table.adopt(names)
         self._slots = np.append(slots, np.int32(NO_KEY))
         self._numbers = np.full(len(table) + 1, NO_KEY, np.int32)
         self._numbers[slots] = np.arange(len(names))
