@@ -165,7 +165,7 @@ class FollowedLog:
                 "the file that was being read is gone, and what had not been read of it is lost; "
                 "begins with the one that is there", self.path,
             )  # fmt: skip
-            self.moved += 1
+        self.moved += 1
         self._use(file, Place(file.device, file.inode))
         return True
 
@@ -175,7 +175,9 @@ class FollowedLog:
         self._head = file.read_at(0, place.head_bytes)
         self._place = replace(place, device=file.device, inode=file.inode)
 
-    def _is_current(self) -> bool:
+    @property
+    def is_current(self) -> bool:
+        """Whether the file that is being read is the log itself, not one that was cut off."""
         try:
             status = os.stat(self.path)  # noqa: PTH116 - no Path for each look
         except (OSError, ValueError):
@@ -190,7 +192,7 @@ class FollowedLog:
         renamed; a line without LF at the end of this one is over then.
         """
         assert self._file is not None  # noqa: S101 - the caller opened
-        if self._is_current():
+        if self.is_current:
             self._said = ""
             return NOTHING
         following = self._following()
@@ -220,6 +222,8 @@ class FollowedLog:
             try:
                 file = open_log(name)
             except InputError:
+                if name == self.path and os.path.lexists(name):
+                    raise
                 continue
             if file.read_at(0, 1):
                 return file

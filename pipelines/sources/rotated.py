@@ -47,6 +47,7 @@ class OpenedLog(Protocol):
     path: str
     device: int
     inode: int
+    packed: bool
     problem: str
 
     def read_at(self, offset: int, size: int) -> bytes:
@@ -91,6 +92,8 @@ def open_log(path: str) -> OpenedLog:
 
 
 class _Plain:
+    packed = False
+
     def __init__(self, path: str) -> None:
         self.path, self.problem = path, ""
         self._file = Path(path).open("rb", buffering=0)  # noqa: SIM115 - open for as long as we are
@@ -116,6 +119,8 @@ class _Plain:
 
 class _Packed:
     """A packed file, which grows no more; reading back begins it anew."""
+
+    packed = True
 
     def __init__(self, plain: _Plain) -> None:
         self.path, self.device, self.inode = plain.path, plain.device, plain.inode
@@ -181,6 +186,8 @@ def later_files(path: str, place: Place) -> list[str]:
     for name in _files(path):
         file = _opened(name)
         if file is None:
+            if name == path and os.path.lexists(path):
+                later.append(path)  # it may not be read, which its reader shall hear
             continue
         same = (file.device, file.inode) == (place.device, place.inode)
         alike = place.head_bytes > 0 and _begins_so(file, place)
