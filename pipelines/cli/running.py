@@ -95,7 +95,7 @@ def ask(coroutine: Coroutine[Any, Any, T]) -> T:
     quiet = logging.NullHandler()
     library.addHandler(quiet)
     try:
-        return _in_loop(coroutine)
+        return in_loop(coroutine)
     finally:
         library.removeHandler(quiet)
 
