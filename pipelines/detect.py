@@ -17,12 +17,17 @@ _ROWS_TO_GIVE_BACK: Final = 1 << 15
 
 
 class Detection:
-    """Feeds the engine the log, record by record in order; `keep` sees each record first."""
+    """Feeds the engine the log, record by record in order; `keep` sees each record first.
 
-    def __init__(self, engine: Engine, keep: Callable[[LogRecord], None] | None = None) -> None:
+    `offset` is the number of the next record, for an engine that has seen others before.
+    """
+
+    def __init__(
+        self, engine: Engine, keep: Callable[[LogRecord], None] | None = None, offset: int = 0
+    ) -> None:
         self.engine = engine
+        self.offset = offset
         self._keep = keep
-        self._offset = 0
         self._rows = 0
 
     @property
@@ -39,8 +44,8 @@ class Detection:
             if self._keep is not None:
                 for record in group:
                     self._keep(record)
-            changes = self.engine.accept(enumerate(group, self._offset))
-            self._offset += len(group)
+            changes = self.engine.accept(enumerate(group, self.offset))
+            self.offset += len(group)
             self._rows += sum(len(one) for one in group if isinstance(one, Tally))
             if self._rows >= _ROWS_TO_GIVE_BACK:
                 give_back()

@@ -98,15 +98,16 @@ class Publisher:
     """Writes every change to `decisions` and, in batches, to the store together with facts.
 
     Changes that stand in the store already are compared with it and not written again; facts are
-    held back as long as there are such changes, because the store is further than we are.
+    held back as long as there are such changes, because the store is further than we are. `behind`
+    is the number of the last change before those that come.
     """
 
-    def __init__(self, store: BlockStore, decisions: SideFile | None) -> None:
+    def __init__(self, store: BlockStore, decisions: SideFile | None, behind: int = 0) -> None:
         self.new = 0
         self._store = store
         self._decisions = decisions
         self._known = store.last_seq()
-        self._last = 0
+        self._last = behind
         self._waiting: list[Change] = []
 
     def publish(self, changes: Sequence[dict[str, Any]], facts: Mapping[str, str]) -> None:

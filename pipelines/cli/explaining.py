@@ -38,7 +38,7 @@ def show_explanation(address: str, url: str, *, as_json: bool) -> None:
                 {
                     "subject": subject,
                     "state": state,
-                    "as_of": stored.watermark_ms,
+                    "as_of": stored.now_ms,
                     "listings": [
                         {"changes": story, "beside": sources}
                         for story, sources in zip(stories, beside, strict=True)
@@ -46,7 +46,7 @@ def show_explanation(address: str, url: str, *, as_json: bool) -> None:
                 }
             )
             return
-        lines = [f"{subject} is {state} (as of {rfc3339(stored.watermark_ms)})"]
+        lines = [f"{subject} is {state} (as of {rfc3339(stored.now_ms)})"]
         if not changes:
             lines.append("  nothing is stored of it: it was never listed, held or asked about")
         for number, (story, sources) in enumerate(zip(stories, beside, strict=True), 1):
@@ -135,7 +135,7 @@ def _beside(stored: Stored, subject: str, first: Change) -> list[str]:
     if flood[-1] is None:
         return []
     found = []
-    for listing in stored.store.listings(stored.watermark_ms):
+    for listing in stored.store.listings(stored.now_ms):
         if listing.subject == subject:
             continue
         evidence: Mapping[str, Any] = listing.evidence

@@ -40,14 +40,14 @@ def show_lookup(address: str, url: str, *, as_json: bool) -> None:
                 {
                     "subject": subject,
                     "state": state,
-                    "as_of": stored.watermark_ms,
+                    "as_of": stored.now_ms,
                     "listing": None if listing is None else listing_json(listing),
                     "evidence": None if listing is None or why is None else why["evidence"],
                     "changes": len(changes),
                 }
             )
             return
-        lines = [f"{subject} is {state} (as of {rfc3339(stored.watermark_ms)})"]
+        lines = [f"{subject} is {state} (as of {rfc3339(stored.now_ms)})"]
         if listing is not None:
             rows = [*_facts(stored, listing, state, changes), ("next", _next(subject, url))]
             lines += columns(rows, indent="  ")
@@ -136,7 +136,7 @@ def show_list(url: str, filters: Filters, *, as_json: bool) -> None:
     with opened(url) as stored:
         found = [
             one
-            for one in stored.store.listings(stored.watermark_ms, rule=filters.rule)
+            for one in stored.store.listings(stored.now_ms, rule=filters.rule)
             if filters.keep(one)
         ]
         if as_json:
@@ -153,4 +153,4 @@ def show_list(url: str, filters: Filters, *, as_json: bool) -> None:
                 for one in found
             ]  # fmt: skip
             sys.stdout.write("\n".join(columns([heading, *rows])) + "\n")
-        say(f"{len(found):,} listed (as of {rfc3339(stored.watermark_ms)})")
+        say(f"{len(found):,} listed (as of {rfc3339(stored.now_ms)})")

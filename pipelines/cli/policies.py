@@ -133,7 +133,7 @@ def store_lines(url: str, maker: str) -> list[str]:
         changes = stored.store.last_seq()
         if not changes:
             return [f"ok  {shown}: empty"]
-        at = stored.watermark_ms
+        at = stored.now_ms
         pending = len(stored.store.requests(pending_only=True))
         listed = len(stored.store.listings(at))
         return [

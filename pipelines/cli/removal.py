@@ -16,10 +16,12 @@ from pipelines.ports import REMOVAL, Listing
 __all__ = ["file_removal"]
 
 _LISTS: Final = frozenset({"list", "hold"})
+_BY_REPLAY: Final = "the next replay of the same input into this store"
+_BY_RUNNING: Final = "the running detector within seconds"
 
 
 def file_removal(address: str, url: str, reason: str, *, as_json: bool) -> None:
-    """File a removal request with the store's time; the detector answers it.
+    """File a removal request with the store's time (where it is live: now); the detector answers.
 
     What is stored may be an hour behind the source's last attempt, so that a refusal can be told
     for certain, and a grant cannot.
@@ -28,7 +30,7 @@ def file_removal(address: str, url: str, reason: str, *, as_json: bool) -> None:
     with opened(url):
         pass  # a store that is not there is not made for a request
     with opened(url, read_only=False) as stored:
-        now = stored.watermark_ms
+        now = stored.now_ms
         state, listing = stored.state(subject)
         pending = [
             request
@@ -59,7 +61,7 @@ def file_removal(address: str, url: str, reason: str, *, as_json: bool) -> None:
             again = " (it was pending already)" if pending else ""
             lines.append(f"  request {number} is filed{again}")
             lines += _expectation(listing, needed_s, earliest_ms, refused=refused)
-            lines.append("  it is answered by the next replay of the same input into this store")
+            lines.append(f"  it is answered by {_BY_RUNNING if stored.live else _BY_REPLAY}")
     if as_json:
         print_json(answer)
     else:

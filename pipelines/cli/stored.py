@@ -7,6 +7,7 @@ from typing import Any
 
 from detector.policy import Policy
 from detector.policy_text import policy_from_json
+from pipelines import clock
 from pipelines.cli.shown import network
 from pipelines.ports import BlockStore, Listing
 from pipelines.stores import open_store
@@ -20,8 +21,12 @@ class Stored:
     def __init__(self, store: BlockStore) -> None:
         self.store = store
         watermark = store.fact("watermark_ms")
-        self.watermark_ms = int(watermark) if watermark is not None else 0
-        """How far the log has been followed: the store's time, 0 before the first close."""
+        self.live = store.fact("live") == "1"
+        """Whether a running detector keeps it current (or did, and is to come back)."""
+        watermark_ms = int(watermark) if watermark is not None else 0
+        self.now_ms = max(watermark_ms, clock.now_ms()) if self.live else watermark_ms
+        """The store's time: how far its log has been followed (0 before the first close), and the
+        time of day where that log goes on."""
         self._names: Mapping[str, str] = json.loads(store.fact("asn_names") or "{}")
 
     def policy(self) -> Policy:
@@ -35,12 +40,10 @@ class Stored:
 
     def state(self, subject: str) -> tuple[str, Listing | None]:
         """Give "listed", "held" or "not listed", and the listing."""
-        listing = self.store.get(subject, self.watermark_ms)
+        listing = self.store.get(subject, self.now_ms)
         if listing is not None:
             return "listed", listing
-        held = next(
-            (one for one in self.store.held(self.watermark_ms) if one.subject == subject), None
-        )
+        held = next((one for one in self.store.held(self.now_ms) if one.subject == subject), None)
         return ("held", held) if held is not None else ("not listed", None)
 
 

@@ -27,7 +27,7 @@ servers may be read as one file.
 Each line is either the record of one event, or a `Reject`, or counted in `kinds`, exactly once.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
@@ -110,6 +110,35 @@ class PostfixParser:
         self._most_open = most_open
         self._more_recipients = 0
         self._fresh()
+
+    def refer_to(self, reference_ms: int, utc_offset_s: int) -> None:
+        """Read what follows by another latest time and zone: a log that grows outlives both."""
+        self._time = SyslogTime(reference_ms, utc_offset_s)
+
+    def state(self) -> dict[str, Any]:
+        """Give what is remembered of the lines so far, as plain JSON: open messages, instances."""
+        return {
+            "instances": self._tags.state(),
+            "messages": [
+                [key.decode("latin-1"), arrival, client, sender, _texts(seen), direction]
+                for key, (arrival, client, sender, seen, direction) in self._messages.items()
+            ],
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on, as a new parser, where another one gave its `state`.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is no state of a parser.
+        """
+        self._tags.restore(state["instances"])
+        for key, arrival, client, sender, seen, direction in state["messages"]:
+            recipients = [text.encode("latin-1") for text in seen]
+            several = set(recipients) if len(recipients) > 1 else None
+            self._messages[key.encode("latin-1")] = [
+                arrival, client, sender, several or next(iter(recipients), None), direction,
+            ]  # fmt: skip
+            self._more_recipients += max(len(recipients) - 1, 0)
 
     def _fresh(self) -> None:
         self._events = EventLists()
@@ -349,3 +378,10 @@ class PostfixParser:
             events.recipient.append(refusal.recipient)
             events.sender.append(refusal.sender)
             events.outcome.append(outcome | direction)
+
+
+def _texts(seen: bytes | set[bytes] | None) -> list[str]:
+    """Give the recipients of a message as texts, in an order of their own."""
+    if seen is None:
+        return []
+    return sorted(one.decode("latin-1") for one in (seen if isinstance(seen, set) else {seen}))

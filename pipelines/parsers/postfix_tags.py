@@ -89,6 +89,21 @@ class TagTable:
         tags[found[1]] = code
         return code, found.end()
 
+    def state(self) -> list[list[str]]:
+        """Give the instances seen, each as host and name, in the order of their suffixes."""
+        return [[host.decode("latin-1"), name.decode("latin-1")] for host, name in self._instances]
+
+    def restore(self, instances: Sequence[tuple[str, str]]) -> None:
+        """Know the instances of another table, which gave its `state`, and no others."""
+        self._hosts, self._instances, self.suffixes = {}, {}, []
+        for host, name in instances:
+            self._instance(host.encode("latin-1"), name.encode("latin-1"))
+
+    def _instance(self, host: bytes, name: bytes) -> int:
+        index = self._instances[host, name] = len(self.suffixes)
+        self.suffixes.append(b" " + b"/".join((host, name)) if index else b"")
+        return index
+
     def _code(self, host: bytes, names: list[bytes]) -> int:
         if len(names) == 1:
             return OTHER_PROGRAM
@@ -97,14 +112,11 @@ class TagTable:
             return _POSTFIX_OTHER if names[0].startswith(b"postfix") else OTHER_PROGRAM
         if code < 0:
             return code
-        instance = (host, names[0])
-        index = self._instances.get(instance)
+        index = self._instances.get((host, names[0]))
         if index is None:
-            index = len(self.suffixes)
-            if index >= _MOST_INSTANCES:
+            if len(self.suffixes) >= _MOST_INSTANCES:
                 return OTHER_PROGRAM
-            self._instances[instance] = index
-            self.suffixes.append(b" " + b"/".join(instance) if index else b"")
+            index = self._instance(host, names[0])
         return code | index << INSTANCE_SHIFT
 
 

@@ -1,14 +1,14 @@
 """What a file holds, told by its first bytes, and the reader for it."""
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
 from detector.decode import EventReader
-from pipelines.ingest import JsonLines, LineReader, ReadLines
+from pipelines.ingest import JsonLines, LineReader
 from pipelines.parsers.postfix import PostfixParser, looks_like_postfix
+from pipelines.postfix_lines import PostfixLines, PostfixTerms
 
-__all__ = ["FORMATS", "HEAD_BYTES", "LOG_MAGIC", "PostfixTerms", "detect_format", "line_reader"]
+__all__ = ["FORMATS", "HEAD_BYTES", "LOG_MAGIC", "detect_format", "line_reader"]
 
 FORMATS: Final = ("ndjson", "postfix", "parquet", "log")
 HEAD_BYTES: Final = 1 << 16
@@ -17,18 +17,6 @@ LOG_MAGIC: Final = b"floodwatch log 1\n"
 _PARQUET: Final = b"PAR1"
 _JSON: Final = re.compile(rb'\s*\{\s*"')
 _BOM: Final = b"\xef\xbb\xbf"
-
-
-@dataclass(frozen=True, slots=True)
-class PostfixTerms:
-    """What a raw log does not say itself.
-
-    `reference_ms`: latest plausible time, for dates without a year (None: the file's own date).
-    """
-
-    reference_ms: int | None = None
-    utc_offset_s: int = 0
-    trusted_relays: tuple[str, ...] = ()
 
 
 def detect_format(head: bytes, *, named: bool) -> str | None:
@@ -65,24 +53,4 @@ def line_reader(name: str, events: EventReader, terms: PostfixTerms, newest_ms: 
         utc_offset_s=terms.utc_offset_s,
         trusted_relays=terms.trusted_relays,
     )
-    return _PostfixLines(parser, events)
-
-
-class _PostfixLines:
-    """A raw Postfix log, joined by its queue ids."""
-
-    def __init__(self, parser: PostfixParser, events: EventReader) -> None:
-        self._parser = parser
-        self._events = events
-
-    def read(self, block: bytes, first: int) -> ReadLines:
-        if b"\r\n" in block:
-            block = block.replace(b"\r\n", b"\n")
-        lines = block.split(b"\n")
-        if not lines[-1]:
-            lines.pop()
-        parsed = self._parser.feed(lines, first)
-        columns, rejects = self._events.intern(parsed.events)
-        return ReadLines(
-            columns, parsed.rejects + rejects, len(lines), parsed.kinds, parsed.evicted
-        )
+    return PostfixLines(parser, events)

@@ -24,10 +24,11 @@ from pipelines.clock import now_ms
 from pipelines.detect import Detection
 from pipelines.ingest import IngestCounts, PartitionIngest
 from pipelines.ports import REMOVAL, BlockStore
+from pipelines.postfix_lines import PostfixTerms
 from pipelines.provider_file import load_providers
 from pipelines.publish import Publisher, SideFile
 from pipelines.replay.escaped import escaped, escaped_bytes
-from pipelines.replay.formats import PostfixTerms, line_reader
+from pipelines.replay.formats import line_reader
 from pipelines.replay.log_file import LogWriter, read_log
 from pipelines.replay.looked_at import LookedAt, look_at
 from pipelines.replay.partition import PartitionFiles
