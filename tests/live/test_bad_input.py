@@ -180,7 +180,7 @@ async def test_a_torn_snapshot_falls_back_and_a_newer_one_is_refused(
         head, state = path.read_bytes().split(b"\n", 1)
         magic = b"floodwatch snapshot\n"
         newer = head + b"\n" + magic + (2).to_bytes(4, "little") + state[len(magic) + 4 :]
-        previous_path(path).unlink()
+        previous_path(path).unlink(missing_ok=True)
         path.write_bytes(newer)
         await refused(
             site.run("detect"), 1, "snapshot: ", "got version 2, want version 1",
@@ -278,7 +278,7 @@ async def test_a_log_whose_retention_passed_the_snapshot_names_the_gap(
         assert (done.code, f"snapshot   WRONG  topic {log}: {gap}" in done.out) == (1, True)
         path = site.settings.detect.snapshot
         path.unlink()
-        previous_path(path).unlink()
+        previous_path(path).unlink(missing_ok=True)
         gone = f"records 0 to {end + 4} of partition 0 are gone"
         await refused(site.run("detect"), 1, f"topic {log}: {gone}")
 
