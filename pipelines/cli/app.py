@@ -113,11 +113,53 @@ def run_command(
         list[str] | None,
         typer.Option(help="ingest, detect, publish or alert; repeatable (else all of them)."),
     ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            metavar="FILE",
+            help="Follow a growing log instead, without Kafka. Repeatable.",
+        ),
+    ] = None,
+    input_format: Annotated[
+        str, typer.Option("--format", help="With --input: auto, postfix or ndjson.")
+    ] = "auto",
+    store: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="With --input: the block store, sqlite:///PATH."),
+    ] = None,
+    rejects: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With --input: add what could not be read, and why."),
+    ] = None,
+    trusted_relay: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NETWORK", help="With --input: a relay whose orig_client is believed."
+        ),
+    ] = None,
+    utc_offset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="+HH:MM",
+            help="With --input: zone of times that name none (else this machine's).",
+        ),
+    ] = None,
 ) -> None:
-    """Run on Kafka: events in, decisions out, the block store kept current."""
+    """Run on Kafka, or follow a log (--input): decide as mail comes, keep the store current."""
     with guarded(), contextlib.suppress(Terminated):  # told to stop before anything has begun
-        from pipelines.cli.running import run_live
+        if inputs:
+            from pipelines.cli.following import FollowOptions, run_follow
 
+            options = FollowOptions(
+                tuple(inputs), config, tuple(role or ()), input_format, store, rejects,
+                tuple(trusted_relay or ()), utc_offset,
+            )  # fmt: skip
+            run_follow(options)
+            return
+        from pipelines.cli.running import needs_input, run_live
+
+        needs_input(input_format != "auto", store, rejects, trusted_relay, utc_offset)
         run_live(config, role or ())
 
 

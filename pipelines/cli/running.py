@@ -20,7 +20,16 @@ from pipelines.settings_text import settings_toml
 from pipelines.settings_warnings import settings_warnings
 from pipelines.talk import logger_of, start_talking, stop_talking
 
-__all__ = ["ask", "load", "make_topics", "run_live", "show_settings", "show_topics"]
+__all__ = [
+    "ask",
+    "in_loop",
+    "load",
+    "make_topics",
+    "needs_input",
+    "run_live",
+    "show_settings",
+    "show_topics",
+]
 
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
@@ -45,9 +54,16 @@ def run_live(config: Path | None, roles: Sequence[str]) -> None:
             log.warning("unwise settings", what=warning)
         chosen = [role for role in ROLES if role in roles or not roles]
         with lazy_garbage():
-            _in_loop(_run(settings, chosen))
+            in_loop(_run(settings, chosen))
     finally:
         stop_talking(handler)
+
+
+def needs_input(*options: object) -> None:
+    """Refuse options that say how a log is followed where none is."""
+    if any(options):
+        words = "--format, --store, --rejects, --trusted-relay and --utc-offset"
+        raise UsageError(f"{words}: go with --input, a log to follow; --config is for Kafka too")
 
 
 async def _run(settings: LiveSettings, roles: Sequence[Role]) -> None:
@@ -63,7 +79,8 @@ async def _run(settings: LiveSettings, roles: Sequence[Role]) -> None:
     log.info("has stopped in order")
 
 
-def _in_loop(coroutine: Coroutine[Any, Any, T]) -> T:
+def in_loop(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in the loop of the house."""
     if sys.platform == "win32":
         return asyncio.run(coroutine)
     import uvloop
@@ -78,7 +95,7 @@ def ask(coroutine: Coroutine[Any, Any, T]) -> T:
     quiet = logging.NullHandler()
     library.addHandler(quiet)
     try:
-        return _in_loop(coroutine)
+        return in_loop(coroutine)
     finally:
         library.removeHandler(quiet)
 

@@ -13,9 +13,7 @@ from pipelines.parsers.postfix import PostfixParser
 
 LINES = gzip.decompress(MAIL_LOG.read_bytes()).split(b"\n")[:2_000]
 OTHER_HOST = [line.replace(b" mx1 ", b" mx2 ", 1) for line in LINES[:700]]
-ALL = [line for pair in zip(LINES[:700], OTHER_HOST, strict=True) for line in pair] + LINES[
-    1_000:
-]
+ALL = [line for pair in zip(LINES[:700], OTHER_HOST, strict=True) for line in pair] + LINES[1_000:]
 NOW_MS = 1_790_000_000_000
 
 

@@ -1,0 +1,116 @@
+"""`floodwatch run --input`: options and settings become a detector that follows logs."""
+
+import asyncio
+import contextlib
+import signal
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from pipelines.cli.guarded import UsageError
+from pipelines.cli.running import in_loop, load
+from pipelines.live.follow import Follower, FollowSpec
+from pipelines.live.follow_format import FOLLOWED_FORMATS
+from pipelines.live.vitals import Vitals
+from pipelines.parsers.postfix import PostfixParser
+from pipelines.resident import lazy_garbage
+from pipelines.settings_warnings import settings_warnings
+from pipelines.talk import logger_of, start_talking, stop_talking
+from pipelines.telemetry import Telemetry
+from pipelines.web.health import health_app
+from pipelines.web.loop_lag import measure_loop_lag
+from pipelines.web.progress import Health
+from pipelines.web.serve import WebServer
+
+__all__ = ["FollowOptions", "run_follow"]
+
+_AUTO: Final = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class FollowOptions:
+    """The command line of a run that follows logs, as given."""
+
+    inputs: tuple[str, ...]
+    config: Path | None
+    roles: tuple[str, ...]
+    input_format: str
+    store: str | None
+    rejects: Path | None
+    trusted_relays: tuple[str, ...]
+    utc_offset: str | None
+
+
+def run_follow(options: FollowOptions) -> None:
+    """Follow logs until SIGTERM or SIGINT; both end it in order, with exit code 0."""
+    spec = _spec(options)
+    handler = start_talking()
+    try:
+        log = logger_of("run")
+        for warning in settings_warnings(spec.settings):
+            log.warning("unwise settings", what=warning)
+        if spec.settings.webhook.url:
+            log.warning("unwise settings", what="webhook.url: alerts are sent on Kafka only")
+        with lazy_garbage():
+            in_loop(_run(spec))
+    finally:
+        stop_talking(handler)
+
+
+async def _run(spec: FollowSpec) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    telemetry, health = Telemetry(), Health()
+    vitals = Vitals.of("follow", health, telemetry)
+    with contextlib.ExitStack() as stack:
+        beside = [measure_loop_lag(telemetry)]
+        if spec.settings.web.port:
+            beside.append(WebServer(health_app(health, telemetry), spec.settings.web).run())
+        tasks = [loop.create_task(one) for one in beside]
+        try:
+            follower = await asyncio.to_thread(Follower, spec, vitals, stack)
+            await follower.run(stop)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+    vitals.log.info("has stopped in order")
+
+
+def _spec(options: FollowOptions) -> FollowSpec:
+    kind = options.input_format
+    if options.roles:
+        raise UsageError("--role: is for a run on Kafka; with --input one process does it all")
+    if kind not in {_AUTO, *FOLLOWED_FORMATS}:
+        wanted = ", ".join((_AUTO, *FOLLOWED_FORMATS))
+        raise UsageError(f"--format: got {kind!a}, must be one of {wanted}")
+    paths = [Path(text).absolute() for text in options.inputs]
+    if len(set(paths)) < len(paths):
+        raise UsageError("--input: names a file twice")
+    if options.rejects is not None and options.rejects.absolute() in paths:
+        raise UsageError("--rejects: is an input, and cannot be written")
+    try:
+        PostfixParser(reference_ms=0, trusted_relays=options.trusted_relays)
+    except ValueError as error:
+        raise UsageError(f"--trusted-relay: {ascii(str(error))[1:-1]}") from None
+    settings = load(options.config)
+    if options.store is not None:
+        store = settings.store.model_copy(update={"url": options.store})
+        settings = settings.model_copy(update={"store": store})
+    return FollowSpec(
+        options.inputs, settings, None if kind == _AUTO else kind, options.rejects,
+        _offset_s(options.utc_offset), options.trusted_relays,
+    )  # fmt: skip
+
+
+def _offset_s(text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        zone = datetime.strptime(text, "%z").utcoffset() or timedelta(0)
+    except ValueError:
+        raise UsageError(f"--utc-offset: got {text!a}, want +HH:MM") from None
+    return int(zone.total_seconds())

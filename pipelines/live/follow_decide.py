@@ -1,0 +1,234 @@
+"""The detector and the store of follow mode: what comes of records, where it is kept."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import orjson
+
+from detector.errors import (
+    SnapshotError,
+    StoreChangeError,
+    StoreConflictError,
+    StoreError,
+    StoreForeignError,
+    StoreGapError,
+    StoreVersionError,
+)
+from detector.live_keys import release_due, release_keys
+from detector.log import LogRecord, RemovalRequest
+from detector.policy import policy_digest
+from detector.policy_text import policy_to_json
+from detector.snapshot import snapshot
+from pipelines.clock import elapsed_s
+from pipelines.live.follow_begin import Begun
+from pipelines.live.follow_state import written_state
+from pipelines.live.lives import pause
+from pipelines.live.vitals import Vitals
+from pipelines.ports import REMOVAL
+from pipelines.publish import Publisher
+from pipelines.resident import give_back
+from pipelines.settings import DetectSettings
+from pipelines.snapshot_file import save_snapshot
+
+__all__ = ["Deciding"]
+
+_HOPELESS: Final = (
+    StoreChangeError, StoreConflictError, StoreForeignError, StoreGapError, StoreVersionError,
+)  # fmt: skip
+"""Errors that waiting does not mend."""
+_FACTS_S: Final = 10.0
+_LONGEST_WAIT_S: Final = 5.0
+_MOST_BEATS: Final = 2_000
+"""Heartbeats in the journal at which a snapshot is taken early: each change writes them all."""
+_LEAST_SAVE_S: Final = 5.0
+
+
+class Deciding:
+    """Takes records, publishes what follows, and keeps snapshots."""
+
+    def __init__(self, begun: Begun, settings: DetectSettings, vitals: Vitals) -> None:
+        self._begun, self._settings, self._vitals = begun, settings, vitals
+        self._engine, self._store = begun.detection.engine, begun.store
+        self._known = begun.store.last_seq()
+        self._publisher = Publisher(begun.store, None, self._engine.docket.seq)
+        self._waiting: list[dict[str, Any]] = []
+        self._names: dict[str, str] = orjson.loads(begun.store.fact("asn_names") or "{}")
+        self._policy_facts: tuple[object, dict[str, str]] = (None, {})
+        self._saved_s = self._facts_s = elapsed_s()
+        self._is_waiting = False
+        self.save_soon = False
+        """Something happened that is better not to be gone through again."""
+
+    def take(self, records: Sequence[LogRecord]) -> None:
+        """Hand records to the detector; its changes wait to be published."""
+        changes: list[dict[str, Any]] = []
+        for _, found in self._begun.detection.take(records):
+            changes += found
+        docket, telemetry = self._engine.docket, self._vitals.telemetry
+        for complaint in docket.complaints:
+            self._vitals.log.error("leaves out a control", reason=complaint)
+        docket.complaints.clear()
+        telemetry.log_records.inc(len(records))
+        self._waiting += changes
+        for change in changes:
+            telemetry.changes.add(change["change"])
+            asn = change.get("asn")
+            if self._begun.asns is not None and asn is not None and str(asn) not in self._names:
+                self._names[str(asn)] = self._begun.asns.name(asn)
+        telemetry.listed.set(
+            sum(not (one.held or one.shadow) for one in docket.lifecycle.listings.values())
+        )
+        watermark_ms = self._begun.detection.watermark_ms
+        if watermark_ms is not None:
+            telemetry.watermark(watermark_ms)
+        if release_due(self._engine):
+            slots = [one.slots_in_use() for one in self._begun.partitions]
+            ips = [ip for own, _ in slots for ip in own]
+            release_keys(self._engine, ips, [box for _, own in slots for box in own])
+            give_back()
+
+    # -- the store -----------------------------------------------------------------------------
+
+    async def publish(self, stop: asyncio.Event, *, facts: bool = False) -> None:
+        """Store what waits, again and again until the store takes it; `facts` even if nothing does.
+
+        Raises:
+            StoreError: one that waiting does not mend, or we are to stop.
+        """
+        if not (facts or self._waiting or elapsed_s() - self._facts_s >= _FACTS_S):
+            return
+        changes, self._waiting = self._waiting, []
+        now, wait_s = self._facts(), 0.2
+        while True:
+            try:
+                await asyncio.to_thread(self._put, changes, now)
+                break
+            except _HOPELESS:
+                raise
+            except StoreError as error:
+                if stop.is_set():
+                    raise
+                changes = []  # the publisher has them
+                self._count(error)
+                self._tell_waiting(error)
+            self._vitals.pulse.beat()
+            await pause(stop, wait_s)
+            wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+        self._facts_s, self._is_waiting = elapsed_s(), False
+
+    def _put(self, changes: list[dict[str, Any]], facts: dict[str, str]) -> None:
+        self._publisher.publish(changes, facts)
+        self._publisher.finish(facts)
+
+    def _count(self, error: StoreError) -> None:
+        kind = type(error).__name__.removeprefix("Store").removesuffix("Error").lower()
+        self._vitals.telemetry.store_errors.add(kind or "other")
+
+    def _facts(self) -> dict[str, str]:
+        """Give what is true behind the last change; the journal goes with the changes it made."""
+        policy = self._engine.policy
+        if self._policy_facts[0] is not policy:
+            texts = {"policy": policy_to_json(policy), "policy_digest": policy_digest(policy)}
+            self._policy_facts = (policy, texts)
+        facts = self._begun.facts | self._policy_facts[1] | self._begun.journal.facts()
+        facts["asn_names"] = orjson.dumps(self._names).decode()
+        watermark_ms = self._begun.detection.watermark_ms
+        return facts | ({} if watermark_ms is None else {"watermark_ms": str(watermark_ms)})
+
+    def keep_journal(self) -> bool:
+        """Store the heartbeats so far, before lines behind them count; False: not now.
+
+        Until then nothing follows from one: it may as well not have come.
+        """
+        journal = self._begun.journal
+        if journal.is_new:
+            try:
+                self._store.apply([], journal.facts())
+            except _HOPELESS:
+                raise
+            except StoreError as error:
+                self._count(error)
+                self._tell_waiting(error)
+                return False
+            journal.is_new = self._is_waiting = False
+        return True
+
+    def _tell_waiting(self, error: StoreError) -> None:
+        if not self._is_waiting:
+            self._vitals.log.warning("decisions wait for the store", reason=str(error))
+        self._is_waiting = True
+
+    def look_for_requests(self, now_ms: int) -> None:
+        """Give the detector the removal requests that came to the store, each once.
+
+        Each acts at a close that is still to come, which is noted before the detector has it: so it
+        acts there after every restart too. None is given while changes that stand in the store
+        already are made again, because it would come before them.
+        """
+        if self._engine.docket.seq < self._known or any(p.again for p in self._begun.partitions):
+            return
+        closed = self._engine.watermark()
+        if closed is None:
+            return
+        try:
+            due = [
+                (one.id, max(min(one.time_ms, now_ms), (closed + 1) * 1000), one.subject)
+                for one in self._store.requests(pending_only=True)
+                if one.kind == REMOVAL and one.id > self._begun.head.given
+            ]
+            if due:
+                journal = self._begun.journal
+                before, journal.given = journal.given, journal.given + due
+                try:
+                    self._store.apply([], journal.facts())
+                except BaseException:
+                    journal.given = before
+                    raise
+        except _HOPELESS:
+            raise
+        except StoreError as error:
+            self._count(error)
+            return
+        if due:
+            self._begun.head = replace(self._begun.head, given=due[-1][0])
+            self.take([RemovalRequest(at_ms, subject, str(n)) for n, at_ms, subject in due])
+
+    # -- snapshots -----------------------------------------------------------------------------
+
+    @property
+    def save_due(self) -> bool:
+        """Whether it is time for a snapshot."""
+        age_s = elapsed_s() - self._saved_s
+        early = self.save_soon or len(self._begun.journal.beats) > _MOST_BEATS
+        return age_s >= self._settings.snapshot_every_s or (early and age_s >= _LEAST_SAVE_S)
+
+    async def save(self, *, needed: bool) -> None:
+        """Write a snapshot of what has been published.
+
+        Raises:
+            SnapshotError: it is `needed` and cannot be written; else the one before stands.
+        """
+        try:
+            size = await asyncio.to_thread(self._save)
+        except SnapshotError as error:
+            if needed:
+                raise
+            self._vitals.log.warning(
+                "no snapshot, a restart would go on from the one before", reason=str(error)
+            )
+        else:
+            self._vitals.telemetry.snapshot_written(size)
+            self.save_soon = False
+        self._saved_s = elapsed_s()
+
+    def _save(self) -> int:
+        begun = self._begun
+        states = [one.state() for one in begun.partitions]
+        begun.head = replace(begun.head, partitions=states)
+        blob = written_state(begun.head, snapshot(self._engine, begun.detection.offset))
+        save_snapshot(self._settings.snapshot, blob)
+        records = {one.number: one.ingest.next_line for one in begun.partitions}
+        begun.journal.saved(records, begun.head.given)
+        return len(blob)

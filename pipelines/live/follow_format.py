@@ -1,0 +1,59 @@
+"""What a followed log holds, told by its first lines, and the reader for it."""
+
+import re
+from typing import Final
+
+from pipelines.clock import now_ms
+from pipelines.field_mapping import lines_of
+from pipelines.ingest import LineReader
+from pipelines.live.follow_partition import KeepingLines
+from pipelines.parsers.postfix import PostfixParser, looks_like_postfix
+from pipelines.parsers.syslog_time import SyslogTime
+from pipelines.postfix_lines import PostfixLines
+from pipelines.settings import SourceSettings
+from pipelines.sources.files import InputError
+
+__all__ = ["FOLLOWED_FORMATS", "format_of", "reader_of"]
+
+FOLLOWED_FORMATS: Final = ("postfix", "ndjson")
+_JSON: Final = re.compile(rb'\s*\{\s*"')
+_LOOKED_AT_BYTES: Final = 1 << 16
+_SHOWN_BYTES: Final = 40
+
+
+def format_of(path: str, lines: bytes) -> str:
+    """Name the format of a log by its first whole lines.
+
+    A system log counts as Postfix's before Postfix has written to it.
+
+    Raises:
+        InputError: it is neither.
+    """
+    head = lines[:_LOOKED_AT_BYTES]
+    filled = [line for line in head.split(b"\n")[: lines.count(b"\n")] if line.strip()]
+    time = SyslogTime(now_ms())
+    dated = sum(time.read(line) is not None for line in filled)
+    if filled and (looks_like_postfix(filled) or 2 * dated > len(filled)):
+        return "postfix"
+    if any(_JSON.match(line) for line in filled):
+        return "ndjson"
+    if not filled:
+        return ""
+    shown = ascii(head[:_SHOWN_BYTES])[2:-1]
+    raise InputError(
+        path, f"in no format that can be followed: it begins with '{shown}', want a raw Postfix "
+        "log, or events in JSON, one a line (or say --format postfix or ndjson)",
+    )  # fmt: skip
+
+
+def reader_of(
+    kind: str, lines: KeepingLines, source: SourceSettings, utc_offset_s: int,
+    trusted_relays: tuple[str, ...],
+) -> LineReader:  # fmt: skip
+    """Make the reader of a format."""
+    if kind == "ndjson":
+        return lines_of(source, lines.events)
+    parser = PostfixParser(
+        reference_ms=now_ms(), utc_offset_s=utc_offset_s, trusted_relays=trusted_relays
+    )
+    return PostfixLines(parser, lines.events)

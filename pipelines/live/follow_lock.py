@@ -1,0 +1,45 @@
+"""That a file has one writer: a lock beside it, which the system takes back when we are gone."""
+
+import os
+from pathlib import Path
+from typing import IO
+
+__all__ = ["Lock", "TakenError"]
+
+
+class TakenError(Exception):
+    """Somebody else holds the lock: `holder` is the number of the process, or empty."""
+
+    def __init__(self, holder: str) -> None:
+        super().__init__(holder)
+        self.holder = holder
+
+
+class Lock:
+    """Holds `<path>.lock` until closed, or until the process ends however it may.
+
+    The file stays: to remove it would let two hold two files of this name.
+
+    Raises:
+        TakenError: another process holds it.
+        OSError: it cannot be made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import fcntl  # not on Windows, where a log is not followed
+
+        self._file: IO[str] = path.with_name(path.name + ".lock").open("a+", encoding="ascii")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.seek(0)
+            holder = self._file.read(20).strip()
+            self._file.close()
+            raise TakenError(holder if holder.isdigit() else "") from None
+        self._file.truncate(0)
+        self._file.write(f"{os.getpid()}\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Let others have it."""
+        self._file.close()

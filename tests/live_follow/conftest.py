@@ -1,0 +1,3 @@
+from tests.cli.command_line import floodwatch
+
+__all__ = ["floodwatch"]
