@@ -1,7 +1,8 @@
 """The input topic, read as a member of its group: Kafka says which partitions are ours."""
 
+import asyncio
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -9,6 +10,7 @@ from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from pipelines.kafka.clients import (
+    BrokerError,
     KafkaClients,
     LostRecordsError,
     MissingTopicError,
@@ -92,12 +94,12 @@ class InputGroup:
 
     async def partition_count(self) -> int:
         """Give how many partitions the input has, 0 where it does not exist."""
-        with self._in_words():
+        async with self._in_words():
             return len(await partitions_of(self._consumer, self._topic))
 
     async def claim(self) -> dict[int, tuple[int, str] | None]:
         """Give our partitions, each with the committed offset and the text beside it."""
-        with self._in_words():
+        async with self._in_words():
             places = list(self._consumer.assignment())
             if not places:
                 return {}
@@ -113,7 +115,7 @@ class InputGroup:
 
     async def bounds(self, partitions: Iterable[int]) -> dict[int, tuple[int, int]]:
         """Give the first offset there is of each partition, and the one behind the last."""
-        with self._in_words():
+        async with self._in_words():
             places = [TopicPartition(self._topic, partition) for partition in partitions]
             first = await self._consumer.beginning_offsets(places)
             end = await self._consumer.end_offsets(places)
@@ -142,7 +144,7 @@ class InputGroup:
 
     async def poll(self, timeout_s: float, most: int) -> dict[int, list[Any]]:
         """Give the next records by partition (with `offset`, `timestamp` and `value`)."""
-        with self._in_words():
+        async with self._in_words():
             batches = await self._consumer.getmany(
                 timeout_ms=int(timeout_s * 1000), max_records=most
             )
@@ -161,7 +163,7 @@ class InputGroup:
         if not places:
             return True
         offsets = {TopicPartition(self._topic, p): place for p, place in places.items()}
-        with self._in_words():
+        async with self._in_words():
             try:
                 await self._consumer.commit(offsets)
             except (CommitFailedError, IllegalStateError):
@@ -180,9 +182,15 @@ class InputGroup:
                 if partitions:
                     change(*(TopicPartition(self._topic, partition) for partition in partitions))
 
-    @contextlib.contextmanager
-    def _in_words(self) -> Any:
+    @contextlib.asynccontextmanager
+    async def _in_words(self) -> AsyncIterator[None]:
+        """Put what goes wrong into words; a client that repeats a request for ever is given up."""
+        limit_s = 2 * self._clients.kafka.request_s
         try:
-            yield
+            async with asyncio.timeout(limit_s):
+                yield
         except KafkaError as error:
             raise self._clients.in_words(error) from error
+        except TimeoutError as error:
+            said = f"the client of the group has no answer after {limit_s:.0f} s"
+            raise BrokerError(self._clients.bootstrap, said) from error
