@@ -62,7 +62,7 @@ def test_names_keep_to_the_conventions() -> None:
         )
 
 
-@pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
+@pytest.mark.needs("promtool")
 def test_promtool_agrees() -> None:
     assert PROMTOOL is not None
     done = subprocess.run(
