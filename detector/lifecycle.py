@@ -73,6 +73,10 @@ class Lifecycle:
         self.terms = terms
         self._due = [(now + 1, subject) for subject in sorted(self.listings)]
 
+    def in_force(self) -> int:
+        """Count what is listed and published: neither held nor in the shadow."""
+        return sum(not (one.held or one.shadow) for one in self.listings.values())
+
     def quiet_needed(self, listing: Listing, *, on_request: bool) -> int:
         """Give the observed quiet that ends a listing, or that a request needs."""
         terms = self.terms

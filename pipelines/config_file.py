@@ -5,12 +5,12 @@ from typing import Final
 from detector.errors import PolicyError
 from detector.policy import Policy
 from detector.policy_text import policy_from_tables
+from pipelines.escaped import escaped
 from pipelines.toml_file import (
     MAX_BYTES,
     TomlFileError,
     line_of,
     lines_of_keys,
-    printable,
     read_toml,
     toml_tables,
 )
@@ -29,7 +29,7 @@ def load_policy(path: str | None) -> Policy:
     """
     if path is None:
         return Policy()
-    name = printable(path)
+    name = escaped(path)
     try:
         text = read_toml(path, "policy")
     except TomlFileError as error:

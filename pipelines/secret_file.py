@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from detector.errors import SettingsError
-from pipelines.toml_file import printable
+from pipelines.escaped import escaped
 
 __all__ = ["MAX_SECRET_BYTES", "exposed", "read_secret"]
 
@@ -18,7 +18,7 @@ def read_secret(path: Path, key: str) -> str:
     Raises:
         SettingsError: it cannot be read, is empty, too large or no text.
     """
-    name = printable(str(path))
+    name = escaped(str(path))
     try:
         with path.open("rb") as file:
             content = file.read(MAX_SECRET_BYTES + 1)

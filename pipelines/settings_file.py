@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 
 from detector.errors import SettingsError
 from detector.policy_text import MOST_PROBLEMS, key_text, shown
+from pipelines.escaped import escaped
 from pipelines.settings import LiveSettings
 from pipelines.settings_section import CONTRADICTION
 from pipelines.settings_text import allowed, choices, kind_of, sections, singles, value_text
@@ -19,7 +20,6 @@ from pipelines.toml_file import (
     TomlFileError,
     line_of,
     lines_of_keys,
-    printable,
     read_toml,
     toml_tables,
 )
@@ -49,7 +49,7 @@ def load_settings(path: Path | None, environ: Mapping[str, str]) -> LiveSettings
     told = _Told()
     broken: list[Problem] = []
     if path is not None:
-        told.name = printable(str(path))
+        told.name = escaped(str(path))
         try:
             text = read_toml(str(path), "settings file")
             told.tables = dict(toml_tables(text, "the settings have at most 4"))

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
+from pipelines.escaped import escaped
 from pipelines.secret_file import exposed
 from pipelines.settings import LiveSettings
 from pipelines.settings_section import SECRET
 from pipelines.settings_text import singles
-from pipelines.toml_file import printable
 
 __all__ = ["settings_warnings"]
 
@@ -23,7 +23,7 @@ def _exposed_secrets(settings: LiveSettings) -> Iterator[str]:
         for name in key:
             path = getattr(path, name)
         if field.json_schema_extra == SECRET and path is not None and exposed(path):
-            shown = printable(str(path))
+            shown = escaped(str(path))
             yield f"{'.'.join(key)}: everybody on this machine may read {shown}: chmod o-r it"
 
 

@@ -16,13 +16,13 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from pipelines import clock
+from pipelines.escaped import escaped
 
 __all__ = ["Level", "Throttle", "logger_of", "start_talking", "stop_talking"]
 
 Level = Literal["debug", "info", "warning", "error"]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_BASIC_PLANE: Final = 0xFFFF
 _MAX_DEPTH: Final = 4
 _MAX_TEMPLATES: Final = 64
 _TRACES: Final = {"exception", "stack"}
@@ -192,7 +192,7 @@ def _named_and_timed(_logger: WrappedLogger, _method: str, event: EventDict) -> 
 
 def _escaped_values(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     return {
-        _escaped(str(key)): _escaped_lines(value) if key in _TRACES else _safe(value, _MAX_DEPTH)
+        escaped(str(key)): _escaped_lines(value) if key in _TRACES else _safe(value, _MAX_DEPTH)
         for key, value in event.items()
     }
 
@@ -202,24 +202,13 @@ def _safe(value: object, depth: int) -> object:
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, str | PurePath | BaseException):
-        return _escaped(str(value))
+        return escaped(str(value))
     if depth and isinstance(value, Mapping):
-        return {_escaped(str(k)): _safe(v, depth - 1) for k, v in value.items()}
+        return {escaped(str(k)): _safe(v, depth - 1) for k, v in value.items()}
     if depth and isinstance(value, list | tuple | set | frozenset):
         return [_safe(item, depth - 1) for item in value]
-    return _escaped(repr(value))
+    return escaped(repr(value))
 
 
 def _escaped_lines(text: Any) -> str:
-    return "\n".join(_escaped(line) for line in str(text).split("\n"))
-
-
-def _escaped(text: str) -> str:
-    """Write what cannot be printed as an escape: controls, bidi marks, odd spaces, surrogates."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else _escape(ord(c)) for c in text)
-
-
-def _escape(code: int) -> str:
-    return f"\\u{code:04x}" if code <= _BASIC_PLANE else f"\\U{code:08x}"
+    return "\n".join(escaped(line) for line in str(text).split("\n"))

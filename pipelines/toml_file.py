@@ -13,7 +13,6 @@ __all__ = [
     "TomlFileError",
     "line_of",
     "lines_of_keys",
-    "printable",
     "read_toml",
     "toml_tables",
 ]
@@ -94,11 +93,6 @@ def line_of(lines: Mapping[Key, int], key: Key) -> int | None:
     while key and key not in lines:
         key = key[:-1]
     return lines.get(key)
-
-
-def printable(path: str) -> str:
-    """Give a path fit to show on a terminal."""
-    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in path)
 
 
 def _text(content: bytes, noun: str) -> str:

@@ -14,6 +14,7 @@ import orjson
 from detector.errors import FloodwatchError
 from detector.events import Reject
 from detector.tally import ResumePoint
+from pipelines.escaped import escaped, escaped_bytes
 
 __all__ = [
     "Progress",
@@ -25,6 +26,7 @@ __all__ = [
     "decision_line",
     "progress_line",
     "read_listing",
+    "reject_line",
     "resume_point",
 ]
 
@@ -106,6 +108,18 @@ def read_listing(message: bytes, place: str) -> dict[str, Any] | Progress:
     except (KeyError, TypeError):
         raise WireError(place, "neither a decision nor progress") from None
     return body  # type: ignore[no-any-return]
+
+
+def reject_line(path: str, line: int, reject: Reject) -> bytes:
+    """Give a reject as the file of `--rejects` has it: an input, its line (from 1) and why."""
+    said = {
+        "input": escaped(path),
+        "line": line,
+        "reason": reject.reason,
+        "detail": escaped(reject.detail),
+        "excerpt": escaped_bytes(reject.excerpt),
+    }
+    return ascii_json(orjson.dumps(said)) + b"\n"
 
 
 def dead_letter_key(topic: str, partition: int, offset: int) -> bytes:

@@ -15,6 +15,7 @@ from pipelines.cli.policies import asn_lines, policy_lines, provider_lines, stor
 from pipelines.cli.running import ask, load
 from pipelines.cli.shown import columns
 from pipelines.config_file import load_policy
+from pipelines.escaped import escaped
 from pipelines.kafka.clients import BrokerError, KafkaClients
 from pipelines.kafka.probe import ask_brokers, check_log_place, write_heartbeat
 from pipelines.kafka.topics import check_topics
@@ -23,7 +24,6 @@ from pipelines.live.detect import LOST_LOG
 from pipelines.live.run import live_store
 from pipelines.settings import LiveSettings, WebhookSettings
 from pipelines.settings_warnings import settings_warnings
-from pipelines.toml_file import printable
 
 __all__ = ["check_installation"]
 
@@ -128,9 +128,9 @@ class _Check:
     def snapshot(self) -> list[str]:
         """See whether snapshots can be written, and the log be read on from the last."""
         path = self._settings.detect.snapshot
-        folder, shown = path.absolute().parent, printable(str(path))
+        folder, shown = path.absolute().parent, escaped(str(path))
         if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-            said = f"{printable(str(folder))} is no folder that we may write into: make it ours"
+            said = f"{escaped(str(folder))} is no folder that we may write into: make it ours"
             raise SettingsError([("detect.snapshot", said)])
         try:
             policy, tables = self._policy(), load_tables(self._settings.detect)
@@ -174,7 +174,7 @@ class _Check:
 
 def _settings(config: Path, settings: LiveSettings) -> list[str]:
     warnings = [f"unwise: {warning}" for warning in settings_warnings(settings)]
-    return [f"ok  {printable(str(config))} and the environment", *warnings]
+    return [f"ok  {escaped(str(config))} and the environment", *warnings]
 
 
 def _store(settings: LiveSettings) -> list[str]:

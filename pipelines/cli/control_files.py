@@ -16,12 +16,12 @@ from detector.policy import Policy, Rules
 from detector.policy_text import MOST_PROBLEMS, shown
 from pipelines.cli.guarded import UsageError
 from pipelines.config_file import parse_policy
+from pipelines.escaped import escaped
 from pipelines.toml_file import (
     MAX_BYTES,
     TomlFileError,
     line_of,
     lines_of_keys,
-    printable,
     read_toml,
 )
 
@@ -36,7 +36,7 @@ def read_new_policy(path: Path, now: Policy) -> Policy:
     Raises:
         PolicyError: with everything that is wrong in it, or it has another clock.
     """
-    name = printable(str(path))
+    name = escaped(str(path))
     try:
         text = read_toml(str(path), "policy")
     except TomlFileError as error:
@@ -61,7 +61,7 @@ def read_allowlist(source: str) -> tuple[str, ...]:
     Raises:
         UsageError: it cannot be read, or with every line that is wrong.
     """
-    name = "standard input" if source == "-" else printable(source)
+    name = "standard input" if source == "-" else escaped(source)
     try:
         if source == "-":
             content = sys.stdin.buffer.read(MAX_BYTES + 1)

@@ -14,11 +14,12 @@ from detector.interning import KeyTables
 from pipelines.cli.guarded import FAILED, UsageError, say
 from pipelines.cli.running import ask, load
 from pipelines.kafka.clients import KafkaClients
+from pipelines.kafka.log_topic import listing_in
 from pipelines.kafka.topic_records import TopicRecords
 from pipelines.publish import SideFile
 from pipelines.replay.log_file import LogWriter
 from pipelines.settings import TopicKind
-from pipelines.wire import Progress, read_listing
+from pipelines.wire import Progress
 
 __all__ = ["Dump", "dump_topic", "run_dump", "with_received"]
 
@@ -129,7 +130,7 @@ class _Decisions:
     def take(self, record: Any) -> bool:
         """Write a decision, unless it is a repeat or progress."""
         line: bytes = record.value or b""
-        message = read_listing(line, f"{self._topic}, offset {record.offset}")
+        message = listing_in(record, self._topic)
         if isinstance(message, Progress):
             return False
         seq: int = message["seq"]

@@ -4,16 +4,15 @@ import asyncio
 import contextlib
 import signal
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from pipelines.cli.guarded import UsageError
+from pipelines.cli.postfix_options import check_relays, offset_s
 from pipelines.cli.running import in_loop, load
 from pipelines.live.follow import Follower, FollowSpec
 from pipelines.live.follow_format import FOLLOWED_FORMATS
 from pipelines.live.vitals import Vitals
-from pipelines.parsers.postfix import PostfixParser
 from pipelines.resident import lazy_garbage
 from pipelines.settings_warnings import settings_warnings
 from pipelines.talk import logger_of, start_talking, stop_talking
@@ -92,25 +91,13 @@ def _spec(options: FollowOptions) -> FollowSpec:
         raise UsageError("--input: names a file twice")
     if options.rejects is not None and options.rejects.absolute() in paths:
         raise UsageError("--rejects: is an input, and cannot be written")
-    try:
-        PostfixParser(reference_ms=0, trusted_relays=options.trusted_relays)
-    except ValueError as error:
-        raise UsageError(f"--trusted-relay: {ascii(str(error))[1:-1]}") from None
+    check_relays(options.trusted_relays)
+    zone = options.utc_offset
     settings = load(options.config)
     if options.store is not None:
         store = settings.store.model_copy(update={"url": options.store})
         settings = settings.model_copy(update={"store": store})
     return FollowSpec(
         options.inputs, settings, None if kind == _AUTO else kind, options.rejects,
-        _offset_s(options.utc_offset), options.trusted_relays,
+        None if zone is None else offset_s(zone), options.trusted_relays,
     )  # fmt: skip
-
-
-def _offset_s(text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        zone = datetime.strptime(text, "%z").utcoffset() or timedelta(0)
-    except ValueError:
-        raise UsageError(f"--utc-offset: got {text!a}, want +HH:MM") from None
-    return int(zone.total_seconds())

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from detector.wording import duration, many
 from pipelines.cli.shown import per_cent
-from pipelines.replay.escaped import escaped
+from pipelines.escaped import escaped
 
 __all__ = ["bars", "fired", "part_in_flood", "victims"]
 

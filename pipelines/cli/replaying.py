@@ -4,13 +4,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from detector.errors import StoreUrlError
 from pipelines.cli.guarded import FAILED, UsageError, say
 from pipelines.cli.listings import print_json
+from pipelines.cli.postfix_options import check_relays, offset_s
 from pipelines.cli.summary_page import summary_page
 from pipelines.config_file import load_policy
 from pipelines.postfix_lines import PostfixTerms
@@ -92,26 +93,16 @@ def _spec(options: ReplayOptions) -> Replay:
 
 
 def _postfix_terms(options: ReplayOptions) -> PostfixTerms:
-    from pipelines.parsers.postfix import PostfixParser
-
-    try:
-        zone = datetime.strptime(options.utc_offset, "%z").utcoffset() or timedelta(0)
-    except ValueError:
-        raise UsageError(f"--utc-offset: got {options.utc_offset!a}, want +HH:MM") from None
-    offset_s = int(zone.total_seconds())
+    zone_s = offset_s(options.utc_offset)
     reference: int | None = None
     if options.log_ends is not None:
         try:
             day = datetime.strptime(options.log_ends, "%Y-%m-%d").replace(tzinfo=UTC)
         except ValueError:
             raise UsageError(f"--log-ends: got {options.log_ends!a}, want YYYY-MM-DD") from None
-        reference = (int(day.timestamp()) + _DAY_S - 1 - offset_s) * 1000
-    terms = PostfixTerms(reference, offset_s, options.trusted_relays)
-    try:
-        PostfixParser(reference_ms=reference or 0, trusted_relays=terms.trusted_relays)
-    except ValueError as error:
-        raise UsageError(f"--trusted-relay: {ascii(str(error))[1:-1]}") from None
-    return terms
+        reference = (int(day.timestamp()) + _DAY_S - 1 - zone_s) * 1000
+    check_relays(options.trusted_relays)
+    return PostfixTerms(reference, zone_s, options.trusted_relays)
 
 
 def _move_aside(url: str) -> None:

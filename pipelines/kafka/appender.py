@@ -3,17 +3,15 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
 from aiokafka.errors import KafkaError
 
-from pipelines.kafka.clients import KafkaClients
+from pipelines.kafka.clients import Connected, KafkaClients
 
 __all__ = ["Appender"]
 
 
-class Appender:
+class Appender(Connected):
     """One producer. Used as an async context; every method may raise a `BrokerError`.
 
     After the first failure nothing more can be appended in order, so that whoever appends has to
@@ -21,24 +19,13 @@ class Appender:
     """
 
     def __init__(self, clients: KafkaClients) -> None:
-        self._clients = clients
+        super().__init__(clients)
         self._producer = clients.producer()
-        self._stack = contextlib.AsyncExitStack()
         self._failed: BaseException | None = None
         self._waiting: set[asyncio.Future[object]] = set()
 
-    async def __aenter__(self) -> Self:
-        await self._stack.enter_async_context(self._clients.started(self._producer))
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:  # fmt: skip
-        await self._stack.aclose()
-        for future in self._waiting:
-            if future.done() and not future.cancelled():
-                future.exception()  # looked at, so that nobody complains
+    async def _connect(self, stack: contextlib.AsyncExitStack) -> None:
+        await stack.enter_async_context(self._clients.started(self._producer))
 
     @property
     def outstanding(self) -> int:
@@ -51,10 +38,8 @@ class Appender:
     ) -> None:  # fmt: skip
         """Append a message; `then` is called once it has arrived, in the order of appending."""
         self.check()
-        try:
+        with self._clients.speaking():
             future = await self._producer.send(topic, value, key=key, partition=partition)
-        except KafkaError as error:
-            raise self._clients.in_words(error) from error
         self._waiting.add(future)
 
         def arrived(done: asyncio.Future[object]) -> None:

@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from typing import Any, Final, TypeVar
+from collections.abc import AsyncIterator, Iterator
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -15,11 +16,14 @@ from pipelines.settings import KafkaSettings, TopicKind
 
 __all__ = [
     "BrokerError",
+    "Connected",
     "KafkaClients",
     "LostRecordsError",
     "MissingTopicError",
     "ShorterTopicError",
+    "check_place",
     "follower",
+    "partitions_of",
 ]
 
 LARGEST_MESSAGE: Final = 1 << 24
@@ -147,6 +151,14 @@ class KafkaClients:
             with contextlib.suppress(KafkaError):
                 await stop()
 
+    @contextlib.contextmanager
+    def speaking(self) -> Iterator[None]:
+        """Put what goes wrong inside into words, as a `BrokerError`."""
+        try:
+            yield
+        except KafkaError as error:
+            raise self.in_words(error) from error
+
     def in_words(self, error: BaseException) -> BrokerError:
         """Say what a failure of a client means."""
         said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
@@ -161,6 +173,47 @@ class KafkaClients:
                     "user, password and TLS settings"
                 )
         return "no broker answers: check kafka.bootstrap and the network, or start the broker"
+
+
+class Connected:
+    """What has its clients connected as long as it is used as an async context."""
+
+    def __init__(self, clients: KafkaClients) -> None:
+        self._clients = clients
+        self._stack = contextlib.AsyncExitStack()
+
+    async def _connect(self, stack: contextlib.AsyncExitStack) -> None:
+        """Enter what has to be let go of in the end."""
+        raise NotImplementedError
+
+    async def __aenter__(self) -> Self:
+        async with contextlib.AsyncExitStack() as stack:
+            await self._connect(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        await self._stack.aclose()
+
+
+def check_place(
+    topic: str, partition: int, wanted: int, bounds: tuple[int, int], gone: str, anew: str
+) -> None:
+    """See whether a partition with these bounds can be read on from the offset `wanted`.
+
+    Raises:
+        LostRecordsError: what comes next is gone; with the advice `gone`.
+        ShorterTopicError: it does not reach so far, and Kafka would begin at the oldest record;
+            with the advice `anew`.
+    """
+    first, end = bounds
+    if first > wanted:
+        raise LostRecordsError(topic, partition, wanted, first - 1, gone)
+    if end < wanted:
+        raise ShorterTopicError(topic, partition, wanted, end, anew)
 
 
 async def _takes_connections(broker: str) -> bool:

@@ -5,8 +5,6 @@ import contextlib
 from dataclasses import dataclass
 from typing import Any, Final
 
-from aiokafka.errors import KafkaError
-
 from detector.closing import acts_at
 from detector.interning import KeyTables
 from detector.log import (
@@ -20,7 +18,7 @@ from detector.log import (
 )
 from pipelines.kafka.clients import KafkaClients, MissingTopicError, partitions_of
 from pipelines.kafka.log_topic import TopicReader
-from pipelines.wire import Progress, read_listing
+from pipelines.wire import Progress
 
 __all__ = ["Operator", "Sent", "input_partitions", "send_control"]
 
@@ -65,7 +63,7 @@ async def send_control(clients: KafkaClients, control: Operator, wait_s: float) 
         sent = Sent(await _append(clients, control))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
-                await _follow(listings, control, sent, clients.listings_topic)
+                await _follow(listings, control, sent)
     return sent
 
 
@@ -85,22 +83,19 @@ async def input_partitions(clients: KafkaClients) -> int:
 
 async def _append(clients: KafkaClients, control: Control) -> int:
     async with clients.started(clients.producer()) as producer:
-        try:
+        with clients.speaking():
             placed = await producer.send_and_wait(
                 clients.log_topic, encode_record(control, KeyTables()), partition=0
             )
-        except KafkaError as error:
-            raise clients.in_words(error) from error
     offset: int = placed.offset
     return offset
 
 
-async def _follow(listings: TopicReader, control: Operator, sent: Sent, topic: str) -> None:
+async def _follow(listings: TopicReader, control: Operator, sent: Sent) -> None:
     request = control.request if isinstance(control, OperatorAction) else ""
     answers: dict[int, dict[str, Any]] = {}
     while True:
-        for record in await listings.next(_POLL_S):
-            message = read_listing(record.value or b"", f"{topic}, offset {record.offset}")
+        for _, message in await listings.next_listings(_POLL_S):
             if isinstance(message, Progress):
                 if _is_done(control, sent, message):
                     return

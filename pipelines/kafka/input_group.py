@@ -3,18 +3,17 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterable, Mapping
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.errors import CommitFailedError, IllegalStateError
 
 from pipelines.kafka.clients import (
     BrokerError,
+    Connected,
     KafkaClients,
-    LostRecordsError,
     MissingTopicError,
-    ShorterTopicError,
+    check_place,
     partitions_of,
 )
 
@@ -42,7 +41,7 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
         self.settled = True
 
 
-class InputGroup:
+class InputGroup(Connected):
     """A member of the group. Used as an async context; every method may raise a `BrokerError`.
 
     `generation` goes up whenever partitions may have changed hands. Then all that is known of them
@@ -50,7 +49,7 @@ class InputGroup:
     """
 
     def __init__(self, clients: KafkaClients) -> None:
-        self._clients = clients
+        super().__init__(clients)
         self._topic = clients.input_topic
         self._listener = _Listener()
         kafka = clients.kafka
@@ -62,25 +61,13 @@ class InputGroup:
             max_poll_interval_ms=300_000,
             fetch_max_wait_ms=200,
         )
-        self._stack = contextlib.AsyncExitStack()
 
-    async def __aenter__(self) -> Self:
-        async with contextlib.AsyncExitStack() as stack:
-            await stack.enter_async_context(self._clients.started(self._consumer))
-            self._admin = await stack.enter_async_context(
-                self._clients.started(self._clients.admin())
-            )
-            if not await self.partition_count():
-                raise MissingTopicError(self._topic, "missing")
-            self._consumer.subscribe([self._topic], listener=self._listener)
-            self._stack = stack.pop_all()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:  # fmt: skip
-        await self._stack.aclose()
+    async def _connect(self, stack: contextlib.AsyncExitStack) -> None:
+        await stack.enter_async_context(self._clients.started(self._consumer))
+        self._admin = await stack.enter_async_context(self._clients.started(self._clients.admin()))
+        if not await self.partition_count():
+            raise MissingTopicError(self._topic, "missing")
+        self._consumer.subscribe([self._topic], listener=self._listener)
 
     @property
     def generation(self) -> int:
@@ -128,11 +115,8 @@ class InputGroup:
             LostRecordsError: they are, and which.
             ShorterTopicError: the partition does not reach so far.
         """
-        first, end = (await self.bounds([partition]))[partition]
-        if first > wanted:
-            raise LostRecordsError(self._topic, partition, wanted, first - 1, _GONE)
-        if end < wanted:
-            raise ShorterTopicError(self._topic, partition, wanted, end, _ANEW)
+        bounds = (await self.bounds([partition]))[partition]
+        check_place(self._topic, partition, wanted, bounds, _GONE, _ANEW)
 
     def seek(self, partition: int, offset: int) -> bool:
         """Read a partition from an offset on; False where it is not ours any more."""
@@ -187,10 +171,9 @@ class InputGroup:
         """Put what goes wrong into words; a client that repeats a request for ever is given up."""
         limit_s = 2 * self._clients.kafka.request_s
         try:
-            async with asyncio.timeout(limit_s):
-                yield
-        except KafkaError as error:
-            raise self._clients.in_words(error) from error
+            with self._clients.speaking():
+                async with asyncio.timeout(limit_s):
+                    yield
         except TimeoutError as error:
             said = f"the client of the group has no answer after {limit_s:.0f} s"
             raise BrokerError(self._clients.bootstrap, said) from error

@@ -12,7 +12,7 @@ from detector.errors import FloodwatchError, LogError
 from pipelines.kafka.appender import Appender
 from pipelines.kafka.clients import KafkaClients
 from pipelines.kafka.log_topic import TopicReader
-from pipelines.wire import Progress, decision_line, progress_line, read_listing
+from pipelines.wire import Progress, decision_line, progress_line
 
 __all__ = ["ListingsBook", "ListingsConflictError"]
 
@@ -95,9 +95,7 @@ class ListingsBook:
             await self._read(0.0)
 
     async def _read(self, timeout_s: float) -> None:
-        for record in await self._reader.next(timeout_s):
-            place = f"{self._topic}, offset {record.offset}"
-            message = read_listing(record.value or b"", place)
+        for record, message in await self._reader.next_listings(timeout_s):
             if isinstance(message, Progress):
                 continue
             seq = message["seq"]

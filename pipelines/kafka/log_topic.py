@@ -1,24 +1,22 @@
 """The log and the listings as topics of one partition: read from a place on, in order."""
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
-from types import TracebackType
-from typing import Any, Final, Self
-
-from aiokafka.errors import KafkaError
+from collections.abc import Sequence
+from typing import Any, Final
 
 from detector.errors import LogFormatError
 from detector.interning import KeyTables
 from detector.log import LogRecord, decode_records
 from detector.tally import Tally
-from pipelines.kafka.clients import KafkaClients, LostRecordsError, ShorterTopicError, follower
+from pipelines.kafka.clients import Connected, KafkaClients, check_place, follower
+from pipelines.wire import Progress, read_listing
 
-__all__ = ["TopicReader", "decoded", "log_has_tallies", "read_to_end"]
+__all__ = ["TopicReader", "decoded", "listing_in", "log_has_tallies"]
 
 _TOGETHER: Final = 2_000
 
 
-class TopicReader:
+class TopicReader(Connected):
     """Reads a topic of one partition. Used as an async context; any method may raise `BrokerError`.
 
     `position` is the offset of the next record, and `end` where the topic ended when last heard of.
@@ -28,30 +26,20 @@ class TopicReader:
     def __init__(
         self, clients: KafkaClients, topic: str, advice: str = "", *, group: str | None = None
     ) -> None:
-        self._clients = clients
+        super().__init__(clients)
         self._group = group
         self._topic = topic
         self._advice = advice
-        self._stack = contextlib.AsyncExitStack()
         self.position = 0
 
-    async def __aenter__(self) -> Self:
-        async with contextlib.AsyncExitStack() as stack:
-            self._consumer, self._place = await follower(
-                self._clients, stack, self._topic, fetch_max_wait_ms=100, group_id=self._group
-            )
-            self._stack = stack.pop_all()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:  # fmt: skip
-        await self._stack.aclose()
+    async def _connect(self, stack: contextlib.AsyncExitStack) -> None:
+        self._consumer, self._place = await follower(
+            self._clients, stack, self._topic, fetch_max_wait_ms=100, group_id=self._group
+        )
 
     async def bounds(self) -> tuple[int, int]:
         """Ask for the first offset there is, and the one behind the last."""
-        with self._in_words():
+        with self._clients.speaking():
             first = await self._consumer.beginning_offsets([self._place])
             end = await self._consumer.end_offsets([self._place])
         return first[self._place], end[self._place]
@@ -74,13 +62,13 @@ class TopicReader:
 
     async def committed(self) -> int | None:
         """Give the place that was committed last, None where there is none."""
-        with self._in_words():
+        with self._clients.speaking():
             place: int | None = await self._consumer.committed(self._place)
         return place
 
     async def commit(self, offset: int) -> None:
         """Commit a place."""
-        with self._in_words():
+        with self._clients.speaking():
             await self._consumer.commit({self._place: offset})
 
     @property
@@ -95,7 +83,7 @@ class TopicReader:
         Raises:
             LostRecordsError: retention has overtaken us.
         """
-        with self._in_words():
+        with self._clients.speaking():
             batches = await self._consumer.getmany(
                 timeout_ms=int(timeout_s * 1000), max_records=most
             )
@@ -106,28 +94,29 @@ class TopicReader:
             self.position = records[-1].offset + 1
         return list(records)
 
+    async def next_listings(
+        self, timeout_s: float, most: int = _TOGETHER
+    ) -> list[tuple[Any, dict[str, Any] | Progress]]:
+        """Give the next records of the listings, each with what it says.
+
+        Raises:
+            LostRecordsError: retention has overtaken us.
+            WireError: one of another version.
+        """
+        records = await self.next(timeout_s, most)
+        return [(record, listing_in(record, self._topic)) for record in records]
+
     async def _check_lost(self, wanted: int) -> None:
-        first, end = await self.bounds()
-        if first > wanted:
-            raise LostRecordsError(self._topic, 0, wanted, first - 1, self._advice)
-        if end < wanted:
-            raise ShorterTopicError(self._topic, 0, wanted, end, self._advice)
-
-    @contextlib.contextmanager
-    def _in_words(self) -> Any:
-        try:
-            yield
-        except KafkaError as error:
-            raise self._clients.in_words(error) from error
+        check_place(self._topic, 0, wanted, await self.bounds(), self._advice, self._advice)
 
 
-async def read_to_end(reader: TopicReader) -> AsyncIterator[list[Any]]:
-    """Give the records from where a reader stands to where the topic ends now."""
-    _, end = await reader.bounds()
-    while reader.position < end:
-        records = await reader.next(1.0)
-        if records:
-            yield records
+def listing_in(record: Any, topic: str) -> dict[str, Any] | Progress:
+    """Read a record of the listings.
+
+    Raises:
+        WireError: one of another version, with its place.
+    """
+    return read_listing(record.value or b"", f"{topic}, offset {record.offset}")
 
 
 def decoded(records: Sequence[Any], tables: KeyTables) -> list[tuple[int, LogRecord]]:
@@ -149,8 +138,9 @@ async def log_has_tallies(clients: KafkaClients, partition: int) -> bool:
     tables = KeyTables()
     async with TopicReader(clients, clients.log_topic) as reader:
         await reader.start_at_oldest()
-        async for records in read_to_end(reader):
-            for _, record in decoded(records, tables):
+        _, end = await reader.bounds()
+        while reader.position < end:
+            for _, record in decoded(await reader.next(1.0), tables):
                 if isinstance(record, Tally) and record.partition == partition:
                     return True
     return False

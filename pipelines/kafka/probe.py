@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import orjson
-from aiokafka.errors import KafkaError
 
 from pipelines.clock import now_ms
 from pipelines.kafka.clients import KafkaClients
@@ -27,10 +26,8 @@ async def ask_brokers(clients: KafkaClients) -> Brokers:
         BrokerError: no broker answers, or it does not let us in.
     """
     async with clients.started(clients.admin()) as admin:
-        try:
+        with clients.speaking():
             seen = await admin.describe_cluster()
-        except KafkaError as error:
-            raise clients.in_words(error) from error
     return Brokers(len(seen["brokers"]), str(seen.get("cluster_id", "")))
 
 
@@ -56,10 +53,8 @@ async def write_heartbeat(clients: KafkaClients) -> int:
         BrokerError: it could not be written.
     """
     async with clients.started(clients.producer()) as producer:
-        try:
+        with clients.speaking():
             beat = orjson.dumps({"heartbeat": now_ms()})
             placed = await producer.send_and_wait(clients.input_topic, beat, partition=0)
-        except KafkaError as error:
-            raise clients.in_words(error) from error
     offset: int = placed.offset
     return offset

@@ -8,9 +8,9 @@ from typing import Any, Final
 from aiokafka.abc import AbstractTokenProvider
 
 from detector.errors import SettingsError
+from pipelines.escaped import escaped
 from pipelines.secret_file import read_secret
 from pipelines.settings import KafkaSettings, TlsSettings
-from pipelines.toml_file import printable
 
 __all__ = ["TokenFile", "client_arguments"]
 
@@ -78,6 +78,6 @@ def _tls(tls: TlsSettings) -> ssl.SSLContext:
 
 def _unusable(name: str, path: Path | None, error: OSError | ValueError) -> SettingsError:
     why = getattr(error, "strerror", None) or getattr(error, "reason", None) or str(error)
-    what = f"{printable(str(path))} cannot be used ({why})"
+    what = f"{escaped(str(path))} cannot be used ({why})"
     said = f"{what}: must be PEM, readable, the key that of the certificate, no passphrase"
     return SettingsError([(f"kafka.tls.{name}", said)])

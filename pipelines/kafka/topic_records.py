@@ -2,13 +2,17 @@
 
 import contextlib
 from collections.abc import AsyncIterator
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError
 
-from pipelines.kafka.clients import BrokerError, KafkaClients, MissingTopicError, partitions_of
+from pipelines.kafka.clients import (
+    BrokerError,
+    Connected,
+    KafkaClients,
+    MissingTopicError,
+    partitions_of,
+)
 
 __all__ = ["TopicRecords"]
 
@@ -17,39 +21,29 @@ _SILENT_POLLS: Final = 30
 _POLL_MS: Final = 1_000
 
 
-class TopicRecords:
+class TopicRecords(Connected):
     """What a topic holds now. Used as an async context; any method may raise a `BrokerError`.
 
     `bounds` has, by partition, the first offset there is and the one behind the last.
     """
 
     def __init__(self, clients: KafkaClients, topic: str) -> None:
-        self._clients = clients
+        super().__init__(clients)
         self._topic = topic
         self._consumer = clients.consumer()
-        self._stack = contextlib.AsyncExitStack()
         self.bounds: dict[int, tuple[int, int]] = {}
 
-    async def __aenter__(self) -> Self:
-        async with contextlib.AsyncExitStack() as stack:
-            await stack.enter_async_context(self._clients.started(self._consumer))
-            with self._in_words():
-                found = await partitions_of(self._consumer, self._topic)
-                if not found:
-                    raise MissingTopicError(self._topic, "missing")
-                places = [TopicPartition(self._topic, number) for number in sorted(found)]
-                self._consumer.assign(places)
-                first = await self._consumer.beginning_offsets(places)
-                end = await self._consumer.end_offsets(places)
-            self.bounds = {place.partition: (first[place], end[place]) for place in places}
-            self._stack = stack.pop_all()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:  # fmt: skip
-        await self._stack.aclose()
+    async def _connect(self, stack: contextlib.AsyncExitStack) -> None:
+        await stack.enter_async_context(self._clients.started(self._consumer))
+        with self._clients.speaking():
+            found = await partitions_of(self._consumer, self._topic)
+            if not found:
+                raise MissingTopicError(self._topic, "missing")
+            places = [TopicPartition(self._topic, number) for number in sorted(found)]
+            self._consumer.assign(places)
+            first = await self._consumer.beginning_offsets(places)
+            end = await self._consumer.end_offsets(places)
+        self.bounds = {place.partition: (first[place], end[place]) for place in places}
 
     def __len__(self) -> int:
         """How many records there are, at most: compaction and transactions leave offsets out."""
@@ -63,7 +57,7 @@ class TopicRecords:
         self._consumer.seek(place, first)
         silent = 0
         while await self._position(place) < end:
-            with self._in_words():
+            with self._clients.speaking():
                 batches = await self._consumer.getmany(timeout_ms=_POLL_MS, max_records=_TOGETHER)
             records = [record for record in batches.get(place, ()) if record.offset < end]
             silent = 0 if records else silent + 1
@@ -74,13 +68,6 @@ class TopicRecords:
                 yield records
 
     async def _position(self, place: TopicPartition) -> int:
-        with self._in_words():
+        with self._clients.speaking():
             position: int = await self._consumer.position(place)
         return position
-
-    @contextlib.contextmanager
-    def _in_words(self) -> Any:
-        try:
-            yield
-        except KafkaError as error:
-            raise self._clients.in_words(error) from error

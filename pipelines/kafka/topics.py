@@ -1,14 +1,13 @@
 """The topics: what they should be, what they are, and how to make what is missing."""
 
 import asyncio
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import for_code
 
 from pipelines.kafka.clients import LARGEST_MESSAGE, BrokerError, KafkaClients
 
@@ -75,7 +74,7 @@ async def check_topics(clients: KafkaClients) -> list[tuple[str, list[str]]]:
         BrokerError: no broker answers, or it does not tell.
     """
     async with clients.started(clients.admin()) as admin:
-        with _in_words(clients):
+        with clients.speaking():
             return [
                 (plan.name, await _differences(admin, plan)) for plan in planned_topics(clients)
             ]
@@ -89,7 +88,7 @@ async def create_topics(clients: KafkaClients, input_partitions: int) -> list[tu
     """
     done: list[tuple[str, str]] = []
     async with clients.started(clients.admin()) as admin:
-        with _in_words(clients):
+        with clients.speaking():
             there = set(await admin.list_topics())
             for plan in planned_topics(clients):
                 if plan.name in there:
@@ -147,11 +146,3 @@ async def _settings(admin: AIOKafkaAdminClient, topic: str) -> dict[str, str]:
         for _, _, _, _, entries in answer.resources:
             out |= {entry[0]: entry[1] for entry in entries}
     return out
-
-
-@contextlib.contextmanager
-def _in_words(clients: KafkaClients) -> Any:
-    try:
-        yield
-    except KafkaError as error:
-        raise clients.in_words(error) from error

@@ -11,7 +11,7 @@ from pipelines.live.lives import broker_errors, lead_lives
 from pipelines.live.vitals import Vitals
 from pipelines.ports import Change
 from pipelines.settings import WebhookSettings
-from pipelines.wire import Progress, read_listing
+from pipelines.wire import Progress
 
 __all__ = ["AlertStage"]
 
@@ -72,9 +72,7 @@ class AlertStage:
     async def _read(self, alerts: WebhookAlerts, listings: TopicReader) -> None:
         while True:
             changes: list[Change] = []
-            for record in await listings.next(0.5, _MOST):
-                place = f"{self._clients.listings_topic}, offset {record.offset}"
-                message = read_listing(record.value or b"", place)
+            for record, message in await listings.next_listings(0.5, _MOST):
                 if not isinstance(message, Progress):
                     changes.append(message)
                     self._places.append((message["seq"], record.offset + 1))

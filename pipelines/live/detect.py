@@ -162,9 +162,8 @@ class _Life:
         telemetry.log_records.inc(len(records))
         for change in changes:
             telemetry.changes.add(change["change"])
-        telemetry.listed.set(
-            sum(not (one.held or one.shadow) for one in docket.lifecycle.listings.values())
-        )
+        if changes:
+            telemetry.listed.set(docket.lifecycle.in_force())
         closed = self._engine.watermark()
         if closed is not None:
             telemetry.watermark(closed * 1000 + 999)

@@ -27,6 +27,7 @@ from pipelines.asn_file import AsnFiles, load_asn_files
 from pipelines.clock import elapsed_s, now_ms
 from pipelines.config_file import load_policy
 from pipelines.detect import Detection
+from pipelines.escaped import escaped
 from pipelines.ingest import IngestCounts, PartitionIngest
 from pipelines.live.follow_lock import Lock, TakenError
 from pipelines.live.follow_partition import FollowedPartition, KeepingLines, place_of
@@ -36,7 +37,7 @@ from pipelines.ports import BlockStore
 from pipelines.provider_file import load_providers
 from pipelines.settings import LiveSettings
 from pipelines.snapshot_file import load_snapshot
-from pipelines.sources.files import InputError, printable_path
+from pipelines.sources.files import InputError
 from pipelines.sources.follow import FollowedLog
 from pipelines.sources.rotated import open_log
 from pipelines.stores import open_store
@@ -185,7 +186,7 @@ def _check_pair(
 ) -> None:  # fmt: skip
     """Check that store, snapshot and inputs belong together."""
     known, stands = store.fact(_ID), store.last_seq()
-    shown = printable_path(str(snapshot))
+    shown = escaped(str(snapshot))
     if anew and known is not None and stands:
         raise StoreError(
             url, f"the snapshot that goes with it, {shown}, is gone: put it back (detect.snapshot),"
@@ -197,7 +198,7 @@ def _check_pair(
             "with that snapshot, or another snapshot (detect.snapshot) and store"
         )  # fmt: skip
     if not anew and head.inputs != list(names):
-        were = ", ".join(printable_path(name) for name in head.inputs)
+        were = ", ".join(escaped(name) for name in head.inputs)
         raise StoreForeignError(
             url, f"it was made from other inputs ({were}): name those, in this order, or another "
             "store and snapshot (detect.snapshot)"

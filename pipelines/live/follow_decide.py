@@ -7,15 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from detector.errors import (
-    SnapshotError,
-    StoreChangeError,
-    StoreConflictError,
-    StoreError,
-    StoreForeignError,
-    StoreGapError,
-    StoreVersionError,
-)
+from detector.errors import SnapshotError, StoreError
 from detector.live_keys import release_due, release_keys
 from detector.log import LogRecord, RemovalRequest
 from detector.policy import policy_digest
@@ -24,7 +16,7 @@ from detector.snapshot import snapshot
 from pipelines.clock import elapsed_s
 from pipelines.live.follow_begin import Begun
 from pipelines.live.follow_state import written_state
-from pipelines.live.lives import pause
+from pipelines.live.store_calls import HOPELESS, count_store_error, insist
 from pipelines.live.vitals import Vitals
 from pipelines.ports import REMOVAL
 from pipelines.publish import Publisher
@@ -34,12 +26,7 @@ from pipelines.snapshot_file import save_snapshot
 
 __all__ = ["Deciding"]
 
-_HOPELESS: Final = (
-    StoreChangeError, StoreConflictError, StoreForeignError, StoreGapError, StoreVersionError,
-)  # fmt: skip
-"""Errors that waiting does not mend."""
 _FACTS_S: Final = 10.0
-_LONGEST_WAIT_S: Final = 5.0
 _MOST_BEATS: Final = 2_000
 """Heartbeats in the journal at which a snapshot is taken early: each change writes them all."""
 _LEAST_SAVE_S: Final = 5.0
@@ -77,9 +64,8 @@ class Deciding:
             asn = change.get("asn")
             if self._begun.asns is not None and asn is not None and str(asn) not in self._names:
                 self._names[str(asn)] = self._begun.asns.name(asn)
-        telemetry.listed.set(
-            sum(not (one.held or one.shadow) for one in docket.lifecycle.listings.values())
-        )
+        if changes:
+            telemetry.listed.set(docket.lifecycle.in_force())
         watermark_ms = self._begun.detection.watermark_ms
         if watermark_ms is not None:
             telemetry.watermark(watermark_ms)
@@ -99,32 +85,16 @@ class Deciding:
         """
         if not (facts or self._waiting or elapsed_s() - self._facts_s >= _FACTS_S):
             return
-        changes, self._waiting = self._waiting, []
-        now, wait_s = self._facts(), 0.2
-        while True:
-            try:
-                await asyncio.to_thread(self._put, changes, now)
-                break
-            except _HOPELESS:
-                raise
-            except StoreError as error:
-                if stop.is_set():
-                    raise
-                changes = []  # the publisher has them
-                self._count(error)
-                self._tell_waiting(error)
-            self._vitals.pulse.beat()
-            await pause(stop, wait_s)
-            wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+        changes, self._waiting, now = self._waiting, [], self._facts()
+
+        def put() -> None:
+            given = changes.copy()
+            changes.clear()  # should it fail, the publisher has them
+            self._publisher.publish(given, now)
+            self._publisher.finish(now)
+
+        await insist(put, stop, self._vitals, self._tell_waiting)
         self._facts_s, self._is_waiting = elapsed_s(), False
-
-    def _put(self, changes: list[dict[str, Any]], facts: dict[str, str]) -> None:
-        self._publisher.publish(changes, facts)
-        self._publisher.finish(facts)
-
-    def _count(self, error: StoreError) -> None:
-        kind = type(error).__name__.removeprefix("Store").removesuffix("Error").lower()
-        self._vitals.telemetry.store_errors.add(kind or "other")
 
     def _facts(self) -> dict[str, str]:
         """Give what is true behind the last change; the journal goes with the changes it made."""
@@ -146,10 +116,10 @@ class Deciding:
         if journal.is_new:
             try:
                 self._store.apply([], journal.facts())
-            except _HOPELESS:
+            except HOPELESS:
                 raise
             except StoreError as error:
-                self._count(error)
+                count_store_error(error, self._vitals)
                 self._tell_waiting(error)
                 return False
             journal.is_new = self._is_waiting = False
@@ -186,10 +156,10 @@ class Deciding:
                 except BaseException:
                     journal.given = before
                     raise
-        except _HOPELESS:
+        except HOPELESS:
             raise
         except StoreError as error:
-            self._count(error)
+            count_store_error(error, self._vitals)
             return
         if due:
             self._begun.head = replace(self._begun.head, given=due[-1][0])

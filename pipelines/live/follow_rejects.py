@@ -4,12 +4,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
-import orjson
 from structlog.stdlib import BoundLogger
 
 from detector.events import Reject
 from pipelines.publish import OutputError
-from pipelines.wire import ascii_json
+from pipelines.wire import reject_line
 
 __all__ = ["RejectsFile"]
 
@@ -37,7 +36,7 @@ class RejectsFile:
         """Add rejects, each with its file and the number of its line."""
         if self._file is None:
             return
-        said = b"".join(_line(*one) for one in rejects)
+        said = b"".join(reject_line(*one) for one in rejects)
         try:
             if said:
                 self._file.write(said)
@@ -50,14 +49,3 @@ class RejectsFile:
         """Let go of the file."""
         if self._file is not None:
             self._file.close()
-
-
-def _line(path: str, line: int, reject: Reject) -> bytes:
-    said = {
-        "input": path.encode("utf-8", "backslashreplace").decode(),
-        "line": line,
-        "reason": reject.reason,
-        "detail": reject.detail.encode("utf-8", "backslashreplace").decode(),
-        "excerpt": reject.excerpt.decode("utf-8", "backslashreplace"),
-    }
-    return ascii_json(orjson.dumps(said)) + b"\n"

@@ -207,9 +207,8 @@ class _Life:
             [record.value for record in records], offsets, received_ms
         )
         await self._send(one, tallies)
-        for reject in rejects:
-            self._vitals.telemetry.rejects.add(reject.reason)
-            await self._bury(partition, reject, records)
+        if rejects:
+            await self._bury(partition, rejects, records)
         self._count(partition, len(records))
         self._moved_s = elapsed_s()
 
@@ -240,20 +239,23 @@ class _Life:
     async def _append(self, control: Partitions | Idle) -> None:
         await self._appender.append(self._clients.log_topic, encode_record(control, self._tables))
 
-    async def _bury(self, partition: int, reject: Reject, records: Sequence[Any]) -> None:
-        """Send a dead letter; the next commit waits for it."""
+    async def _bury(
+        self, partition: int, rejects: Sequence[Reject], records: Sequence[Any]
+    ) -> None:
+        """Send dead letters; the next commit waits for them."""
         topic = self._clients.input_topic
-        place = reject.position - records[0].offset
-        record = records[place] if 0 <= place < len(records) else None
-        if record is None or record.offset != reject.position:
-            record = next((one for one in records if one.offset == reject.position), None)
-        value = None if record is None else record.value or b""
-        timestamp_ms = -1 if record is None else record.timestamp
-        await self._appender.append(
-            self._clients.dead_letters_topic,
-            dead_letter(topic, partition, reject, value, timestamp_ms),
-            partition=None, key=dead_letter_key(topic, partition, reject.position),
-        )  # fmt: skip
+        by_offset = {record.offset: record for record in records}
+        for reject in rejects:
+            self._vitals.telemetry.rejects.add(reject.reason)
+            # One that was held until more had come lies in an earlier batch.
+            record = by_offset.get(reject.position)
+            value = None if record is None else record.value or b""
+            timestamp_ms = -1 if record is None else record.timestamp
+            await self._appender.append(
+                self._clients.dead_letters_topic,
+                dead_letter(topic, partition, reject, value, timestamp_ms),
+                partition=None, key=dead_letter_key(topic, partition, reject.position),
+            )  # fmt: skip
 
     # -- between records -----------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from pipelines.kafka.clients import KafkaClients
 from pipelines.kafka.log_topic import TopicReader
 from pipelines.live.lives import lead_lives
 from pipelines.live.vitals import Vitals
-from pipelines.wire import Progress, read_listing
+from pipelines.wire import Progress
 
 __all__ = ["ProgressWatch"]
 
@@ -34,8 +34,7 @@ class ProgressWatch:
                 self._vitals.gate.open()
                 while not stop.is_set():
                     self._vitals.pulse.beat()
-                    for record in await reader.next(0.5):
-                        message = read_listing(record.value, f"{topic}, offset {record.offset}")
+                    for _, message in await reader.next_listings(0.5):
                         if isinstance(message, Progress) and message.closed is not None:
                             # A copy that is behind must not hold the others back.
                             self.closed = max(message.closed, self.closed or message.closed)

@@ -4,33 +4,21 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
-from detector.errors import (
-    StoreChangeError,
-    StoreConflictError,
-    StoreError,
-    StoreForeignError,
-    StoreGapError,
-    StoreUrlError,
-    StoreVersionError,
-)
+from detector.errors import StoreError, StoreGapError
 from detector.interning import KeyTables
 from detector.log import RemovalRequest, encode_record
 from pipelines.clock import elapsed_s
 from pipelines.kafka.appender import Appender
 from pipelines.kafka.clients import KafkaClients
 from pipelines.kafka.log_topic import TopicReader
-from pipelines.live.lives import lead_lives, pause
+from pipelines.live.lives import lead_lives
+from pipelines.live.store_calls import insist
 from pipelines.live.vitals import Vitals
 from pipelines.ports import REMOVAL, BlockStore, Change
-from pipelines.wire import Progress, read_listing
+from pipelines.wire import Progress
 
 __all__ = ["PublishStage"]
 
-_HOPELESS: Final = (
-    StoreChangeError, StoreConflictError, StoreForeignError, StoreUrlError, StoreVersionError,
-)  # fmt: skip
-"""Errors that waiting does not mend."""
-_LONGEST_WAIT_S: Final = 5.0
 _MOST: Final = 1_000
 _LOOK_S: Final = 1.0
 """How often requests are looked for, and whether the store is still the one we wrote to."""
@@ -83,22 +71,15 @@ class PublishStage:
             StoreGapError: the store is not where we left it.
             StoreError: one that waiting does not mend, or we are to stop.
         """
-        wait_s, told = 0.2, False
-        while True:
-            try:
-                return await asyncio.to_thread(self._call, call)
-            except (StoreGapError, *_HOPELESS):
-                raise
-            except StoreError as error:
-                if self._stop.is_set():
-                    raise
-                self.vitals.telemetry.store_errors.add(_word(error))
-                if not told:
-                    self.vitals.log.warning("listings wait for the store", reason=str(error))
-                told = True
-            self.vitals.pulse.beat()
-            await pause(self._stop, wait_s)
-            wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+        told = False
+
+        def failed(error: StoreError) -> None:
+            nonlocal told
+            if not told:
+                self.vitals.log.warning("listings wait for the store", reason=str(error))
+            told = True
+
+        return await insist(lambda: self._call(call), self._stop, self.vitals, failed)
 
     def _call(self, call: Callable[[BlockStore], T]) -> T:
         if self._store is None:
@@ -143,9 +124,7 @@ class _Life:
     async def _next(self, timeout_s: float) -> None:
         """Apply the next changes; all of them or none."""
         changes: list[Change] = []
-        topic = self._stage.clients.listings_topic
-        for record in await self._listings.next(timeout_s, _MOST):
-            message = read_listing(record.value or b"", f"{topic}, offset {record.offset}")
+        for _, message in await self._listings.next_listings(timeout_s, _MOST):
             if not isinstance(message, Progress):
                 changes.append(message)
             elif message.closed is not None:
@@ -221,8 +200,3 @@ class _Life:
             store.set_fact(_FORWARDED, last)
 
         await stage.with_store(keep)
-
-
-def _word(error: StoreError) -> str:
-    """Give the kind of an error as a label: StoreLockedError is `locked`."""
-    return type(error).__name__.removeprefix("Store").removesuffix("Error").lower() or "other"

@@ -5,9 +5,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
-
-import orjson
+from typing import Final
 
 from detector.decode import EventReader
 from detector.engine import Engine
@@ -22,12 +20,12 @@ from detector.tally import Tally, tally_rows
 from pipelines.asn_file import load_asn_files
 from pipelines.clock import now_ms
 from pipelines.detect import Detection
+from pipelines.escaped import escaped
 from pipelines.ingest import IngestCounts, PartitionIngest
 from pipelines.ports import REMOVAL, BlockStore
 from pipelines.postfix_lines import PostfixTerms
 from pipelines.provider_file import load_providers
 from pipelines.publish import Publisher, SideFile
-from pipelines.replay.escaped import escaped, escaped_bytes
 from pipelines.replay.formats import line_reader
 from pipelines.replay.log_file import LogWriter, read_log
 from pipelines.replay.looked_at import LookedAt, look_at
@@ -38,7 +36,7 @@ from pipelines.replay.toll import Toll
 from pipelines.resident import lazy_garbage
 from pipelines.sources.files import UnreadableInputError
 from pipelines.stores.redis_url import masked_url
-from pipelines.wire import ascii_json
+from pipelines.wire import reject_line
 
 __all__ = ["Progress", "Replay", "replay"]
 
@@ -216,15 +214,7 @@ class _Run:
         if self._rejects is None:
             return
         for reject in rejects:
-            path, line = files.place(reject.position)
-            said: dict[str, Any] = {
-                "input": escaped(path),
-                "line": line,
-                "reason": reject.reason,
-                "detail": escaped(reject.detail),
-                "excerpt": escaped_bytes(reject.excerpt),
-            }
-            self._rejects.write(ascii_json(orjson.dumps(said)) + b"\n")
+            self._rejects.write(reject_line(*files.place(reject.position), reject))
 
     def _show(self, bytes_read: int) -> None:
         self._progress(

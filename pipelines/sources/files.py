@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from detector.errors import FloodwatchError
+from pipelines.escaped import escaped
 from pipelines.sources.rotation import rotation_families
 
 __all__ = [
@@ -17,7 +18,6 @@ __all__ = [
     "InputPartition",
     "UnreadableInputError",
     "find_partitions",
-    "printable_path",
     "reading_problem",
 ]
 
@@ -36,7 +36,7 @@ class InputError(FloodwatchError):
     """An input that cannot be used as it was named: `name` is the input, `problem` says why."""
 
     def __init__(self, name: str, problem: str) -> None:
-        super().__init__(f"input {printable_path(name)}: {problem}")
+        super().__init__(f"input {escaped(name)}: {problem}")
         self.name = name
         self.problem = problem
 
@@ -94,11 +94,6 @@ def _stands_for_itself(text: str) -> bool:
         return path.is_file() or not (path.is_dir() or glob.has_magic(text))
     except OSError as error:
         raise reading_problem(text, error) from None
-
-
-def printable_path(path: str) -> str:
-    """Give a path as it may be shown: a file can be named with control characters."""
-    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in path)
 
 
 def reading_problem(path: str, error: OSError) -> InputError:

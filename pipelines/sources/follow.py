@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from detector.decode import OVERSIZED
-from pipelines.sources.files import InputError, UnreadableInputError, printable_path
+from pipelines.escaped import escaped
+from pipelines.sources.files import InputError, UnreadableInputError
 from pipelines.sources.lines import LONGEST_LINE
 from pipelines.sources.rotated import (
     HEAD_BYTES,
@@ -273,4 +274,4 @@ class FollowedLog:
         """Say once what goes on for a while."""
         if words != self._said:
             self._said = words
-            self._tell(words, printable_path(path))
+            self._tell(words, escaped(path))

@@ -248,7 +248,7 @@ async def test_no_proxy_of_the_environment_is_asked(
         await target.came(1)
 
 
-@pytest.mark.skipif(OPENSSL is None, reason="openssl, which makes a certificate, is not installed")
+@pytest.mark.needs("openssl")
 async def test_a_certificate_is_checked(tmp_path: Path) -> None:
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     assert OPENSSL is not None

@@ -1,0 +1,60 @@
+"""Calls of a block store that may be away: again and again until it answers."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from detector.errors import (
+    StoreChangeError,
+    StoreConflictError,
+    StoreError,
+    StoreForeignError,
+    StoreGapError,
+    StoreUrlError,
+    StoreVersionError,
+)
+from pipelines.live.lives import pause
+from pipelines.live.vitals import Vitals
+
+__all__ = ["HOPELESS", "count_store_error", "insist"]
+
+HOPELESS: Final = (
+    StoreChangeError, StoreConflictError, StoreForeignError, StoreGapError, StoreUrlError,
+    StoreVersionError,
+)  # fmt: skip
+"""Errors that waiting does not mend."""
+_FIRST_WAIT_S: Final = 0.2
+_LONGEST_WAIT_S: Final = 5.0
+
+T = TypeVar("T")
+
+
+async def insist(
+    call: Callable[[], T], stop: asyncio.Event, vitals: Vitals,
+    failed: Callable[[StoreError], None],
+) -> T:  # fmt: skip
+    """Call a store in a thread until it answers; `failed` hears of each time it did not.
+
+    Raises:
+        StoreError: one that waiting does not mend, or we are to stop.
+    """
+    wait_s = _FIRST_WAIT_S
+    while True:
+        try:
+            return await asyncio.to_thread(call)
+        except HOPELESS:
+            raise
+        except StoreError as error:
+            if stop.is_set():
+                raise
+            count_store_error(error, vitals)
+            failed(error)
+        vitals.pulse.beat()
+        await pause(stop, wait_s)
+        wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+
+
+def count_store_error(error: StoreError, vitals: Vitals) -> None:
+    """Count an error by its kind: StoreLockedError is `locked`."""
+    kind = type(error).__name__.removeprefix("Store").removesuffix("Error").lower()
+    vitals.telemetry.store_errors.add(kind or "other")
