@@ -147,9 +147,29 @@ class KafkaClients:
                 raise self.in_words(error) from error
             yield client
         finally:
-            stop = running.close if isinstance(client, AIOKafkaAdminClient) else running.stop
-            with contextlib.suppress(KafkaError):
-                await stop()
+            await self._let_go(running)
+
+    async def _let_go(self, client: Any) -> None:
+        """Disconnect a client, whatever state it is in.
+
+        aiokafka's `stop` leaves a consumer half closed where a fetch waits for a broker that is
+        away (its `Fetcher.close` passes the cancellation of its own task on), and waits for a
+        delivery that may never come: so it runs apart and within a limit, and then the connections
+        are closed all the same.
+        """
+        admin, producer = (
+            isinstance(client, AIOKafkaAdminClient),
+            isinstance(client, AIOKafkaProducer),
+        )
+        connections = client.client if producer else client._client  # noqa: SLF001 - see above
+        for close in (client.close if admin else client.stop, connections.close):
+            closing = asyncio.create_task(close())
+            try:
+                await asyncio.wait({closing}, timeout=self.kafka.request_s)
+            finally:
+                closing.cancel()
+            if closing.done() and not closing.cancelled() and closing.exception() is None:
+                return
 
     @contextlib.contextmanager
     def speaking(self) -> Iterator[None]:
@@ -158,6 +178,13 @@ class KafkaClients:
             yield
         except KafkaError as error:
             raise self.in_words(error) from error
+        except asyncio.CancelledError as error:
+            # A client whose own tasks are cancelled passes that on to whoever waits for them; let
+            # through, it would end our task without a word.
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise BrokerError(self.bootstrap, "the client gave up in the middle") from error
 
     def in_words(self, error: BaseException) -> BrokerError:
         """Say what a failure of a client means."""

@@ -24,6 +24,9 @@ _ANEW: Final = (
 )
 _GONE: Final = f"they cannot be counted any more; lengthen the retention, or {_ANEW}"
 
+_MORE_S: Final = 5.0
+"""So much longer than one request may a call take, which may need several."""
+
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
     """Counts rebalances; what has to be done waits for the reader, who alone knows its state."""
@@ -169,7 +172,7 @@ class InputGroup(Connected):
     @contextlib.asynccontextmanager
     async def _in_words(self) -> AsyncIterator[None]:
         """Put what goes wrong into words; a client that repeats a request for ever is given up."""
-        limit_s = 2 * self._clients.kafka.request_s
+        limit_s = self._clients.kafka.request_s + _MORE_S
         try:
             with self._clients.speaking():
                 async with asyncio.timeout(limit_s):

@@ -38,8 +38,9 @@ _MOST_OUTSTANDING: Final = 500
 """Messages that may be on their way before the input waits."""
 _SIGN_OF_LIFE_S: Final = 10.0
 """An owner that may not write heartbeats says `idle` anew after so long."""
-_STUCK_S: Final = 30.0
-"""With records waiting and none coming for so long, the consumer is made anew."""
+_STUCK_S: Final = 15.0
+"""With records waiting and none coming for so long, the consumer is made anew; while the group is
+not settled, this much after a lost member's session is over, for which all others wait."""
 
 
 class _Owned:
@@ -317,6 +318,11 @@ class _Life:
             self._moved_s = now_s
         elif self._generation == self._group.generation and not self._owned:
             self._moved_s = now_s  # more members than partitions: nothing to do
-        elif now_s - self._moved_s > _STUCK_S:
-            said = f"no record and no partition for {_STUCK_S:.0f} s, although there should be"
+        elif now_s - self._moved_s > self._stuck_s():
+            said = (
+                f"no record and no partition for {self._stuck_s():.0f} s, although there should be"
+            )
             raise BrokerError(self._clients.bootstrap, said)
+
+    def _stuck_s(self) -> float:
+        return _STUCK_S + (0.0 if self._group.settled else self._clients.kafka.session_s)

@@ -5,11 +5,14 @@ import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
+from detector.errors import FloodwatchError
 from pipelines.clock import elapsed_s
 from pipelines.kafka.clients import BrokerError
 from pipelines.live.vitals import Vitals
 
-__all__ = ["broker_errors", "lead_lives", "pause"]
+__all__ = ["Run", "broker_errors", "lead_lives", "pause", "until_told"]
+
+Run = Callable[[asyncio.Event], Awaitable[None]]
 
 _FIRST_WAIT_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 5.0
@@ -66,3 +69,19 @@ async def lead_lives(
             vitals.pulse.beat()
         await pause(stop, wait_s)
         wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+
+
+async def until_told(run: Run, stop: asyncio.Event) -> None:
+    """Run a stage; one that ends unasked, even by a cancellation of nobody's, is an error.
+
+    Raises:
+        FloodwatchError: it ended unasked; a process that goes on without it would look well.
+    """
+    task = asyncio.current_task()
+    try:
+        await run(stop)
+    except asyncio.CancelledError:
+        if task is None or task.cancelling():
+            raise
+    if not stop.is_set():
+        raise FloodwatchError("a stage ended although nobody asked it to; please report this")

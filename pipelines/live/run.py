@@ -4,10 +4,9 @@ A stage is imported where it is made, so that a role starts without what the oth
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 from detector.decode import EventReader
 from detector.policy import Policy, policy_digest
@@ -15,6 +14,7 @@ from detector.policy_text import policy_to_json
 from pipelines.config_file import load_policy
 from pipelines.field_mapping import lines_of
 from pipelines.kafka.clients import KafkaClients
+from pipelines.live.lives import Run, until_told
 from pipelines.live.vitals import Vitals
 from pipelines.ports import BlockStore
 from pipelines.secret_file import read_secret
@@ -28,8 +28,6 @@ from pipelines.web.progress import Health
 from pipelines.web.serve import WebServer
 
 __all__ = ["Live", "live_store"]
-
-Run = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 _log = logger_of("run")
 
@@ -114,17 +112,17 @@ class Live:
         with _first_error():
             async with asyncio.TaskGroup() as group:
                 steps = [
-                    (step, [group.create_task(run(step.stop)) for run in step.runs])
+                    (step, [group.create_task(until_told(run, step.stop)) for run in step.runs])
                     for step in self._steps
                 ]
                 beside = [group.create_task(measure_loop_lag(self.telemetry))]
                 if self._web is not None:
                     beside.append(group.create_task(self._web.run()))
-                await group.create_task(self._until_told(stop, steps))
+                await group.create_task(self._wind_up(stop, steps))
                 for task in beside:
                     task.cancel()
 
-    async def _until_told(
+    async def _wind_up(
         self, stop: asyncio.Event, steps: list[tuple[_Step, list[asyncio.Task[None]]]]
     ) -> None:
         await stop.wait()
