@@ -130,6 +130,11 @@ class Process:
                 stdout=out, stderr=out,
             )  # fmt: skip
 
+    async def reads(self) -> None:
+        """Wait until it reads the input."""
+        while '"reads"' not in self.talk.read_text():  # noqa: ASYNC110 - the process says it
+            await asyncio.sleep(0.05)
+
     def cpu_s(self) -> float:
         """Give the seconds of the processor so far."""
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
@@ -196,8 +201,7 @@ async def ours(
     clients = KafkaClients(load_settings(config, {}).kafka)
     await create_topics(clients, PARTITIONS)
     running = [Process(folder, config, core, roles) for core, roles in enumerate(split)]
-    while '"reads"' not in running[0].talk.read_text():  # noqa: ASYNC110 - a process says it
-        await asyncio.sleep(0.05)
+    await running[0].reads()
     begin_cpu, begin = [one.cpu_s() for one in running], time.perf_counter()
     changes = await closed_at(bootstrap, clients.listings_topic, last)
     wall = time.perf_counter() - begin
@@ -210,8 +214,8 @@ async def ours(
 async def delays(folder: Path, bootstrap: str, rate: float, seconds: int) -> list[float]:
     """Feed events as they happen at a rate a second, with floods; give each listing's delay, s.
 
-    A listing's delay runs from the begin of the second that made it known to the moment when Redis
-    has it, so that it is up to a second more than from the arrival of the record itself.
+    A listing's delay runs from the sending of the source's last record in the second that made it
+    known (or before) to the moment when Redis has it.
     """
     name = f"d{uuid.uuid4().hex[:6]}"
     out: list[float] = []
@@ -222,8 +226,12 @@ async def delays(folder: Path, bootstrap: str, rate: float, seconds: int) -> lis
         await create_topics(clients, PARTITIONS)
         running = Process(folder, config, 0, ("ingest", "detect", "publish"))
         store = open_store(redis.url)
+        sent: dict[str, list[float]] = {}
         try:
-            feeding = asyncio.create_task(feed_now(bootstrap, clients.input_topic, rate, seconds))
+            await running.reads()
+            feeding = asyncio.create_task(
+                feed_now(bootstrap, clients.input_topic, rate, seconds, sent)
+            )
             known = 0
             seen: dict[int, float] = {}
             while not feeding.done() or time.time() < feeding.result() + 10:
@@ -233,16 +241,22 @@ async def delays(folder: Path, bootstrap: str, rate: float, seconds: int) -> lis
                 await asyncio.sleep(0.02)
             lateness_s = 2
             for listing in store.listings(0):
-                begun_s = listing.listed_ms / 1000 - lateness_s - 1
-                out.append(seen[listing.listed_seq] - begun_s)
+                until_s = listing.listed_ms / 1000 - lateness_s
+                sent_s = max(at for at in sent[listing.subject] if at < until_s)
+                out.append(seen[listing.listed_seq] - sent_s)
         finally:
             store.close()
             running.stop()
     return sorted(out)
 
 
-async def feed_now(bootstrap: str, topic: str, rate: float, seconds: int) -> float:
-    """Send ordinary mail, and a flood of a mailbox from 100 addresses every five seconds."""
+async def feed_now(
+    bootstrap: str, topic: str, rate: float, seconds: int, times: dict[str, list[float]]
+) -> float:
+    """Send ordinary mail, and a flood of a mailbox from 100 addresses every five seconds.
+
+    `times` gets the seconds in which each address sends; gives when it ended.
+    """
     producer = AIOKafkaProducer(
         bootstrap_servers=bootstrap, compression_type="zstd", max_batch_size=1 << 17, linger_ms=20
     )
@@ -263,9 +277,11 @@ async def feed_now(bootstrap: str, topic: str, rate: float, seconds: int) -> flo
                 for _ in range(4)
             ]
             for host, box in lines:
+                address = f"{20 + (host >> 16)}.{host >> 8 & 255}.{host & 255}.7"
+                times.setdefault(address, []).append(now)
                 event = {
                     "time": stamp,
-                    "client_ip": f"{20 + (host >> 16)}.{host >> 8 & 255}.{host & 255}.7",
+                    "client_ip": address,
                     "action": "accept",
                     "recipient": box,
                     "sender": f"s@d{host}.example",

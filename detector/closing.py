@@ -105,6 +105,8 @@ class LogCloser:
     _fresh: list[tuple[Tally, int]] = field(default_factory=list)
     """Tallies taken since the last close, with the close at which their rows count."""
     _controls: list[PendingControl] = field(default_factory=list)
+    _held: dict[int, list[Tally]] = field(default_factory=dict)
+    """Tallies behind a missing one, by partition: they wait for it, or for its declared loss."""
 
     def stands_alone(self, record: LogRecord) -> bool:
         """Say whether all that is closed must be given before this record is taken.
@@ -120,10 +122,8 @@ class LogCloser:
     def take(self, record: LogRecord, offset: int) -> None:
         """Take the record at `offset` of the log. `close` then gives what is closed.
 
-        Several tallies may be taken before one close, except where one `stands_alone`.
-
-        Raises:
-            TallyGapError: a tally is missing and no gap was declared for it.
+        Several tallies may be taken before one close, except where one `stands_alone`. Those behind
+        a missing one are held until it comes, or a gap is declared for it (see `missing`).
         """
         match record:
             case Tally():
@@ -142,6 +142,7 @@ class LogCloser:
                 part.number = max(part.number, last)
                 part.state = _DEAD
                 part.torn = True
+                self._resume(number)
             case _:
                 self._controls.append(PendingControl(offset, record))
 
@@ -156,9 +157,27 @@ class LogCloser:
             self.repeated += 1
             return
         if tally.number != part.number + 1:
-            raise TallyGapError(
-                partition=tally.partition, first=part.number + 1, last=tally.number - 1
-            )
+            self._held.setdefault(tally.partition, []).append(tally)
+            return
+        self._next_tally(part, tally)
+        if tally.partition in self._held:
+            self._resume(tally.partition)
+
+    def _resume(self, number: int) -> None:
+        """Take the held tallies of a partition that follow now."""
+        part = self.partitions[number]
+        waiting: list[Tally] = []
+        for tally in sorted(self._held.pop(number, ()), key=lambda one: one.number):
+            if tally.number == part.number + 1:
+                self._next_tally(part, tally)
+            elif tally.number > part.number:
+                waiting.append(tally)
+            else:
+                self.repeated += 1
+        if waiting:
+            self._held[number] = waiting
+
+    def _next_tally(self, part: _Partition, tally: Tally) -> None:
         part.number = tally.number
         if part.torn:
             part.torn, part.lost_through = False, tally.tick - 1
@@ -215,6 +234,14 @@ class LogCloser:
         self.closed = upto
         return Close(first, upto, rows, at, tuple(due), upto - first + 1 if lost else 0)
 
+    def missing(self) -> TallyGapError | None:
+        """Give the first gap that keeps tallies from being taken, if there is one, as an error."""
+        if not self._held:
+            return None
+        number = min(self._held)
+        first = self.partitions[number].number + 1
+        return TallyGapError(number, first, min(one.number for one in self._held[number]) - 1)
+
     def waited_for(self) -> list[int]:
         """Give the partitions that keep the others from closing: the awaited ones least far."""
         awaited = {n: p.through for n, p in self.partitions.items() if p.state == _AWAITED}
@@ -237,12 +264,22 @@ class LogCloser:
         return rows, at
 
     def slots_in_use(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Give the ip and mailbox slots that pending rows refer to."""
+        """Give the ip and mailbox slots that pending rows and held tallies refer to."""
         rows, _ = self._pending()
+        if self._held:
+            rows = join_rows(
+                [rows, tally_rows([one for held in self._held.values() for one in held])]
+            )
         return rows.ip, rows.rcpt
 
     def state(self, ips: Numbering, mailboxes: Numbering) -> dict[str, Any]:
-        """Give what a snapshot needs, but for the controls (see `pending_controls`)."""
+        """Give what a snapshot needs, but for the controls (see `pending_controls`).
+
+        Raises:
+            TallyGapError: a tally is missing; what is held for it is in the log, and not in here.
+        """
+        if (missing := self.missing()) is not None:
+            raise missing
         rows, at = self._pending()
         columns = {name: getattr(rows, name) for name in _ROW_COLUMNS}
         columns |= {"ip": ips.numbers(rows.ip), "rcpt": mailboxes.numbers(rows.rcpt)}

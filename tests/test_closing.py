@@ -5,7 +5,9 @@ import pytest
 
 from detector.closing import Close, LogCloser
 from detector.errors import TallyGapError
+from detector.interning import KeyTable
 from detector.log import Dead, End, Gap, Idle, LogRecord, Partitions
+from detector.numbering import Numbering
 from detector.tally import Rows, Tally
 
 
@@ -69,13 +71,52 @@ def test_an_idle_partition_holds_nobody_up_and_hides_nothing() -> None:
     assert spans(*records) == [(10, 10, 0), (11, 20, 0)]
 
 
-def test_a_missing_tally_is_an_error_until_a_gap_is_declared() -> None:
-    """The error names the gap; what it may have taken with it closes unobserved."""
+GAP = r"tallies 2 to 3 of partition 0 .* gap\(0, 2, 3\)"
+
+
+def test_a_missing_tally_holds_up_what_follows_until_a_gap_is_declared() -> None:
+    """What the gap may have taken with it closes unobserved, wherever in the log it is declared."""
     before = (Partitions(1), tally(0, 1, 10, 10))
-    with pytest.raises(TallyGapError, match=r"tallies 2 to 3 of partition 0 .* gap\(0, 2, 3\)"):
-        spans(*before, tally(0, 4, 20, 18))
-    after = (*before, Gap(0, 2, 3), tally(0, 4, 20, 18), tally(0, 5, 22, 22))
-    assert spans(*after) == [(10, 10, 0), (11, 17, 7), (18, 20, 0), (21, 22, 0)]
+    behind = (tally(0, 4, 20, 18), tally(0, 5, 22, 22))
+    assert spans(*before, *behind) == [(10, 10, 0)]
+    wanted = [(10, 10, 0), (11, 17, 7), (18, 20, 0), (21, 22, 0)]
+    assert spans(*before, Gap(0, 2, 3), *behind) == wanted
+    assert spans(*before, behind[0], Gap(0, 2, 3), behind[1]) == wanted
+    late = closes(*before, *behind, tally(0, 4, 20, 18), Gap(0, 2, 3), tally(0, 6, 23, 23))
+    assert [(c.first, c.last, c.unobserved) for c in late] == [
+        (10, 10, 0), (11, 17, 7), (18, 22, 0), (23, 23, 0)
+    ]  # fmt: skip
+    assert [c.rows.tick.tolist() for c in late] == [[10], [], [18, 22], [23]]
+
+
+def test_a_missing_tally_that_comes_after_all_is_counted_with_those_held_for_it() -> None:
+    """Each once, whoever repeats it."""
+    held = (tally(0, 3, 12, 12), tally(0, 4, 13, 13))
+    found = closes(Partitions(1), tally(0, 1, 10, 10), *held, *held, tally(0, 2, 11, 11), *held)
+    assert [c.rows.tick.tolist() for c in found] == [[10], [11, 12, 13]]
+    assert [(c.first, c.last, c.unobserved) for c in found] == [(10, 10, 0), (11, 13, 0)]
+
+
+def test_the_error_names_the_gap_and_no_snapshot_leaves_held_tallies_out() -> None:
+    """A gap too short does not help; others that wait are named in their turn."""
+    closer = LogCloser()
+    records: tuple[LogRecord, ...] = (
+        Partitions(2), tally(0, 1, 10, 10), tally(1, 1, 10, 10), tally(0, 4, 20, 18),
+        tally(1, 3, 20, 18), Gap(0, 2, 2),
+    )  # fmt: skip
+    for offset, record in enumerate(records[:-1]):
+        closer.take(record, offset)
+    with pytest.raises(TallyGapError, match=GAP):
+        raise closer.missing() or AssertionError
+    numbering = Numbering.of(KeyTable("ip"), np.zeros(0, np.bool_))
+    with pytest.raises(TallyGapError, match=GAP):
+        closer.state(numbering, numbering)
+    closer.take(records[-1], 9)
+    assert "tallies 3 to 3 of partition 0" in str(closer.missing())
+    closer.take(Gap(0, 3, 3), 10)
+    assert "tallies 2 to 2 of partition 1" in str(closer.missing())
+    closer.take(Gap(1, 2, 2), 11)
+    assert closer.missing() is None
 
 
 def test_the_last_close_of_finite_inputs_is_the_last_tick_with_rows() -> None:

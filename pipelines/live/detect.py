@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from detector.engine import Engine
-from detector.errors import SnapshotError
+from detector.errors import SnapshotError, TallyGapError
 from detector.live_keys import release_due, release_keys
 from detector.log import AsnTableChange, Dead, Idle, LogRecord, Partitions, encode_record
 from detector.policy import Policy, policy_digest
@@ -105,7 +105,7 @@ class DetectStage:
 
         try:
             self.vitals.telemetry.snapshot_written(await asyncio.to_thread(write))
-        except SnapshotError as error:
+        except (SnapshotError, TallyGapError) as error:
             self.vitals.log.warning(
                 "no snapshot, a restart would go on from the one before", reason=str(error)
             )
@@ -124,6 +124,7 @@ class _Life:
         self._heard_s: dict[int, float] = {}
         self._at_end_s: float | None = None
         self._told_s = 0.0
+        self._missing = ""
         self._saved_s = elapsed_s()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -159,6 +160,7 @@ class _Life:
         for complaint in docket.complaints:
             self._vitals.log.error("leaves out a control of the log", reason=complaint)
         docket.complaints.clear()
+        self._complain_of_missing()
         telemetry.log_records.inc(len(records))
         for change in changes:
             telemetry.changes.add(change["change"])
@@ -167,6 +169,13 @@ class _Life:
         closed = self._engine.watermark()
         if closed is not None:
             telemetry.watermark(closed * 1000 + 999)
+
+    def _complain_of_missing(self) -> None:
+        missing = self._engine.closer.missing()
+        said = "" if missing is None else str(missing)
+        if said and said != self._missing:
+            self._vitals.log.error("waits for tallies that the log does not have", reason=said)
+        self._missing = said
 
     def _accept(self, records: Sequence[Any]) -> list[dict[str, Any]]:
         """Let the engine take records; in a thread of its own, so that nothing else waits."""

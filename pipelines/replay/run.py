@@ -227,7 +227,13 @@ class _Run:
         )
 
     def finish(self) -> Summary:
-        """Put everything in its place and sum up."""
+        """Put everything in its place and sum up.
+
+        Raises:
+            TallyGapError: the input was a log in which a tally is missing.
+        """
+        if (missing := self._detection.engine.closer.missing()) is not None:
+            raise missing
         networks = self._networks()
         names = {str(asn): name for asn, name, _ in networks if name}
         self._publisher.finish(self._facts_now() | {"asn_names": json.dumps(names)})

@@ -286,9 +286,7 @@ url = "{self.store_url}"
         """Compare decisions and store with clean replays; give how often each change occurs."""
         got = await self.decisions()
         records = await dump(self.bootstrap, self.clients.log_topic)
-        log = self.folder / "dumped.log"
-        assert not (await dump_topic(self.clients, "log", log)).problems
-        want, store = await asyncio.to_thread(self._replayed, [log])
+        want, store = await self.replay_of_log()
         same(got, want, "a replay of the log")
         if self.store_url != "memory:":
             with self.opened_store() as ours:
@@ -309,6 +307,12 @@ url = "{self.store_url}"
             same([g for g in got if orjson.loads(g)["time"] <= until_ms], of_inputs, "of inputs")
         self._counted_once(records)
         return Counter(orjson.loads(line)["change"] for line in got)
+
+    async def replay_of_log(self) -> tuple[list[bytes], MemoryStore]:
+        """Replay the dumped log; give the changes and the store."""
+        log = self.folder / "dumped.log"
+        assert not (await dump_topic(self.clients, "log", log)).problems
+        return await asyncio.to_thread(self._replayed, [log])
 
     @staticmethod
     def _kind(record: ConsumerRecord) -> str:
