@@ -150,6 +150,7 @@ STATE: dict[str, set[str]] = {
     },
     "LogCloser": {
         "partitions", "closed", "repeated", "started", "_rows", "_fresh", "_controls",
+        "_held",  # no snapshot is taken while it holds anything
     },
     "Sources": {
         "table", "known", "last_at", "evicted", "group", "net_hash", "group_hash", "normal",
