@@ -109,6 +109,10 @@ class BlockStore(Protocol):
         """Give every change of the subject as it was applied, in order."""
         ...
 
+    def changes_behind(self, seq: int, most: int) -> list[dict[str, Any]]:
+        """Give the next changes behind `seq` that are still there, in order, at most so many."""
+        ...
+
     def add_request(self, kind: str, subject: str, time_ms: int, text: str) -> int:
         """Keep a request with its time of receipt; give its id."""
         ...

@@ -3,6 +3,8 @@
 import json
 import os
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,6 +52,29 @@ def test_readers_go_on_while_another_writes(tmp_path: Path) -> None:
             assert reader.listings(FAR) == []
             writer.apply([change(2, "extend")])
             assert [row.seq for row in reader.listings(FAR)] == [2]
+
+
+def test_a_stranger_who_looks_in_takes_nothing_from_two_stores_of_one_process(
+    tmp_path: Path,
+) -> None:
+    """To open the file beside SQLite would end our locks: the stranger would take the log away."""
+    path = tmp_path / "blocks.db"
+    look = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]);"
+        "print(c.execute('SELECT count(*) FROM changes').fetchone()[0]); c.close()"
+    )
+
+    def seen() -> int:
+        return int(subprocess.check_output([sys.executable, "-c", look, path]))
+
+    with closing(SqliteStore(path)) as first:
+        first.apply([change(1)])
+        with closing(SqliteStore(path)) as second:
+            assert seen() == 1
+            first.apply([change(2, "extend")])
+            assert seen() == 2
+            second.apply([change(3, "extend")])
+            assert (seen(), first.last_seq()) == (3, 3)
 
 
 def test_a_path_that_is_not_there_is_said_in_words(tmp_path: Path) -> None:

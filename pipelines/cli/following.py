@@ -11,10 +11,13 @@ from pipelines.cli.guarded import UsageError
 from pipelines.cli.postfix_options import check_relays, offset_s
 from pipelines.cli.running import in_loop, load
 from pipelines.live.follow import Follower, FollowSpec
+from pipelines.live.follow_alerts import FollowAlerts
 from pipelines.live.follow_format import FOLLOWED_FORMATS
+from pipelines.live.lives import first_error, until_told
 from pipelines.live.vitals import Vitals
 from pipelines.resident import lazy_garbage
 from pipelines.settings_warnings import settings_warnings
+from pipelines.stores import open_store
 from pipelines.talk import logger_of, start_talking, stop_talking
 from pipelines.telemetry import Telemetry
 from pipelines.web.health import health_app
@@ -49,8 +52,6 @@ def run_follow(options: FollowOptions) -> None:
         log = logger_of("run")
         for warning in settings_warnings(spec.settings):
             log.warning("unwise settings", what=warning)
-        if spec.settings.webhook.url:
-            log.warning("unwise settings", what="webhook.url: alerts are sent on Kafka only")
         with lazy_garbage():
             in_loop(_run(spec))
     finally:
@@ -63,7 +64,9 @@ async def _run(spec: FollowSpec) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     telemetry, health = Telemetry(), Health()
+    webhook = spec.settings.webhook
     vitals = Vitals.of("follow", health, telemetry)
+    alerts = _alerts(spec, Vitals.of("alert", health, telemetry)) if webhook.url else None
     with contextlib.ExitStack() as stack:
         beside = [measure_loop_lag(telemetry)]
         if spec.settings.web.port:
@@ -71,12 +74,31 @@ async def _run(spec: FollowSpec) -> None:
         tasks = [loop.create_task(one) for one in beside]
         try:
             follower = await asyncio.to_thread(Follower, spec, vitals, stack)
-            await follower.run(stop)
+            await _follow(follower, alerts, stop)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
     vitals.log.info("has stopped in order")
+
+
+def _alerts(spec: FollowSpec, vitals: Vitals) -> FollowAlerts:
+    settings = spec.settings
+    return FollowAlerts(lambda: open_store(settings.store.url), settings.webhook, vitals)
+
+
+async def _follow(follower: Follower, alerts: FollowAlerts | None, stop: asyncio.Event) -> None:
+    """Follow until told to stop; alerts go on until the last change is stored."""
+    if alerts is None:
+        await follower.run(stop)
+        return
+    begun, stored = asyncio.Event(), asyncio.Event()
+    with first_error():
+        async with asyncio.TaskGroup() as group:
+            group.create_task(until_told(lambda told: alerts.run(begun, told), stored))
+            await begun.wait()
+            await follower.run(stop)
+            stored.set()
 
 
 def _spec(options: FollowOptions) -> FollowSpec:

@@ -10,7 +10,7 @@ from pipelines.clock import elapsed_s
 from pipelines.kafka.clients import BrokerError
 from pipelines.live.vitals import Vitals
 
-__all__ = ["Run", "broker_errors", "lead_lives", "pause", "until_told"]
+__all__ = ["Run", "broker_errors", "first_error", "lead_lives", "pause", "until_told"]
 
 Run = Callable[[asyncio.Event], Awaitable[None]]
 
@@ -22,8 +22,10 @@ _LONG_LIFE_S: Final = 30.0
 
 async def pause(stop: asyncio.Event, seconds: float) -> None:
     """Wait, but not longer than until told to stop."""
+    # Not `wait_for`: in Python 3.11 it loses a cancellation that comes as the wait ends.
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await stop.wait()
 
 
 @contextlib.contextmanager
@@ -85,3 +87,15 @@ async def until_told(run: Run, stop: asyncio.Event) -> None:
             raise
     if not stop.is_set():
         raise FloodwatchError("a stage ended although nobody asked it to; please report this")
+
+
+@contextlib.contextmanager
+def first_error() -> Iterator[None]:
+    """Raise the first of several errors that ended the stages: it says most."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        raise error from None

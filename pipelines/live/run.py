@@ -4,8 +4,7 @@ A stage is imported where it is made, so that a role starts without what the oth
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from detector.decode import EventReader
@@ -14,7 +13,7 @@ from detector.policy_text import policy_to_json
 from pipelines.config_file import load_policy
 from pipelines.field_mapping import lines_of
 from pipelines.kafka.clients import KafkaClients
-from pipelines.live.lives import Run, until_told
+from pipelines.live.lives import Run, first_error, until_told
 from pipelines.live.vitals import Vitals
 from pipelines.ports import BlockStore
 from pipelines.secret_file import read_secret
@@ -109,7 +108,7 @@ class Live:
         Raises:
             FloodwatchError: what no waiting mends.
         """
-        with _first_error():
+        with first_error():
             async with asyncio.TaskGroup() as group:
                 steps = [
                     (step, [group.create_task(until_told(run, step.stop)) for run in step.runs])
@@ -155,15 +154,3 @@ def live_store(store: StoreSettings) -> BlockStore:
     file = store.password_file
     password = None if file is None else read_secret(file, "store.password_file")
     return open_store(store.url, password=password, ca_file=store.ca_file)
-
-
-@contextmanager
-def _first_error() -> Iterator[None]:
-    """Raise the first of several errors that ended the stages: it says most."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        error: BaseException = group
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-        raise error from None

@@ -93,6 +93,11 @@ class MemoryStore:
         seqs = self._by_subject.get(subject, ())
         return [orjson.loads(self._changes[seq - self._behind - 1]) for seq in seqs]
 
+    def changes_behind(self, seq: int, most: int) -> list[dict[str, Any]]:
+        """Give the next changes behind a number."""
+        start = max(0, seq - self._behind)
+        return [orjson.loads(text) for text in self._changes[start : start + most]]
+
     def add_request(self, kind: str, subject: str, time_ms: int, text: str) -> int:
         """Keep a request with its time of receipt; give its id."""
         number = len(self._requests) + 1

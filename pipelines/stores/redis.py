@@ -158,6 +158,12 @@ class RedisStore:
         changes = [orjson.loads(entry[0][1][b"decision"]) for entry in entries if entry]
         return [change for change in changes if change["subject"] == plain]
 
+    def changes_behind(self, seq: int, most: int) -> list[dict[str, Any]]:
+        """Give the next changes behind a number, of those within bounds."""
+        with self._server.calling():
+            found = self._server.run("XRANGE", CHANGES, f"{seq + 1}-0", "+", "COUNT", most)
+        return [orjson.loads(fields[b"decision"]) for _, fields in found]
+
     def add_request(self, kind: str, subject: str, time_ms: int, text: str) -> int:
         """Keep a request with its time of receipt; give its id.
 

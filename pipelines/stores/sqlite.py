@@ -143,6 +143,12 @@ class SqliteStore:
         with self._file.reading() as connection:
             return [orjson.loads(t) for (t,) in connection.execute(query, (storable(subject),))]
 
+    def changes_behind(self, seq: int, most: int) -> list[dict[str, Any]]:
+        """Give the next changes behind a number."""
+        query = "SELECT decision FROM changes WHERE seq > ? ORDER BY seq LIMIT ?"
+        with self._file.reading() as connection:
+            return [orjson.loads(text) for (text,) in connection.execute(query, (seq, most))]
+
     def add_request(self, kind: str, subject: str, time_ms: int, text: str) -> int:
         """Keep a request with its time of receipt; give its id."""
         insert = (

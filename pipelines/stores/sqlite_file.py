@@ -26,7 +26,7 @@ _OLDEST_SQLITE: Final = (3, 37, 0)
 _PRIMARY_CODE: Final = 0xFF
 _CACHE_KIB: Final = 32 * 1024
 _LOG_PAGES: Final = 4000
-_MAGIC: Final = b"SQLite format 3\x00"
+_LEAST_PAGE: Final = 512
 _IN_WORDS: Final = {
     sqlite3.SQLITE_BUSY: (
         StoreLockedError,
@@ -122,14 +122,14 @@ class SqliteFile:
                 problem = "no such file: check the path, or run a replay first"
                 raise StoreMissingError(self.name, problem)
             return
-        # SQLite takes a file shorter than a page for an empty one, and would write over it.
-        try:
-            with self._path.open("rb") as file:
-                head = file.read(len(_MAGIC))
-        except OSError as error:
-            problem = f"it cannot be read ({error.strerror}): check the permissions"
-            raise StoreMissingError(self.name, problem) from None
-        if head not in (b"", _MAGIC):
+        if not os.access(self._path, os.R_OK):
+            problem = "it cannot be read: check the permissions"
+            raise StoreMissingError(self.name, problem)
+        # SQLite takes a file shorter than a page for an empty one, and would write over it. To open
+        # it here would be fatal to a connection that this process has already: closing any
+        # descriptor of a file ends all of a process's locks on it, and the next stranger to look
+        # in would take away the log under that connection.
+        if 0 < self._path.stat().st_size < _LEAST_PAGE:
             kind, words = _IN_WORDS[sqlite3.SQLITE_NOTADB]
             raise kind(self.name, words)
 

@@ -149,6 +149,16 @@ def test_the_audit_trail_gives_changes_back_as_they_were_applied(store: BlockSto
     assert list(store.audit("192.0.2.7")[0]) == list(changes[0])
 
 
+def test_changes_are_given_in_order_from_a_number_on(store: BlockStore) -> None:
+    """A reader pages through them; what a store begins behind is not there to give."""
+    changes = [change(seq, "list", f"192.0.2.{seq}") for seq in range(1, 6)]
+    assert store.changes_behind(0, 10) == []
+    store.apply(changes)
+    assert store.changes_behind(0, 2) == changes[:2]
+    assert store.changes_behind(2, 10) == changes[2:]
+    assert store.changes_behind(5, 10) == []
+
+
 def test_repeats_do_nothing_and_only_new_changes_are_counted(store: BlockStore) -> None:
     first, second, third = change(1, "list"), change(2, "extend"), change(3, "remove")
     store.apply([first, second])
@@ -224,6 +234,8 @@ def test_an_empty_store_may_start_behind_changes_that_are_gone(store: BlockStore
     with pytest.raises(StoreConflictError):
         store.apply([change(42, "hold")])
     assert store.last_seq() == 43
+    assert [entry["seq"] for entry in store.changes_behind(0, 10)] == [42, 43]
+    assert [entry["seq"] for entry in store.changes_behind(42, 10)] == [43]
 
 
 def test_a_store_that_is_not_empty_starts_behind_nothing(store: BlockStore) -> None:

@@ -1,0 +1,81 @@
+"""Alerts of a run without Kafka: what the block store has not told yet, told to the webhook."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from pipelines.alerts.webhook import WebhookAlerts
+from pipelines.live.store_calls import insist
+from pipelines.live.telling import tell
+from pipelines.live.vitals import Vitals
+from pipelines.ports import BlockStore, Change
+from pipelines.settings import WebhookSettings
+
+__all__ = ["FollowAlerts"]
+
+_TOLD: Final = "alerts_told_seq"
+"""The fact that says up to which change everything was told."""
+_LOOK_S: Final = 0.5
+_MOST: Final = 500
+
+T = TypeVar("T")
+
+
+class _StoredChanges:
+    """The changes of a store as a feed; the store keeps the place, which is a `seq`."""
+
+    def __init__(self, store: BlockStore, vitals: Vitals, stop: asyncio.Event) -> None:
+        self._store, self._vitals, self._stop = store, vitals, stop
+        self._seq = 0
+
+    async def begin(self) -> None:
+        """Go on where we stopped; the first start tells of what comes from now on."""
+        told = await self._call(lambda: self._store.fact(_TOLD))
+        if told is None:
+            told = str(await self._call(self._store.last_seq))
+            await self.commit(int(told))
+        self._seq = int(told)
+
+    async def next(self) -> list[tuple[Change, int]]:
+        found = await self._call(lambda: self._store.changes_behind(self._seq, _MOST))
+        if not found:
+            await asyncio.sleep(_LOOK_S)
+            return []
+        self._seq = found[-1]["seq"]
+        return [(change, change["seq"]) for change in found]
+
+    async def commit(self, place: int) -> None:
+        await self._call(lambda: self._store.set_fact(_TOLD, str(place)))
+
+    async def _call(self, call: Callable[[], T]) -> T:
+        return await insist(call, self._stop, self._vitals, lambda _error: None)
+
+
+class FollowAlerts:
+    """Delivers each alert at least once, through a store of its own.
+
+    Raises:
+        AlertSettingsError: the settings cannot be used.
+    """
+
+    def __init__(
+        self, opened: Callable[[], BlockStore], settings: WebhookSettings, vitals: Vitals
+    ) -> None:
+        self._opened, self._vitals = opened, vitals
+        self._alerts = WebhookAlerts(settings, telemetry=vitals.telemetry)
+
+    async def run(self, begun: asyncio.Event, stop: asyncio.Event) -> None:
+        """Tell until told to stop; `begun` is set once it is known from which change on.
+
+        Raises:
+            StoreError: one that waiting does not mend.
+        """
+        store = await insist(self._opened, stop, self._vitals, lambda _error: None)
+        try:
+            feed = _StoredChanges(store, self._vitals, stop)
+            await feed.begin()
+            begun.set()
+            self._vitals.gate.open()
+            await tell(feed, self._alerts, self._vitals, stop)
+        finally:
+            await asyncio.to_thread(store.close)

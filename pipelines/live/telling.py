@@ -1,0 +1,76 @@
+"""Tells a webhook of the changes of a feed; what has come is committed, not remembered."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from pipelines.alerts.webhook import WebhookAlerts
+from pipelines.live.vitals import Vitals
+from pipelines.ports import Change
+
+__all__ = ["Feed", "tell"]
+
+_COMMIT_S: Final = 1.0
+_CLOSE_S: Final = 3.0
+
+
+class Feed(Protocol):
+    """Where changes come from, and where it is kept how far they were told."""
+
+    async def next(self) -> Sequence[tuple[Change, int]]:
+        """Give the next changes, each with the place behind it; none after a short while."""
+        ...
+
+    async def commit(self, place: int) -> None:
+        """Keep that everything before the place was told."""
+        ...
+
+
+async def tell(feed: Feed, alerts: WebhookAlerts, vitals: Vitals, stop: asyncio.Event) -> None:
+    """Tell until told to stop; then deliver what waits within a short time.
+
+    While the receiver is away the feed waits, and nothing else does. What ends the feed ends this.
+    """
+    await _Telling(feed, alerts, vitals).run(stop)
+
+
+class _Telling:
+    def __init__(self, feed: Feed, alerts: WebhookAlerts, vitals: Vitals) -> None:
+        self._feed, self._alerts, self._vitals = feed, alerts, vitals
+        self._places: deque[tuple[int, int]] = deque()
+        """Of changes taken and not yet committed: number, and the place behind."""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as group:
+            sending = group.create_task(self._alerts.run())
+            committing = group.create_task(self._commit_often())
+            reading = group.create_task(self._read())
+            stopping = group.create_task(stop.wait())
+            await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            reading.cancel()
+            stopping.cancel()
+            committing.cancel()
+            await self._alerts.close(_CLOSE_S)
+            sending.cancel()
+        await self._commit()
+
+    async def _read(self) -> None:
+        while True:
+            found = await self._feed.next()
+            self._places.extend((change["seq"], place) for change, place in found)
+            if found:
+                await self._alerts.take([change for change, _ in found])
+
+    async def _commit_often(self) -> None:
+        while True:
+            await asyncio.sleep(_COMMIT_S)
+            self._vitals.pulse.beat()
+            await self._commit()
+
+    async def _commit(self) -> None:
+        behind = None
+        while self._places and self._places[0][0] <= self._alerts.delivered_seq:
+            _, behind = self._places.popleft()
+        if behind is not None:
+            await self._feed.commit(behind)
