@@ -234,6 +234,10 @@ class LogCloser:
         self.closed = upto
         return Close(first, upto, rows, at, tuple(due), upto - first + 1 if lost else 0)
 
+    def torn(self) -> list[int]:
+        """Give the partitions of which tallies are held because one before them is missing."""
+        return sorted(self._held)
+
     def missing(self) -> TallyGapError | None:
         """Give the first gap that keeps tallies from being taken, if there is one, as an error."""
         if not self._held:

@@ -5,7 +5,7 @@ and read by `detector.log`.
 """
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any, Final
 
@@ -50,11 +50,15 @@ class WireError(FloodwatchError):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a detector has come: its last close (None before the first), change, log record."""
+    """How far a detector has come: its last close (None before the first), change, log record.
+
+    `torn` are the partitions of which the log has lost a tally: what follows cannot be counted yet.
+    """
 
     closed: int | None
     seq: int
     log_offset: int
+    torn: Sequence[int] = ()
 
 
 def ascii_json(line: bytes) -> bytes:
@@ -84,7 +88,8 @@ def decision_line(change: Mapping[str, Any]) -> bytes:
 def progress_line(progress: Progress) -> bytes:
     """Write how far a detector has come, as a message of the listings."""
     fields = {"closed": progress.closed, "seq": progress.seq, "log_offset": progress.log_offset}
-    return orjson.dumps({"v": VERSION, "progress": fields})
+    torn = {"torn": list(progress.torn)} if progress.torn else {}
+    return orjson.dumps({"v": VERSION, "progress": fields | torn})
 
 
 def read_listing(message: bytes, place: str) -> dict[str, Any] | Progress:

@@ -203,7 +203,9 @@ class _Life:
             self._told_s = elapsed_s()
             engine = self._engine
             await self._book.say(
-                Progress(engine.watermark(), engine.docket.seq, self._log.position)
+                Progress(
+                    engine.watermark(), engine.docket.seq, self._log.position, engine.closer.torn()
+                )
             )
 
     async def _watch(self) -> None:

@@ -281,10 +281,15 @@ class _Life:
             one.beat_s = now_s
 
     def _hold_back(self) -> None:
-        """Pause the partitions that are too far ahead of the detector."""
+        """Pause the partitions that are too far ahead of the detector, or wait for a lost tally."""
         closed, limit_ms = self._progress.closed, self._settings.ahead_s * 1000
         closed_ms = None if closed is None else closed * 1000
-        held = [p for p, one in self._owned.items() if one.ahead_of_ms(closed_ms) > limit_ms]
+        torn = self._progress.torn
+        held = [
+            partition
+            for partition, one in self._owned.items()
+            if one.ahead_of_ms(closed_ms) > limit_ms or partition in torn
+        ]
         self._group.hold(held, self._owned)
         if held:
             self._moved_s = elapsed_s()

@@ -16,10 +16,15 @@ _LOOK_BACK: Final = 200
 
 
 class ProgressWatch:
-    """`closed` is the detector's last close, None as long as nobody has said."""
+    """`closed` is the detector's last close, None as long as nobody has said.
+
+    `torn` are the partitions that wait for a lost tally, as the detector says that is furthest.
+    """
 
     def __init__(self, clients: KafkaClients, vitals: Vitals) -> None:
         self.closed: int | None = None
+        self.torn: frozenset[int] = frozenset()
+        self._torn_offset = -1
         self._clients = clients
         self._vitals = vitals
 
@@ -35,8 +40,14 @@ class ProgressWatch:
                 while not stop.is_set():
                     self._vitals.pulse.beat()
                     for _, message in await reader.next_listings(0.5):
-                        if isinstance(message, Progress) and message.closed is not None:
-                            # A copy that is behind must not hold the others back.
-                            self.closed = max(message.closed, self.closed or message.closed)
+                        if isinstance(message, Progress):
+                            self._hear(message)
 
         await lead_lives(self._vitals, life, stop, self._clients.kafka.patience_s)
+
+    def _hear(self, progress: Progress) -> None:
+        """Take what is further than we know: a copy that is behind must not hold others back."""
+        if progress.closed is not None:
+            self.closed = max(progress.closed, self.closed or progress.closed)
+        if progress.log_offset >= self._torn_offset:
+            self.torn, self._torn_offset = frozenset(progress.torn), progress.log_offset

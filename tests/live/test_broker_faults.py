@@ -17,7 +17,8 @@ async def test_the_only_broker_is_away_for_a_while(kafka_broker: Broker, tmp_pat
     rng = Random(21)
     with Site.of_seed(tmp_path / "site", kafka_broker.bootstrap, 21) as site:
         await site.prepare()
-        site.run()
+        # On a slow machine the broker goes before all stages were ready once.
+        site.run(FLOODWATCH__KAFKA__PATIENCE_S="300")
         downs = iter([(False, 5.0), (True, 60.0 if SOAK else 15.0)])
 
         async def down() -> None:

@@ -1,5 +1,6 @@
 """A tally that the log has lost: the detector waits and says which, until its loss is declared."""
 
+import asyncio
 from pathlib import Path
 from random import Random
 
@@ -8,8 +9,10 @@ from aiokafka import AIOKafkaProducer
 from detector.interning import KeyTables
 from detector.log import decode_record
 from detector.tally import Tally
+from pipelines.wire import Progress, progress_line
 from tests.live.commands import commanded
 from tests.live.site import Site, same, traffic
+from tests.live.test_backpressure import furthest
 from tests.services.kafka_topics import dump
 
 
@@ -64,3 +67,43 @@ async def test_a_lost_tally_is_waited_for_until_an_operator_declares_it(
         same(got, log, "a replay of the log")
         assert len(got) > 3
         assert second.stop() == 0
+
+
+async def test_ingest_reads_no_more_of_a_partition_that_waits_for_a_lost_tally(
+    kafka: str, tmp_path: Path
+) -> None:
+    """What a detector would have to hold stays in the input; the others are read on."""
+    with Site.of_seed(tmp_path / "site", kafka, 32) as site:
+        async with AIOKafkaProducer(bootstrap_servers=kafka) as producer:
+            await reads_no_more(site, producer)
+
+
+async def reads_no_more(site: Site, producer: AIOKafkaProducer) -> None:
+    await site.prepare()
+
+    async def say(progress: Progress) -> None:
+        topic = site.clients.listings_topic
+        await producer.send_and_wait(topic, progress_line(progress), partition=0)
+
+    await say(Progress(None, 0, 5, [1]))
+    await say(Progress(None, 0, 4))  # of a copy that is not there yet
+    site.run("ingest", FLOODWATCH__INGEST__AHEAD_S="86400")
+    await asyncio.sleep(3)
+    await site.feed(traffic(Random(32), site.partitions))
+    await site.end()
+    last = site.end_ms // 1000 - 400  # by then each partition has had the most of its mail
+    await passed(site, {0, 2}, last)
+    await asyncio.sleep(1)
+    assert (await furthest(site)).get(1, 0) < last
+    await say(Progress(None, 0, 6))
+    await passed(site, {1}, last)
+
+
+async def passed(site: Site, partitions: set[int], tick: int) -> None:
+    """Wait until the log has these partitions up to a tick."""
+    async with asyncio.timeout(60):
+        while True:
+            far = await furthest(site)
+            if all(far.get(partition, 0) >= tick for partition in partitions):
+                return
+            await asyncio.sleep(0.2)
