@@ -37,10 +37,7 @@ def broker_errors() -> Iterator[None]:
         kafka, others = group.split(BrokerError)
         if kafka is None or others is not None:
             raise
-        error: BaseException = kafka
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-        raise error from None
+        raise _first_of(kafka) from None
 
 
 async def lead_lives(
@@ -95,7 +92,10 @@ def first_error() -> Iterator[None]:
     try:
         yield
     except BaseExceptionGroup as group:
-        error: BaseException = group
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-        raise error from None
+        raise _first_of(group) from None
+
+
+def _first_of(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
