@@ -99,11 +99,15 @@ class Flood:
     spared: dict[int, dict[int, tuple[int, int]]] = field(default_factory=dict)
     """Sources not taken for part of it, by group, with (network, group): looked at again when
     their group grows."""
-    light: bool = False
-    strangers: int = 0
-    with_history: int = 0
-    """Strangers judged so far, and those of them that had sent clean mail to others before."""
+    every: float = 0.0
+    """What anybody usually sends the victim in ten minutes."""
+    crowds: list[bool] = field(default_factory=lambda: [False, False])
+    """Whether there are more strangers than usual, and more of those that wrote to others."""
+    strangers: list[int] = field(default_factory=lambda: [0, 0])
+    """Sources of light ASNs beyond their relations so far: those nobody knows, and the others."""
     senders: int = 0
+    members: dict[int, int] = field(default_factory=dict)
+    """Sources by ASN group."""
 
     def add(self, row: CaseRow) -> None:
         """Count one row."""
@@ -114,9 +118,12 @@ class Flood:
             self.parts[row.ip] = Part(
                 row.attempts, row.tick, row.tick, row.deferred > 0, row.net, row.group, row.asn
             )
+            self.members[row.group] = self.members.get(row.group, 0) + 1
         else:
             if part.group != row.group:
                 self.spared.get(part.group, {}).pop(row.ip, None)
+                self.members[part.group] -= 1
+                self.members[row.group] = self.members.get(row.group, 0) + 1
                 part.group, part.asn = row.group, row.asn
             part.attempts += row.attempts
             part.first = min(part.first, row.tick)
@@ -132,6 +139,7 @@ class Flood:
             self.total -= part.attempts
             self.nets[part.net] -= part.attempts
             self.groups[part.group] -= part.attempts
+            self.members[part.group] -= 1
             self.spared.get(part.group, {}).pop(ip, None)
 
     def state(self, ips: Numbering) -> dict[str, Any]:
@@ -166,7 +174,8 @@ class Flood:
         parts = state["parts"]
         columns = [parts[name].tolist() for name in _PART_TYPES]
         for ip, *values in zip(ips.slots(parts["ip"]).tolist(), *columns, strict=True):
-            flood.parts[ip] = Part(*values)
+            part = flood.parts[ip] = Part(*values)
+            flood.members[part.group] = flood.members.get(part.group, 0) + 1
         flood.nets = dict(zip(*(column.tolist() for column in state["nets"].values()), strict=True))
         flood.groups = dict(
             zip(*(column.tolist() for column in state["groups"].values()), strict=True)
@@ -184,7 +193,7 @@ _PART_TYPES: Final = {
     )
     for column in fields(Part)
 }
-_TABLES: Final = frozenset({"parts", "nets", "groups", "spared"})
+_TABLES: Final = frozenset({"parts", "nets", "groups", "spared", "members"})
 
 
 def _pairs(counts: dict[int, int]) -> dict[str, Any]:

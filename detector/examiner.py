@@ -14,9 +14,9 @@ from detector.relations import mixed_one
 from detector.rules import (
     BUSY_LEAST,
     BUSY_SHARE,
+    crowds,
     hourly,
     is_calm,
-    is_light,
     judge,
     suspects,
     takes_part,
@@ -85,7 +85,8 @@ class Examiner:
             usual = self._state.normals(case.scope).usual(case.slot)
         share = max(share, 1.0 / max(scene.active(LONG_S).size, 1))
         flood = case.flood = Flood(
-            start, tick, finding.limit, finding.count, finding.span_s, finding.normal, usual, share
+            start, tick, finding.limit, finding.count, finding.span_s, finding.normal, usual, share,
+            every=max(usual, 0.0 if self._state.cold else scene.usual_all(case)),
         )
         for row in case.rows:
             if row.tick >= start and (row.attempts or row.deferred):
@@ -108,11 +109,12 @@ class Examiner:
         flood = case.flood
         assert flood is not None  # noqa: S101 - the caller checked
         rule = self._state.policy.rules.victim_flood
-        was_light = flood.light
-        flood.light = is_light(case, flood, rule, tick)
+        before = flood.crowds
+        flood.crowds = crowds(case, flood, rule, tick)
+        grown_ = any(now and not then for now, then in zip(flood.crowds, before, strict=True))
         out: list[Offence] = []
         listed: list[int] = []
-        looked_at = suspects(flood, touched, everybody=flood.light and not was_light)
+        looked_at = suspects(flood, touched, everybody=grown_)
         for ip in sorted(looked_at, key=self._state.tables.ips.names.__getitem__):
             if ip not in flood.parts:
                 continue
@@ -139,7 +141,8 @@ class Examiner:
         sources = self._state.sources
         volume, learned = sources.hourly_volume(part.group), int(sources.normal[ip])
         others = learned + self._unlearned(ip, tick) - part.attempts
-        return Source(ip, part.net, part.group, volume, learned, others, self._busy)
+        key = int(sources.hash[ip])
+        return Source(ip, key, part.net, part.group, volume, learned, others, self._busy)
 
     def _unlearned(self, ip: int, tick: int) -> int:
         """Give a source's messages to anybody up to a tick that no period has learned yet."""

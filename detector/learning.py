@@ -178,7 +178,7 @@ class Learner:
         domain_hash = self._domains.hash[domain[index]]
         net, group = self._sources.net_hash[ip], group_hashes(rows.asn[index])
         for victim in (mailbox, domain_hash):
-            for source in (net, group):
+            for source in (self._sources.hash[ip], net, group):
                 self.relations.learn(mixed(victim, source), sent)
         known = self._sources.known[ip]
         np.add.at(self._sources.normal, ip[known].astype(np.intp), weight[index[known]])

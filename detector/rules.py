@@ -26,7 +26,7 @@ from detector.policy import Policy, VictimRule
 from detector.relations import Relations, mixed_one
 from detector.scene import Finding, Scene, Source, Victim
 
-__all__ = ["hourly", "is_calm", "is_light", "judge", "suspects", "takes_part"]
+__all__ = ["crowds", "hourly", "is_calm", "judge", "suspects", "takes_part"]
 
 HEAVY_MESSAGES: Final = 3
 HEAVY_SHARE: Final = 0.02
@@ -38,9 +38,8 @@ BUSY_SHARE: Final = 2.5e-4
 BUSY_LEAST: Final = 4
 PASSING: Final = 0.02
 """Into a flood a source may send this share of its mail."""
-HISTORY_SHARE: Final = 0.4
-"""While fewer of a flood's strangers than this have sent clean mail to anybody before, having done
-so tells a bystander; in a list bomb through mail providers most have, and it tells nothing."""
+CROWD: Final = 3.0
+"""Times as many sources of an ASN as it usually sends messages make a first message theirs."""
 NOISE: Final = 3.0
 """Square roots of all messages that the unexplained ones must exceed: less is chance."""
 PATIENCE: Final = 0.05
@@ -212,19 +211,21 @@ def _beyond_doubt(case: Case, rule: VictimRule, elapsed_s: int, scene: Scene) ->
     return None
 
 
-def is_light(case: Case, flood: Flood, rule: VictimRule, now: int) -> bool:
-    """Say whether much of a flood comes from ASNs of which each is a negligible part.
+def crowds(case: Case, flood: Flood, rule: VictimRule, now: int) -> list[bool]:
+    """Say whether more strangers than usual write, and more of those that have written to others.
 
-    That part must exceed what strangers usually send the victim, and the flood must still press:
-    in its tail a stranger is more likely to be one who would have written anyway.
+    Where they do, a first message is one of theirs; else it is likely that of somebody who would
+    have written anyway. The flood must still press: in its tail everybody writes as usual.
     """
     if case.tried_long < base_limit(case, rule, LONG_S) / 2 and now - flood.found > LONG_S:
-        return False
+        return [False, False]
     heavy = max(HEAVY_MESSAGES, HEAVY_SHARE * flood.total)
     light = sum(count for count in flood.groups.values() if count < heavy)
-    usual = flood.usual * max(now - flood.start + 1, SHORT_S) / LONG_S
-    expected = rule.light_messages + rule.light_factor * usual
-    return light >= max(expected, LIGHT_SHARE * flood.total)
+    if light < LIGHT_SHARE * flood.total:
+        return [False, False]
+    usual = max(rule.light_factor * flood.usual, flood.every)
+    expected = rule.light_messages + usual * max(now - flood.start + 1, SHORT_S) / LONG_S
+    return [count >= expected for count in flood.strangers]
 
 
 def takes_part(
@@ -249,7 +250,10 @@ def takes_part(
     fair = share / (1 - share) * others
     mailbox = victim.domain_hash is not None
     aged = max(0, span_s - LONG_S) / AGEING_S if mailbox else 0.0
-    for place, sent, least in ((net, flood.nets[net], 0.0), (group, flood.groups[group], fair)):
+    for place, sent, least in (
+        (source.hash, part.attempts, 0.0), (net, flood.nets[net], 0.0),
+        (group, flood.groups[group], fair),
+    ):  # fmt: skip
         key = mixed_one(victim.hash, place)
         known = relations.known(key)
         usual = max(least, relations.expected(key, span_s, missed_s)) if known else least
@@ -264,20 +268,18 @@ def takes_part(
     acquainted = source.learned > 0 or (
         victim.domain_hash is not None and relations.known(mixed_one(victim.domain_hash, net))
     )
-    if not part.met:
+    if not part.met and not heavy:
         part.met = True
-        flood.strangers += 1
-        flood.with_history += acquainted
+        flood.strangers[acquainted] += 1
     if source.others >= source.busy and part.attempts <= 1:
         return False
     if part.attempts <= PASSING * source.others:
         return False
     if heavy:
-        return True
-    if not flood.light:
-        return False
-    telling = flood.with_history < HISTORY_SHARE * flood.strangers
-    return not (acquainted and telling and flood.nets[net] <= terms.floor)
+        crowd = flood.members[group] >= HEAVY_MESSAGES + CROWD * usual
+    else:
+        crowd = flood.crowds[acquainted]
+    return crowd or part.attempts > (terms.floor if acquainted else 1)
 
 
 def suspects(
