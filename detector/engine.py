@@ -289,6 +289,8 @@ class Engine(State):
             offences += self._examiner.minute_rules(tick)
         docket.offences(offences)
         if minute_ends:
+            for ip in docket.withdraw(self.evidence):
+                self._examiner.forgive(ip, tick)
             docket.ends()
         for ip in docket.answer(controls):
             self._examiner.forgive(ip, tick)

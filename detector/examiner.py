@@ -83,10 +83,11 @@ class Examiner:
             usual, share = rule.calm_fraction * base_limit(case, rule, LONG_S), 0.0
         elif usual is None:
             usual = self._state.normals(case.scope).usual(case.slot)
+        rule_ = self._state.policy.rules.victim_flood
         share = max(share, 1.0 / max(scene.active(LONG_S).size, 1))
         flood = case.flood = Flood(
             start, tick, finding.limit, finding.count, finding.span_s, finding.normal, usual, share,
-            every=max(usual, 0.0 if self._state.cold else scene.usual_all(case)),
+            every=rule_.light_factor * usual if self._state.cold else max(usual, scene.usual_all(case)),
         )
         for row in case.rows:
             if row.tick >= start and (row.attempts or row.deferred):
@@ -114,7 +115,7 @@ class Examiner:
         grown_ = any(now and not then for now, then in zip(flood.crowds, before, strict=True))
         out: list[Offence] = []
         listed: list[int] = []
-        looked_at = suspects(flood, touched, everybody=grown_)
+        looked_at = suspects(flood, touched, tick, everybody=grown_)
         for ip in sorted(looked_at, key=self._state.tables.ips.names.__getitem__):
             if ip not in flood.parts:
                 continue
@@ -133,7 +134,7 @@ class Examiner:
             spared.pop(ip, None)
             out.append(self._offence(case, flood, ip, net, group))
         for ip in listed:
-            self._state.docket.attempt(ip, flood.parts[ip].last)
+            self._state.docket.attempt(ip, flood.parts[ip].last, flood.parts[ip].attempts)
         return out
 
     def _source(self, part: Part, ip: int, tick: int) -> Source:

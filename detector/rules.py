@@ -36,10 +36,10 @@ LIGHT_SHARE: Final = 0.03
 HOUR_S: Final = 3_600
 BUSY_SHARE: Final = 2.5e-4
 BUSY_LEAST: Final = 4
-PASSING: Final = 0.02
-"""Into a flood a source may send this share of its mail."""
 CROWD: Final = 3.0
 """Times as many sources of an ASN as it usually sends messages make a first message theirs."""
+PASSING: Final = 0.02
+"""Into a flood a source may send this share of its mail."""
 NOISE: Final = 3.0
 """Square roots of all messages that the unexplained ones must exceed: less is chance."""
 PATIENCE: Final = 0.05
@@ -223,7 +223,9 @@ def crowds(case: Case, flood: Flood, rule: VictimRule, now: int) -> list[bool]:
     light = sum(count for count in flood.groups.values() if count < heavy)
     if light < LIGHT_SHARE * flood.total:
         return [False, False]
-    usual = max(rule.light_factor * flood.usual, flood.every)
+    usual = min(rule.light_factor * flood.usual, flood.every)
+    if case.scope == "domain":
+        usual = flood.every
     expected = rule.light_messages + usual * max(now - flood.start + 1, SHORT_S) / LONG_S
     return [count >= expected for count in flood.strangers]
 
@@ -283,7 +285,7 @@ def takes_part(
 
 
 def suspects(
-    flood: Flood, touched: dict[int, tuple[int, int]], *, everybody: bool
+    flood: Flood, touched: dict[int, tuple[int, int]], now: int, *, everybody: bool
 ) -> dict[int, tuple[int, int]]:
     """Give the sources to look at: those that just sent, and those spared so far beside them.
 
@@ -292,7 +294,9 @@ def suspects(
     out = dict(touched)
     groups = flood.spared if everybody else {group for _, group in touched.values()}
     for group in groups:
-        out.update(flood.spared.get(group, {}))
+        for ip, place in flood.spared.get(group, {}).items():
+            if now - flood.parts[ip].last < LONG_S:
+                out[ip] = place
     return out
 
 
