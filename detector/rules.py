@@ -260,7 +260,7 @@ def takes_part(
         known = relations.known(key)
         usual = max(least, relations.expected(key, span_s, missed_s)) if known else least
         more = aged * terms.factor * usual if known else 0.0
-        if usual and sent <= allowance(usual, terms, known=known) + more:
+        if usual and sent <= allowance(usual, terms, known=place == source.hash) + more:
             return False
     if mailbox and flood.nets[net] >= SYSTEM_SHARE * flood.groups[group]:
         usual = relations.expected(mixed_one(victim.hash, net), LONG_S, missed_s)
