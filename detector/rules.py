@@ -277,11 +277,13 @@ def takes_part(
         return False
     if part.attempts <= PASSING * source.others:
         return False
-    if heavy:
-        crowd = flood.members[group] >= HEAVY_MESSAGES + CROWD * usual
-    else:
-        crowd = flood.crowds[acquainted]
-    return crowd or part.attempts > (terms.floor if acquainted else 1)
+    least = terms.floor if acquainted else 1
+    lone = flood.members[group] < HEAVY_MESSAGES + CROWD * usual
+    if heavy and not lone:
+        least = 0
+    elif not heavy and flood.crowds[acquainted]:
+        least = int(acquainted and lone)
+    return part.attempts > least
 
 
 def suspects(
