@@ -25,7 +25,6 @@ from detector.windows import grown
 __all__ = ["DECISION_VERSION", "Docket"]
 
 DECISION_VERSION: Final = 1
-MINUTE_S: Final = 60
 
 
 class Docket:
@@ -171,9 +170,9 @@ class Docket:
     def withdraw(self, evidence: EvidenceLog) -> list[int]:
         """Withdraw what was listed for a negligible part of its mail; give those ip slots.
 
-        Called at the end of a minute. A source that is still at it stays.
+        Called at the end of ten minutes. A source that is still at it stays.
         """
-        rows, _ = evidence.between(self._tick + 1 - MINUTE_S, self._tick + 1)
+        rows, _ = evidence.between(self._tick + 1 - LONG_S, self._tick + 1)
         index = np.flatnonzero(self.listed[rows.ip])
         sent = np.zeros(self.listed.size, np.int64)
         np.add.at(sent, rows.ip[index].astype(np.intp), rows.count[index].astype(np.int64))

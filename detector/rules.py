@@ -268,7 +268,7 @@ def takes_part(
             return False
     heavy = flood.groups[group] >= max(HEAVY_MESSAGES, HEAVY_SHARE * flood.total)
     acquainted = source.learned > 0 or (
-        victim.domain_hash is not None and relations.known(mixed_one(victim.domain_hash, net))
+        victim.domain_hash is not None and relations.known(mixed_one(victim.domain_hash, source.hash))
     )
     if not part.met and not heavy:
         part.met = True
