@@ -249,27 +249,29 @@ def takes_part(
     missed_s = victim.missed_s
     own_h = relations.expected(mixed_one(victim.hash, group), HOUR_S, missed_s)
     others = max(0.0, (source.volume_h - own_h) * max(1.0, span_s / HOUR_S) - flood.groups[group])
+    own = share / (1 - share) * max(0, source.others)
     fair = share / (1 - share) * others
+    if part.attempts > HEAVY_MESSAGES + allowance(own, terms, known=False):
+        fair = 0.0
     mailbox = victim.domain_hash is not None
     aged = max(0, span_s - LONG_S) / AGEING_S if mailbox else 0.0
     for place, sent, least in (
-        (source.hash, part.attempts, 0.0), (net, flood.nets[net], 0.0),
+        (source.hash, part.attempts, own), (net, flood.nets[net], 0.0),
         (group, flood.groups[group], fair),
     ):  # fmt: skip
         key = mixed_one(victim.hash, place)
         known = relations.known(key)
         usual = max(least, relations.expected(key, span_s, missed_s)) if known else least
         more = aged * terms.factor * usual if known else 0.0
-        if usual and sent <= allowance(usual, terms, known=place == source.hash) + more:
+        floor = known and place == source.hash
+        if usual and sent <= allowance(usual, terms, known=floor) + more:
             return False
     if mailbox and flood.nets[net] >= SYSTEM_SHARE * flood.groups[group]:
         usual = relations.expected(mixed_one(victim.hash, net), LONG_S, missed_s)
         if flood.nets[net] <= SYSTEM_BURST * usual:
             return False
     heavy = flood.groups[group] >= max(HEAVY_MESSAGES, HEAVY_SHARE * flood.total)
-    acquainted = source.learned > 0 or (
-        victim.domain_hash is not None and relations.known(mixed_one(victim.domain_hash, source.hash))
-    )
+    acquainted = source.learned > 0
     if not part.met and not heavy:
         part.met = True
         flood.strangers[acquainted] += 1
