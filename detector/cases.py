@@ -99,12 +99,12 @@ class Flood:
     spared: dict[int, dict[int, tuple[int, int]]] = field(default_factory=dict)
     """Sources not taken for part of it, by group, with (network, group): looked at again when
     their group grows."""
-    every: float = 0.0
-    """What anybody usually sends the victim in ten minutes."""
-    crowds: list[bool] = field(default_factory=lambda: [False, False])
-    """Whether there are more strangers than usual, and more of those that wrote to others."""
+    expected: float = 0.0
+    """Strangers that may write in ten minutes without being a crowd."""
     strangers: list[int] = field(default_factory=lambda: [0, 0])
-    """Sources of light ASNs beyond their relations so far: those nobody knows, and the others."""
+    """Sources of light ASNs beyond their relations: those nobody knows, those who wrote before."""
+    crowds: list[bool] = field(default_factory=lambda: [False, False])
+    """Which of these are a crowd."""
     senders: int = 0
     members: dict[int, int] = field(default_factory=dict)
     """Sources by ASN group."""
@@ -176,10 +176,9 @@ class Flood:
         for ip, *values in zip(ips.slots(parts["ip"]).tolist(), *columns, strict=True):
             part = flood.parts[ip] = Part(*values)
             flood.members[part.group] = flood.members.get(part.group, 0) + 1
-        flood.nets = dict(zip(*(column.tolist() for column in state["nets"].values()), strict=True))
-        flood.groups = dict(
-            zip(*(column.tolist() for column in state["groups"].values()), strict=True)
-        )
+        for name in ("nets", "groups"):
+            pairs = zip(*(column.tolist() for column in state[name].values()), strict=True)
+            setattr(flood, name, dict(pairs))
         spared = state["spared"]
         slots = ips.slots(spared[:, 1].astype(np.int64)).tolist()
         for (group, _, *place), ip in zip(spared.tolist(), slots, strict=True):
@@ -215,14 +214,15 @@ class Case:
         self.patience = 0
         """Messages that must come before the case is worth judging again in this minute."""
         self._memory = max(memory_s, LONG_S)
-        self._new = [0] * self._memory
-        self._all = [0] * self._memory
-        self._tried = [0] * self._memory
         self._now = -1
-        self.tried_long = 0
-        self.new_short = self.new_long = 0
-        self.all_short = self.all_long = self.all_memory = 0
         self.rows: deque[CaseRow] = deque()
+        self._empty()
+
+    def _empty(self) -> None:
+        """Begin with empty windows."""
+        self._new, self._all, self._tried = ([0] * self._memory for _ in range(3))
+        self.new_short = self.new_long = self.tried_long = 0
+        self.all_short = self.all_long = self.all_memory = 0
 
     @property
     def now(self) -> int:
@@ -235,12 +235,7 @@ class Case:
             self._now = tick
             return
         if tick - self._now >= self._memory:
-            self._new = [0] * self._memory
-            self._all = [0] * self._memory
-            self._tried = [0] * self._memory
-            self.tried_long = 0
-            self.new_short = self.new_long = 0
-            self.all_short = self.all_long = self.all_memory = 0
+            self._empty()
             self._now = tick
         new, all_, tried, memory = self._new, self._all, self._tried, self._memory
         while self._now < tick:
@@ -367,10 +362,7 @@ class Case:
 
     def slots_in_use(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Give the ip and mailbox slots that rows and the flood refer to."""
-        ips = [row.ip for row in self.rows]
-        if self.flood is not None:
-            ips += self.flood.parts
-            ips += [ip for spared in self.flood.spared.values() for ip in spared]
+        ips = [*(row.ip for row in self.rows), *(self.flood.parts if self.flood else ())]
         return np.array(ips, np.int64), np.array([row.mailbox for row in self.rows], np.int64)
 
     def state(self, ips: Numbering, mailboxes: Numbering) -> dict[str, Any]:

@@ -83,11 +83,14 @@ class Examiner:
             usual, share = rule.calm_fraction * base_limit(case, rule, LONG_S), 0.0
         elif usual is None:
             usual = self._state.normals(case.scope).usual(case.slot)
-        rule_ = self._state.policy.rules.victim_flood
         share = max(share, 1.0 / max(scene.active(LONG_S).size, 1))
+        expected = self._state.policy.rules.victim_flood.light_factor * usual
+        if not self._state.cold:
+            every = max(usual, scene.usual_all(case))
+            expected = every if case.scope == "domain" else min(expected, every)
         flood = case.flood = Flood(
             start, tick, finding.limit, finding.count, finding.span_s, finding.normal, usual, share,
-            every=rule_.light_factor * usual if self._state.cold else max(usual, scene.usual_all(case)),
+            expected=expected,
         )
         for row in case.rows:
             if row.tick >= start and (row.attempts or row.deferred):
@@ -112,10 +115,10 @@ class Examiner:
         rule = self._state.policy.rules.victim_flood
         before = flood.crowds
         flood.crowds = crowds(case, flood, rule, tick)
-        grown_ = any(now and not then for now, then in zip(flood.crowds, before, strict=True))
+        crowded = any(now and not then for now, then in zip(flood.crowds, before, strict=True))
         out: list[Offence] = []
         listed: list[int] = []
-        looked_at = suspects(flood, touched, tick, everybody=grown_)
+        looked_at = suspects(flood, touched, tick, everybody=crowded)
         for ip in sorted(looked_at, key=self._state.tables.ips.names.__getitem__):
             if ip not in flood.parts:
                 continue

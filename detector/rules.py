@@ -22,7 +22,7 @@ from detector.excess import (
     summed,
     weighed,
 )
-from detector.policy import Policy, VictimRule
+from detector.policy import Policy, RelationTerms, VictimRule
 from detector.relations import Relations, mixed_one
 from detector.scene import Finding, Scene, Source, Victim
 
@@ -223,11 +223,8 @@ def crowds(case: Case, flood: Flood, rule: VictimRule, now: int) -> list[bool]:
     light = sum(count for count in flood.groups.values() if count < heavy)
     if light < LIGHT_SHARE * flood.total:
         return [False, False]
-    usual = min(rule.light_factor * flood.usual, flood.every)
-    if case.scope == "domain":
-        usual = flood.every
-    expected = rule.light_messages + usual * max(now - flood.start + 1, SHORT_S) / LONG_S
-    return [count >= expected for count in flood.strangers]
+    expected = flood.expected * max(now - flood.start + 1, SHORT_S) / LONG_S
+    return [count >= rule.light_messages + expected for count in flood.strangers]
 
 
 def takes_part(
@@ -235,41 +232,15 @@ def takes_part(
 ) -> bool:
     """Say whether a source is part of a flood so far.
 
-    Of what its ASN sends to everybody a victim may get its usual share, so that a big provider's
-    ordinary mail is no attack, nor its busy day. A system that always wrote to a mailbox, and is
-    most of what its ASN sends there, writes in bursts.
+    A first message is a proof where there is a crowd: many sources of the ASN, or many strangers
+    of its kind. Else it takes another one, and one more of who has written to others before.
     """
-    net, group = source.net, source.group
-    part = flood.parts[source.ip]
+    part, group = flood.parts[source.ip], source.group
     if not part.attempts and not part.deferred:
         return False
-    terms = policy.relations
-    span_s = max(now - flood.start + 1, 2 * SHORT_S)
-    share = min(flood.share, MOST_SHARE)
-    missed_s = victim.missed_s
-    own_h = relations.expected(mixed_one(victim.hash, group), HOUR_S, missed_s)
-    others = max(0.0, (source.volume_h - own_h) * max(1.0, span_s / HOUR_S) - flood.groups[group])
-    own = share / (1 - share) * max(0, source.others)
-    fair = share / (1 - share) * others
-    if part.attempts > HEAVY_MESSAGES + allowance(own, terms, known=False):
-        fair = 0.0
-    mailbox = victim.domain_hash is not None
-    aged = max(0, span_s - LONG_S) / AGEING_S if mailbox else 0.0
-    for place, sent, least in (
-        (source.hash, part.attempts, own), (net, flood.nets[net], 0.0),
-        (group, flood.groups[group], fair),
-    ):  # fmt: skip
-        key = mixed_one(victim.hash, place)
-        known = relations.known(key)
-        usual = max(least, relations.expected(key, span_s, missed_s)) if known else least
-        more = aged * terms.factor * usual if known else 0.0
-        floor = known and place == source.hash
-        if usual and sent <= allowance(usual, terms, known=floor) + more:
-            return False
-    if mailbox and flood.nets[net] >= SYSTEM_SHARE * flood.groups[group]:
-        usual = relations.expected(mixed_one(victim.hash, net), LONG_S, missed_s)
-        if flood.nets[net] <= SYSTEM_BURST * usual:
-            return False
+    usual = _usual(flood, victim, policy.relations, relations, source, now)
+    if usual is None:
+        return False
     heavy = flood.groups[group] >= max(HEAVY_MESSAGES, HEAVY_SHARE * flood.total)
     acquainted = source.learned > 0
     if not part.met and not heavy:
@@ -279,7 +250,7 @@ def takes_part(
         return False
     if part.attempts <= PASSING * source.others:
         return False
-    least = terms.floor if acquainted else 1
+    least = policy.relations.floor if acquainted else 1
     lone = flood.members[group] < HEAVY_MESSAGES + CROWD * usual
     if heavy and not lone:
         least = 0
@@ -288,12 +259,55 @@ def takes_part(
     return part.attempts > least
 
 
+def _usual(
+    flood: Flood, victim: Victim, terms: RelationTerms, relations: Relations, source: Source,
+    now: int,
+) -> float | None:  # fmt: skip
+    """Give what a source's ASN usually sends in a flood's time; None where that explains it.
+
+    Or what the source or its network does. Of what an ASN sends to everybody a victim may get its
+    usual share, so that a big provider's ordinary mail is no attack, nor its busy day; but not
+    from one address alone, unless that sends as much to everybody itself. A system that always
+    wrote to a mailbox, and is most of what its ASN sends there, writes in bursts.
+    """
+    net, group, attempts = source.net, source.group, flood.parts[source.ip].attempts
+    span_s = max(now - flood.start + 1, 2 * SHORT_S)
+    share = min(flood.share, MOST_SHARE)
+    part_of_others = share / (1 - share)
+    missed_s = victim.missed_s
+    own_h = relations.expected(mixed_one(victim.hash, group), HOUR_S, missed_s)
+    others = max(0.0, (source.volume_h - own_h) * max(1.0, span_s / HOUR_S) - flood.groups[group])
+    own, fair = part_of_others * max(0, source.others), part_of_others * others
+    if attempts > HEAVY_MESSAGES + allowance(own, terms, known=False):
+        fair = 0.0
+    mailbox = victim.domain_hash is not None
+    aged = max(0, span_s - LONG_S) / AGEING_S if mailbox else 0.0
+    usual = 0.0
+    for place, sent, least in (
+        (source.hash, attempts, own), (net, flood.nets[net], 0.0),
+        (group, flood.groups[group], fair),
+    ):  # fmt: skip
+        key = mixed_one(victim.hash, place)
+        known = relations.known(key)
+        usual = max(least, relations.expected(key, span_s, missed_s)) if known else least
+        more = aged * terms.factor * usual if known else 0.0
+        floor = known and place == source.hash
+        if usual and sent <= allowance(usual, terms, known=floor) + more:
+            return None
+    if mailbox and flood.nets[net] >= SYSTEM_SHARE * flood.groups[group]:
+        of_net = relations.expected(mixed_one(victim.hash, net), LONG_S, missed_s)
+        if flood.nets[net] <= SYSTEM_BURST * of_net:
+            return None
+    return usual
+
+
 def suspects(
     flood: Flood, touched: dict[int, tuple[int, int]], now: int, *, everybody: bool
 ) -> dict[int, tuple[int, int]]:
     """Give the sources to look at: those that just sent, and those spared so far beside them.
 
-    `everybody` that was spared is looked at when the flood has just become one of many ASNs.
+    `everybody` that was spared is looked at when strangers have just become a crowd. Who
+    has sent nothing for ten minutes is not: it may have been part of no crowd.
     """
     out = dict(touched)
     groups = flood.spared if everybody else {group for _, group in touched.values()}
