@@ -92,6 +92,8 @@ class Flood:
     """What strangers usually send the victim in ten minutes, at most."""
     share: float
     """The victim's usual share of all mail: what it may get of an ASN's volume."""
+    expected: float
+    """Strangers that may write in ten minutes without being a crowd."""
     total: int = 0
     parts: dict[int, Part] = field(default_factory=dict)
     nets: dict[int, int] = field(default_factory=dict)
@@ -99,8 +101,6 @@ class Flood:
     spared: dict[int, dict[int, tuple[int, int]]] = field(default_factory=dict)
     """Sources not taken for part of it, by group, with (network, group): looked at again when
     their group grows."""
-    expected: float = 0.0
-    """Strangers that may write in ten minutes without being a crowd."""
     strangers: list[int] = field(default_factory=lambda: [0, 0])
     """Sources of light ASNs beyond their relations: those nobody knows, those who wrote before."""
     crowds: list[bool] = field(default_factory=lambda: [False, False])

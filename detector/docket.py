@@ -6,8 +6,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.closing import PendingControl
 from detector.cases import LONG_S
+from detector.closing import PendingControl
 from detector.collateral import Collateral
 from detector.evidence import EvidenceLog
 from detector.guard import NeverList

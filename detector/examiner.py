@@ -90,8 +90,8 @@ class Examiner:
             expected = every if case.scope == "domain" else min(expected, every)
         flood = case.flood = Flood(
             start, tick, finding.limit, finding.count, finding.span_s, finding.normal, usual, share,
-            expected=expected,
-        )
+            expected,
+        )  # fmt: skip
         for row in case.rows:
             if row.tick >= start and (row.attempts or row.deferred):
                 flood.add(row)

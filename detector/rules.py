@@ -233,7 +233,8 @@ def takes_part(
     """Say whether a source is part of a flood so far.
 
     A first message is a proof where there is a crowd: many sources of the ASN, or many strangers
-    of its kind. Else it takes another one, and one more of who has written to others before.
+    of its kind. Else it takes another one, and one more of who has written to others before; and
+    where nothing is known of who usually writes to the victim, none of a light ASN is enough.
     """
     part, group = flood.parts[source.ip], source.group
     if not part.attempts and not part.deferred:
@@ -256,6 +257,8 @@ def takes_part(
         least = 0
     elif not heavy and flood.crowds[acquainted]:
         least = int(acquainted and lone)
+    elif not heavy and relations.learned_s <= victim.missed_s:
+        return False
     return part.attempts > least
 
 
@@ -282,9 +285,10 @@ def _usual(
         fair = 0.0
     mailbox = victim.domain_hash is not None
     aged = max(0, span_s - LONG_S) / AGEING_S if mailbox else 0.0
+    acquainted = relations.known(mixed_one(victim.hash, source.hash))
     usual = 0.0
     for place, sent, least in (
-        (source.hash, attempts, own), (net, flood.nets[net], 0.0),
+        (source.hash, attempts, 0.0 if acquainted else own), (net, flood.nets[net], 0.0),
         (group, flood.groups[group], fair),
     ):  # fmt: skip
         key = mixed_one(victim.hash, place)
@@ -312,9 +316,8 @@ def suspects(
     out = dict(touched)
     groups = flood.spared if everybody else {group for _, group in touched.values()}
     for group in groups:
-        for ip, place in flood.spared.get(group, {}).items():
-            if now - flood.parts[ip].last < LONG_S:
-                out[ip] = place
+        spared = flood.spared.get(group, {}).items()
+        out |= {ip: place for ip, place in spared if now - flood.parts[ip].last < LONG_S}
     return out
 
 

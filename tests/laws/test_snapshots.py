@@ -152,7 +152,7 @@ STATE: dict[str, set[str]] = {
         "partitions", "closed", "repeated", "started", "_rows", "_fresh", "_controls",
     },
     "Sources": {
-        "table", "known", "last_at", "evicted", "group", "net_hash", "group_hash", "normal",
+        "table", "known", "last_at", "evicted", "group", "hash", "net_hash", "group_hash", "normal",
         "place", "places", "volume", "_volume_h",
     },
     "Victims": {
