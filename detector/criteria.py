@@ -204,7 +204,7 @@ def _taking_part(policy: Policy) -> Section:
         {number(rule.light_messages)} addresses more than {number(rule.light_factor)} times the
         usual strangers (at a domain: than its usual mail). Who sent clean mail before is counted
         apart and, from fewer addresses of one network, listed at the second. Without a crowd it
-        takes 2, or {floor + 1} of who did, and a known normal if its network sends less than that.
+        takes {many(floor + 1, "message")}, and a known normal where a network sends less.
 
         A first message of an address that sends others {many(BUSY_LEAST, "message")} and
         {percent(BUSY_SHARE)} of all mail proves nothing; nor does {percent(PASSING)} of its mail: a

@@ -233,8 +233,8 @@ def takes_part(
     """Say whether a source is part of a flood so far.
 
     A first message is a proof where there is a crowd: many sources of the ASN, or many strangers
-    of its kind. Else it takes another one, and one more of who has written to others before; and
-    where nothing is known of who usually writes to the victim, none of a light ASN is enough.
+    of its kind. Else it takes more than an acquaintance may always send; and where nothing is
+    known of who usually writes to the victim, nothing of a light ASN is enough.
     """
     part, group = flood.parts[source.ip], source.group
     if not part.attempts and not part.deferred:
@@ -251,7 +251,7 @@ def takes_part(
         return False
     if part.attempts <= PASSING * source.others:
         return False
-    least = policy.relations.floor if acquainted else 1
+    least = policy.relations.floor
     lone = flood.members[group] < HEAVY_MESSAGES + CROWD * usual
     if heavy and not lone:
         least = 0
