@@ -113,29 +113,30 @@ class Examiner:
         flood = case.flood
         assert flood is not None  # noqa: S101 - the caller checked
         rule = self._state.policy.rules.victim_flood
-        before = flood.crowds
-        flood.crowds = crowds(case, flood, rule, tick)
-        crowded = any(now and not then for now, then in zip(flood.crowds, before, strict=True))
         out: list[Offence] = []
         listed: list[int] = []
-        looked_at = suspects(flood, touched, tick, everybody=crowded)
-        for ip in sorted(looked_at, key=self._state.tables.ips.names.__getitem__):
-            if ip not in flood.parts:
-                continue
-            net, group = flood.parts[ip].net, flood.parts[ip].group
-            spared = flood.spared.setdefault(group, {})
-            if self._state.docket.is_listed(ip):
-                spared.pop(ip, None)
-                if ip in touched:
-                    listed.append(ip)
-                continue
-            source = self._source(flood.parts[ip], ip, tick)
-            learner = self._state.learner
-            if not takes_part(flood, victim, self._state.policy, learner.relations, source, tick):
-                spared[ip] = (net, group)
-                continue
-            spared.pop(ip, None)
-            out.append(self._offence(case, flood, ip, net, group))
+        for looked_at in (touched, {}):  # again, if those looked at have just become a crowd
+            before = flood.crowds
+            flood.crowds = crowds(case, flood, rule, tick)
+            crowded = any(now and not then for now, then in zip(flood.crowds, before, strict=True))
+            found = suspects(flood, looked_at, tick, everybody=crowded)
+            for ip in sorted(found, key=self._state.tables.ips.names.__getitem__):
+                if ip not in flood.parts:
+                    continue
+                net, group = flood.parts[ip].net, flood.parts[ip].group
+                spared = flood.spared.setdefault(group, {})
+                if self._state.docket.is_listed(ip):
+                    spared.pop(ip, None)
+                    if ip in looked_at:
+                        listed.append(ip)
+                    continue
+                source = self._source(flood.parts[ip], ip, tick)
+                relations = self._state.learner.relations
+                if takes_part(flood, victim, self._state.policy, relations, source, tick):
+                    spared.pop(ip, None)
+                    out.append(self._offence(case, flood, ip, net, group))
+                else:
+                    spared[ip] = (net, group)
         for ip in listed:
             self._state.docket.attempt(ip, flood.parts[ip].last, flood.parts[ip].attempts)
         return out
