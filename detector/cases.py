@@ -92,6 +92,8 @@ class Flood:
     """What strangers usually send the victim in ten minutes, at most."""
     share: float
     """The victim's usual share of all mail: what it may get of an ASN's volume."""
+    expected: float
+    """Strangers that may write in ten minutes without being a crowd."""
     total: int = 0
     parts: dict[int, Part] = field(default_factory=dict)
     nets: dict[int, int] = field(default_factory=dict)
@@ -99,11 +101,13 @@ class Flood:
     spared: dict[int, dict[int, tuple[int, int]]] = field(default_factory=dict)
     """Sources not taken for part of it, by group, with (network, group): looked at again when
     their group grows."""
-    light: bool = False
-    strangers: int = 0
-    with_history: int = 0
-    """Strangers judged so far, and those of them that had sent clean mail to others before."""
+    strangers: list[int] = field(default_factory=lambda: [0, 0])
+    """Sources of light ASNs beyond their relations: those nobody knows, those who wrote before."""
+    crowds: list[bool] = field(default_factory=lambda: [False, False])
+    """Which of these are a crowd."""
     senders: int = 0
+    members: dict[int, int] = field(default_factory=dict)
+    """Sources by ASN group."""
 
     def add(self, row: CaseRow) -> None:
         """Count one row."""
@@ -114,9 +118,12 @@ class Flood:
             self.parts[row.ip] = Part(
                 row.attempts, row.tick, row.tick, row.deferred > 0, row.net, row.group, row.asn
             )
+            self.members[row.group] = self.members.get(row.group, 0) + 1
         else:
             if part.group != row.group:
                 self.spared.get(part.group, {}).pop(row.ip, None)
+                self.members[part.group] -= 1
+                self.members[row.group] = self.members.get(row.group, 0) + 1
                 part.group, part.asn = row.group, row.asn
             part.attempts += row.attempts
             part.first = min(part.first, row.tick)
@@ -132,6 +139,7 @@ class Flood:
             self.total -= part.attempts
             self.nets[part.net] -= part.attempts
             self.groups[part.group] -= part.attempts
+            self.members[part.group] -= 1
             self.spared.get(part.group, {}).pop(ip, None)
 
     def state(self, ips: Numbering) -> dict[str, Any]:
@@ -166,11 +174,11 @@ class Flood:
         parts = state["parts"]
         columns = [parts[name].tolist() for name in _PART_TYPES]
         for ip, *values in zip(ips.slots(parts["ip"]).tolist(), *columns, strict=True):
-            flood.parts[ip] = Part(*values)
-        flood.nets = dict(zip(*(column.tolist() for column in state["nets"].values()), strict=True))
-        flood.groups = dict(
-            zip(*(column.tolist() for column in state["groups"].values()), strict=True)
-        )
+            part = flood.parts[ip] = Part(*values)
+            flood.members[part.group] = flood.members.get(part.group, 0) + 1
+        for name in ("nets", "groups"):
+            pairs = zip(*(column.tolist() for column in state[name].values()), strict=True)
+            setattr(flood, name, dict(pairs))
         spared = state["spared"]
         slots = ips.slots(spared[:, 1].astype(np.int64)).tolist()
         for (group, _, *place), ip in zip(spared.tolist(), slots, strict=True):
@@ -184,7 +192,7 @@ _PART_TYPES: Final = {
     )
     for column in fields(Part)
 }
-_TABLES: Final = frozenset({"parts", "nets", "groups", "spared"})
+_TABLES: Final = frozenset({"parts", "nets", "groups", "spared", "members"})
 
 
 def _pairs(counts: dict[int, int]) -> dict[str, Any]:
@@ -206,14 +214,15 @@ class Case:
         self.patience = 0
         """Messages that must come before the case is worth judging again in this minute."""
         self._memory = max(memory_s, LONG_S)
-        self._new = [0] * self._memory
-        self._all = [0] * self._memory
-        self._tried = [0] * self._memory
         self._now = -1
-        self.tried_long = 0
-        self.new_short = self.new_long = 0
-        self.all_short = self.all_long = self.all_memory = 0
         self.rows: deque[CaseRow] = deque()
+        self._empty()
+
+    def _empty(self) -> None:
+        """Begin with empty windows."""
+        self._new, self._all, self._tried = ([0] * self._memory for _ in range(3))
+        self.new_short = self.new_long = self.tried_long = 0
+        self.all_short = self.all_long = self.all_memory = 0
 
     @property
     def now(self) -> int:
@@ -226,12 +235,7 @@ class Case:
             self._now = tick
             return
         if tick - self._now >= self._memory:
-            self._new = [0] * self._memory
-            self._all = [0] * self._memory
-            self._tried = [0] * self._memory
-            self.tried_long = 0
-            self.new_short = self.new_long = 0
-            self.all_short = self.all_long = self.all_memory = 0
+            self._empty()
             self._now = tick
         new, all_, tried, memory = self._new, self._all, self._tried, self._memory
         while self._now < tick:
@@ -358,10 +362,7 @@ class Case:
 
     def slots_in_use(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Give the ip and mailbox slots that rows and the flood refer to."""
-        ips = [row.ip for row in self.rows]
-        if self.flood is not None:
-            ips += self.flood.parts
-            ips += [ip for spared in self.flood.spared.values() for ip in spared]
+        ips = [*(row.ip for row in self.rows), *(self.flood.parts if self.flood else ())]
         return np.array(ips, np.int64), np.array([row.mailbox for row in self.rows], np.int64)
 
     def state(self, ips: Numbering, mailboxes: Numbering) -> dict[str, Any]:

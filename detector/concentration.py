@@ -92,25 +92,27 @@ def concentrations(
         if subjects is None:
             fresh = evidence.fresh(since, tick + 1)
             index = _busy(owner, fresh, least)
-            index = index[fresh[index] > 0]
             first, number = grouped(owner[index])
             subjects = owner[index[first]].astype(np.int64)
         else:
             index, number = _of(subjects, owner, evidence.messages(since, tick + 1), least)
             kept = np.flatnonzero(rows.tick[index] >= since)
             index, number = index[kept], number[kept]
-        own = take_rows(rows, index)
+        own, every = (
+            take_rows(rows, index),
+            evidence.messages(since, tick + 1)[index].astype(np.int64),
+        )
         if span_s == MINUTE_S:
             weight = evidence.fresh(since, tick + 1)[index].astype(np.int64)
         else:
-            weight = evidence.messages(since, tick + 1)[index].astype(np.int64)
+            weight = every.copy()
             keys = mixed(mailboxes.hash[own.rcpt], group_hashes(own.asn))
             weight[relations.counts(keys) >= KNOWN] = 0
         if forgiven:
             removed = np.full(sources.known.size, -1, np.int64)
             removed[list(forgiven)] = list(forgiven.values())
-            weight[own.tick <= removed[own.ip]] = 0
-        return _Sent(subjects, number, own.ip, own.rcpt, weight)
+            weight[own.tick <= removed[own.ip]] = every[own.tick <= removed[own.ip]] = 0
+        return _Sent(subjects, number, own.ip, own.rcpt, weight, every)
 
     least_now = rule.per_10min // 10
     last = sent(MINUTE_S, None, least_now)
@@ -182,18 +184,22 @@ def _of(
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """What strangers sent, row by row; `number` is the place of its sender in `subjects`."""
+    """What strangers sent, row by row; `number` is the place of its sender in `subjects`.
+
+    `every` counts what went to acquaintances too.
+    """
 
     subjects: NDArray[np.int64]
     number: NDArray[np.intp]
     ip: NDArray[np.int32]
     rcpt: NDArray[np.int32]
     weight: NDArray[np.int64]
+    every: NDArray[np.int64]
 
     def few(self, victims: int, least: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Give each subject's messages to its first `victims` mailboxes with `least`, and all."""
         few, total = np.zeros((2, self.subjects.size), np.int64)
-        np.add.at(total, self.number, self.weight)
+        np.add.at(total, self.number, self.every)
         key, weight = self.number << 32 | self.rcpt, self.weight
         if least > 1:
             bits = min(_PLACE_BITS, key.size.bit_length())

@@ -19,10 +19,12 @@ from detector.rules import (
     BUSY_SHARE,
     COLD_PART,
     COLD_SHARE,
+    CROWD,
     HEAVY_MESSAGES,
     HEAVY_SHARE,
     LIGHT_SHARE,
     PASSING,
+    PASSING_MOST,
     SUDDEN_S,
 )
 from detector.wording import duration, many, number, ordinal, percent, wrapped
@@ -113,13 +115,13 @@ def _counting(policy: Policy) -> Section:
         A message counts once for each mailbox it is meant for, whether it was accepted or refused.
         Mail that we send is never counted against anybody.
 
-        What a network normally sends to a mailbox is its relation. It is learned from mail outside
-        of floods, {duration(terms.learn_delay_s)} after it arrived, and counts half after
-        {many(terms.half_life_days, "day")}. Each network is judged by its own relation: explained
-        are {many(terms.floor, "message")} and {number(terms.factor)} times its usual volume, with
-        room for chance and bursts, and as much again for each {duration(AGEING_S)} that a flood of
-        a mailbox has lasted; of what it sends to everybody, the usual share; what strangers
-        together usually send. When others get more, from all or from this network, so may this one.
+        What an address or a network normally sends to a mailbox is its relation, learned from mail
+        outside of floods {duration(terms.learn_delay_s)} after it arrived; it counts half after
+        {many(terms.half_life_days, "day")}. Each is judged by its own: explained are
+        {many(terms.floor, "message")} of a known address and {number(terms.factor)} times the usual
+        volume, with room for chance and bursts, and as much again for each {duration(AGEING_S)} of
+        a mailbox's flood; of what it sends to everybody, the usual share (an address alone: of its
+        own); what strangers usually send. When others get more, from all or from it, so may this.
         A /24 or /48 that sends {percent(SYSTEM_SHARE)} of what its network (AS) does there, such as
         a ticket system, may send a mailbox {number(SYSTEM_BURST)} times its usual 10 minutes.
 
@@ -196,15 +198,18 @@ def _start(policy: Policy) -> str:
 def _taking_part(policy: Policy) -> Section:
     rule, floor = policy.rules.victim_flood, policy.relations.floor
     text = f"""
-        Who sends a victim more than is explained is listed if its network (AS) is a visible part of
-        the flood: {many(HEAVY_MESSAGES, "message")} and {percent(HEAVY_SHARE)} of it. When networks
-        that each are less send {many(rule.light_messages, "message")} beyond
-        {number(rule.light_factor)} times what strangers usually send, {percent(LIGHT_SHARE)} of the
-        flood, and it still presses, so is each of theirs, at its first message. Spared is who sent
-        clean mail before and at most {many(floor, "message")} here, if most others sent none.
+        Who sends a victim more than is explained is listed at its first message in a crowd: its
+        network (AS) sends {many(HEAVY_MESSAGES, "message")} and {percent(HEAVY_SHARE)} of the
+        flood, from {HEAVY_MESSAGES} addresses and {number(CROWD)} for each usual message; or those
+        that send less make up {percent(LIGHT_SHARE)} of a flood that still presses, from
+        {number(rule.light_messages)} addresses more than {number(rule.light_factor)} times the
+        usual strangers (at a domain: than its usual mail). Who sent clean mail before is counted
+        apart and, from fewer addresses of one network, listed at the second. Without a crowd it
+        takes {many(floor + 1, "message")}, and a known normal where a network sends less.
 
         A first message of an address that sends others {many(BUSY_LEAST, "message")} and
-        {percent(BUSY_SHARE)} of all mail proves nothing; nor does {percent(PASSING)} of its mail.
+        {percent(BUSY_SHARE)} of all mail proves nothing; nor do {PASSING_MOST} that are {percent(PASSING)} of
+        its mail: a listing for so little is withdrawn 10 minutes after the last attempt.
 
         A flood is over when 10 minutes bring less than {percent(rule.calm_fraction)} of the
         10-minute limit beyond what is explained, or in all less than {number(rule.baseline_factor)}
@@ -216,8 +221,8 @@ def _taking_part(policy: Policy) -> Section:
 def _concentrated(rule: ConcentrationRule) -> str:
     return f"""
         {number(rule.per_min)} messages in a minute or {number(rule.per_10min)} in 10 minutes, at
-        least {percent(rule.share)} of them to at most {number(rule.victims)} mailboxes that get
-        {number(rule.per_victim)} or more each in 10 minutes, {LEAST_PER_VICTIM} in the minute"""
+        least {percent(rule.share)} of all it sends, to at most {number(rule.victims)} mailboxes
+        with {number(rule.per_victim)} each in 10 minutes, {LEAST_PER_VICTIM} in the minute"""
 
 
 def _exceptions(policy: Policy) -> Section:
@@ -231,12 +236,9 @@ def _exceptions(policy: Policy) -> Section:
         What a source has always sent: a mailbox that is always busy with mail from the same
         networks is not flooded by them.
 
-        Retries of messages that we asked to be sent again later (greylisting), and the queue that
-        a sender delivers after an outage of ours.
-
-        Refusals that this list itself has caused.
-
-        Mail to mailboxes that do not exist.
+        Retries of messages that we asked to be sent again later (greylisting), the queue that a
+        sender delivers after an outage of ours, refusals that this list itself has caused, and mail
+        to mailboxes that do not exist.
 
         Bounces, which have an empty sender: somebody else forged the mailbox they go to. Where it
         gets bounces for the most part, mail of which the log names no sender is taken for one.
@@ -371,10 +373,9 @@ def _cost(policy: Policy) -> Section:
 
 def _record() -> Section:
     text = """
-        Every listing, extension, refusal and removal is kept with its rule, its evidence and the
-        version of the policy. Look the address up to see what it did, when, whether it goes on and
-        what comes next. Victims are shown masked. If a rule or a policy proves faulty, all that it
-        listed is removed at once.
+        Every listing, extension, refusal and removal is kept with rule, evidence and version of the
+        policy. Look the address up to see what it did, when, whether it goes on and what is next.
+        Victims are shown masked. What a faulty rule or policy listed is removed at once.
     """
     return _section("What is kept and shown", text)
 

@@ -6,14 +6,17 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.cases import LONG_S
 from detector.closing import PendingControl
 from detector.collateral import Collateral
+from detector.evidence import EvidenceLog
 from detector.guard import NeverList
 from detector.lifecycle import TEMPORARY, Lifecycle, Listing
 from detector.log import AllowlistChange, OperatorAction, RemovalRequest
 from detector.numbering import Numbering
 from detector.policy import Policy, policy_digest
 from detector.providers import ProviderRegistry
+from detector.rules import is_passing
 from detector.scene import Offence
 from detector.subjects import ip_key, mailbox_masked, subject_text
 from detector.tracking import Sources
@@ -102,7 +105,7 @@ class Docket:
             first.setdefault(offence.ip, offence)
         for ip in sorted(first, key=self._subject):
             if self.listed[ip]:
-                self.attempt(ip, first[ip].last_tick)
+                self.attempt(ip, first[ip].last_tick, _part(first[ip]))
                 continue
             self._list(ip, first[ip])
 
@@ -120,6 +123,7 @@ class Docket:
             listed_at=self._tick, observed_at=self._observed, repeats=0, told_at=self._tick,
             victim=str(offence.evidence.get("victim", "")), cost=int(self.sources.normal[ip]),
             policy=self.digest, shadow="shadow" in {self.policy.mode, rule.mode},
+            part=_part(offence),
         )  # fmt: skip
         for_victim = self._cost_for.get(listing.victim, 0)
         cost = self.collateral.cost(listing.cost, self.cost, for_victim)
@@ -137,9 +141,10 @@ class Docket:
             self._charge(listing, listing.cost)
         self._write("hold" if cost.hold else "list", listing, evidence)
 
-    def attempt(self, ip: int, tick: int) -> None:
-        """Note that a listed source went on; told at most once in a while."""
+    def attempt(self, ip: int, tick: int, part: int) -> None:
+        """Note that a listed source went on, with `part` messages; told at most once in a while."""
         listing = self.lifecycle.listings[self._subject(ip)]
+        listing.part = max(listing.part, part)
         before = listing.tier
         self.lifecycle.attempt(listing, tick, self._observed)
         due = self._tick - listing.told_at >= self.policy.listing.extend_every_s
@@ -161,6 +166,26 @@ class Docket:
             self._clear(listing)
             quiet_s = listing.quiet_s(self._observed)
             self._write("expire", listing, {"reason": reason, "quiet_s": quiet_s})
+
+    def withdraw(self, evidence: EvidenceLog) -> list[int]:
+        """Withdraw what was listed for a negligible part of its mail; give those ip slots.
+
+        Called at the end of ten minutes. A source that is still at it stays.
+        """
+        rows, _ = evidence.between(self._tick + 1 - LONG_S, self._tick + 1)
+        index = np.flatnonzero(self.listed[rows.ip])
+        sent = np.zeros(self.listed.size, np.int64)
+        np.add.at(sent, rows.ip[index].astype(np.intp), rows.count[index].astype(np.int64))
+        out = []
+        for ip in sorted(np.flatnonzero(sent).tolist(), key=self._subject):
+            listing = self.lifecycle.listings[self._subject(ip)]
+            listing.sent += int(sent[ip])
+            quiet = self._tick - listing.last_seen >= LONG_S
+            if quiet and is_passing(listing.part, listing.sent - listing.part):
+                self.lifecycle.unmake(listing)
+                reason = {"reason": "a negligible part of its mail", "sent": listing.sent}
+                out.append(self._remove(listing, reason | {"source_messages": listing.part}))
+        return out
 
     def _clear(self, listing: Listing) -> None:
         self.listed[listing.slot] = False
@@ -350,3 +375,9 @@ def _named(text: str) -> str:
     """Give the subject that an address names; other text stays."""
     key = ip_key(text.removesuffix("/64"))
     return subject_text(key) if key is not None else text
+
+
+def _part(offence: Offence) -> int:
+    """Give how many messages of an offence are the source's own."""
+    own = offence.evidence["source_messages"]
+    return own if isinstance(own, int) else 0

@@ -288,6 +288,9 @@ class Engine(State):
         if minute_ends:
             offences += self._examiner.minute_rules(tick)
         docket.offences(offences)
+        if (tick + 1) % PERIOD_S == 0:
+            for ip in docket.withdraw(self.evidence):
+                self._examiner.forgive(ip, tick)
         if minute_ends:
             docket.ends()
         for ip in docket.answer(controls):

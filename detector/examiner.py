@@ -14,9 +14,9 @@ from detector.relations import mixed_one
 from detector.rules import (
     BUSY_LEAST,
     BUSY_SHARE,
+    crowds,
     hourly,
     is_calm,
-    is_light,
     judge,
     suspects,
     takes_part,
@@ -84,9 +84,14 @@ class Examiner:
         elif usual is None:
             usual = self._state.normals(case.scope).usual(case.slot)
         share = max(share, 1.0 / max(scene.active(LONG_S).size, 1))
+        expected = self._state.policy.rules.victim_flood.light_factor * usual
+        if not self._state.cold:
+            every = max(usual, scene.usual_all(case))
+            expected = every if case.scope == "domain" else min(expected, every)
         flood = case.flood = Flood(
-            start, tick, finding.limit, finding.count, finding.span_s, finding.normal, usual, share
-        )
+            start, tick, finding.limit, finding.count, finding.span_s, finding.normal, usual, share,
+            expected,
+        )  # fmt: skip
         for row in case.rows:
             if row.tick >= start and (row.attempts or row.deferred):
                 flood.add(row)
@@ -108,30 +113,32 @@ class Examiner:
         flood = case.flood
         assert flood is not None  # noqa: S101 - the caller checked
         rule = self._state.policy.rules.victim_flood
-        was_light = flood.light
-        flood.light = is_light(case, flood, rule, tick)
         out: list[Offence] = []
         listed: list[int] = []
-        looked_at = suspects(flood, touched, everybody=flood.light and not was_light)
-        for ip in sorted(looked_at, key=self._state.tables.ips.names.__getitem__):
-            if ip not in flood.parts:
-                continue
-            net, group = flood.parts[ip].net, flood.parts[ip].group
-            spared = flood.spared.setdefault(group, {})
-            if self._state.docket.is_listed(ip):
-                spared.pop(ip, None)
-                if ip in touched:
-                    listed.append(ip)
-                continue
-            source = self._source(flood.parts[ip], ip, tick)
-            learner = self._state.learner
-            if not takes_part(flood, victim, self._state.policy, learner.relations, source, tick):
-                spared[ip] = (net, group)
-                continue
-            spared.pop(ip, None)
-            out.append(self._offence(case, flood, ip, net, group))
+        for looked_at in (touched, {}):  # again, if those looked at have just become a crowd
+            before = flood.crowds
+            flood.crowds = crowds(case, flood, rule, tick)
+            crowded = any(now and not then for now, then in zip(flood.crowds, before, strict=True))
+            found = suspects(flood, looked_at, tick, everybody=crowded)
+            for ip in sorted(found, key=self._state.tables.ips.names.__getitem__):
+                if ip not in flood.parts:
+                    continue
+                net, group = flood.parts[ip].net, flood.parts[ip].group
+                spared = flood.spared.setdefault(group, {})
+                if self._state.docket.is_listed(ip):
+                    spared.pop(ip, None)
+                    if ip in looked_at:
+                        listed.append(ip)
+                    continue
+                source = self._source(flood.parts[ip], ip, tick)
+                relations = self._state.learner.relations
+                if takes_part(flood, victim, self._state.policy, relations, source, tick):
+                    spared.pop(ip, None)
+                    out.append(self._offence(case, flood, ip, net, group))
+                else:
+                    spared[ip] = (net, group)
         for ip in listed:
-            self._state.docket.attempt(ip, flood.parts[ip].last)
+            self._state.docket.attempt(ip, flood.parts[ip].last, flood.parts[ip].attempts)
         return out
 
     def _source(self, part: Part, ip: int, tick: int) -> Source:
@@ -139,7 +146,8 @@ class Examiner:
         sources = self._state.sources
         volume, learned = sources.hourly_volume(part.group), int(sources.normal[ip])
         others = learned + self._unlearned(ip, tick) - part.attempts
-        return Source(ip, part.net, part.group, volume, learned, others, self._busy)
+        key = int(sources.hash[ip])
+        return Source(ip, key, part.net, part.group, volume, learned, others, self._busy)
 
     def _unlearned(self, ip: int, tick: int) -> int:
         """Give a source's messages to anybody up to a tick that no period has learned yet."""

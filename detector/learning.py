@@ -177,8 +177,9 @@ class Learner:
         mailbox = self._mailboxes.hash[rows.rcpt[index]]
         domain_hash = self._domains.hash[domain[index]]
         net, group = self._sources.net_hash[ip], group_hashes(rows.asn[index])
-        for victim in (mailbox, domain_hash):
-            for source in (net, group):
+        own = self._sources.hash[ip]
+        for victim, kinds in ((mailbox, (own, net, group)), (domain_hash, (own, group))):
+            for source in kinds:
                 self.relations.learn(mixed(victim, source), sent)
         known = self._sources.known[ip]
         np.add.at(self._sources.normal, ip[known].astype(np.intp), weight[index[known]])

@@ -41,6 +41,10 @@ class Listing:
     policy: str = ""
     held: bool = False
     shadow: bool = False
+    part: int = 0
+    """Its messages into the flood it is listed for, at most those into one."""
+    sent: int = 0
+    """Its messages to anybody since it was listed."""
     paused_s: int = 0
     paused_until: int = 0
     connects: deque[int] = field(default_factory=deque)

@@ -73,9 +73,9 @@ class VictimRule:
     baseline_sigmas: float = setting(4.0, "deviations above normal that it must exceed", 0, 50)
     diverse_networks: int = setting(8, "networks from which a flood counts as diverse", 2, 10_000)
     light_messages: int = setting(
-        5, "messages from light ASNs, beyond the usual, that make every stranger part", 1, 100_000
+        5, "strangers of light ASNs, beyond the usual, that make a crowd", 1, 100_000
     )
-    light_factor: float = setting(3.0, "times what strangers usually send counted so", 1, 100)
+    light_factor: float = setting(3.0, "times the usual strangers that are no crowd yet", 1, 100)
     cold_factor: float = setting(
         5.0, "times the limits of a mailbox beyond doubt while nothing is known", 1, 1_000
     )

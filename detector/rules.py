@@ -22,11 +22,11 @@ from detector.excess import (
     summed,
     weighed,
 )
-from detector.policy import Policy, VictimRule
+from detector.policy import Policy, RelationTerms, VictimRule
 from detector.relations import Relations, mixed_one
 from detector.scene import Finding, Scene, Source, Victim
 
-__all__ = ["hourly", "is_calm", "is_light", "judge", "suspects", "takes_part"]
+__all__ = ["crowds", "hourly", "is_calm", "judge", "suspects", "takes_part"]
 
 HEAVY_MESSAGES: Final = 3
 HEAVY_SHARE: Final = 0.02
@@ -36,11 +36,12 @@ LIGHT_SHARE: Final = 0.03
 HOUR_S: Final = 3_600
 BUSY_SHARE: Final = 2.5e-4
 BUSY_LEAST: Final = 4
+CROWD: Final = 3.0
+"""Times as many sources of an ASN as it usually sends messages make a first message theirs."""
 PASSING: Final = 0.02
-"""Into a flood a source may send this share of its mail."""
-HISTORY_SHARE: Final = 0.4
-"""While fewer of a flood's strangers than this have sent clean mail to anybody before, having done
-so tells a bystander; in a list bomb through mail providers most have, and it tells nothing."""
+PASSING_MOST: Final = 5
+"""Into a flood a source may send this share of its mail, but no more than so many messages: who
+sends more is part of it, however much else it sends."""
 NOISE: Final = 3.0
 """Square roots of all messages that the unexplained ones must exceed: less is chance."""
 PATIENCE: Final = 0.05
@@ -212,19 +213,25 @@ def _beyond_doubt(case: Case, rule: VictimRule, elapsed_s: int, scene: Scene) ->
     return None
 
 
-def is_light(case: Case, flood: Flood, rule: VictimRule, now: int) -> bool:
-    """Say whether much of a flood comes from ASNs of which each is a negligible part.
+def crowds(case: Case, flood: Flood, rule: VictimRule, now: int) -> list[bool]:
+    """Say whether more strangers than usual write, and more of those that have written to others.
 
-    That part must exceed what strangers usually send the victim, and the flood must still press:
-    in its tail a stranger is more likely to be one who would have written anyway.
+    Where they do, a first message is one of theirs; else it is likely that of somebody who would
+    have written anyway. The flood must still press: in its tail everybody writes as usual.
     """
     if case.tried_long < base_limit(case, rule, LONG_S) / 2 and now - flood.found > LONG_S:
-        return False
+        return [False, False]
     heavy = max(HEAVY_MESSAGES, HEAVY_SHARE * flood.total)
     light = sum(count for count in flood.groups.values() if count < heavy)
-    usual = flood.usual * max(now - flood.start + 1, SHORT_S) / LONG_S
-    expected = rule.light_messages + rule.light_factor * usual
-    return light >= max(expected, LIGHT_SHARE * flood.total)
+    if light < LIGHT_SHARE * flood.total:
+        return [False, False]
+    expected = flood.expected * max(now - flood.start + 1, SHORT_S) / LONG_S
+    return [count >= rule.light_messages + expected for count in flood.strangers]
+
+
+def is_passing(sent: int, others: int) -> bool:
+    """Say whether what a source sent into a flood is negligible beside what it sent to others."""
+    return sent <= min(PASSING_MOST, PASSING * others)
 
 
 def takes_part(
@@ -232,65 +239,92 @@ def takes_part(
 ) -> bool:
     """Say whether a source is part of a flood so far.
 
-    Of what its ASN sends to everybody a victim may get its usual share, so that a big provider's
-    ordinary mail is no attack, nor its busy day. A system that always wrote to a mailbox, and is
-    most of what its ASN sends there, writes in bursts.
+    A first message is a proof where there is a crowd: many sources of the ASN, or many strangers
+    of its kind. Else it takes more than an acquaintance may always send; and where nothing is
+    known of who usually writes to the victim, nothing of a light ASN is enough.
     """
-    net, group = source.net, source.group
-    part = flood.parts[source.ip]
+    part, group = flood.parts[source.ip], source.group
     if not part.attempts and not part.deferred:
         return False
-    terms = policy.relations
+    usual = _usual(flood, victim, policy.relations, relations, source, now)
+    if usual is None:
+        return False
+    heavy = flood.groups[group] >= max(HEAVY_MESSAGES, HEAVY_SHARE * flood.total)
+    acquainted = source.learned > 0
+    if not part.met and not heavy:
+        part.met = True
+        flood.strangers[acquainted] += 1
+    if source.others >= source.busy and part.attempts <= 1:
+        return False
+    if is_passing(part.attempts, source.others):
+        return False
+    least = policy.relations.floor
+    lone = flood.members[group] < HEAVY_MESSAGES + CROWD * usual
+    if heavy and not lone:
+        least = 0
+    elif not heavy and flood.crowds[acquainted]:
+        least = int(acquainted and lone)
+    elif not heavy and relations.learned_s <= victim.missed_s:
+        return False
+    return part.attempts > least
+
+
+def _usual(
+    flood: Flood, victim: Victim, terms: RelationTerms, relations: Relations, source: Source,
+    now: int,
+) -> float | None:  # fmt: skip
+    """Give what a source's ASN usually sends in a flood's time; None where that explains it.
+
+    Or what the source or its network does. Of what an ASN sends to everybody a victim may get its
+    usual share, so that a big provider's ordinary mail is no attack, nor its busy day; but not
+    from one address alone, unless that sends as much to everybody itself. A system that always
+    wrote to a mailbox, and is most of what its ASN sends there, writes in bursts.
+    """
+    net, group, attempts = source.net, source.group, flood.parts[source.ip].attempts
     span_s = max(now - flood.start + 1, 2 * SHORT_S)
     share = min(flood.share, MOST_SHARE)
+    part_of_others = share / (1 - share)
     missed_s = victim.missed_s
     own_h = relations.expected(mixed_one(victim.hash, group), HOUR_S, missed_s)
     others = max(0.0, (source.volume_h - own_h) * max(1.0, span_s / HOUR_S) - flood.groups[group])
-    fair = share / (1 - share) * others
+    own, fair = part_of_others * max(0, source.others), part_of_others * others
+    if attempts > HEAVY_MESSAGES + allowance(own, terms, known=False):
+        fair = 0.0
     mailbox = victim.domain_hash is not None
     aged = max(0, span_s - LONG_S) / AGEING_S if mailbox else 0.0
-    for place, sent, least in ((net, flood.nets[net], 0.0), (group, flood.groups[group], fair)):
+    acquainted = relations.known(mixed_one(victim.hash, source.hash))
+    usual = 0.0
+    for place, sent, least in (
+        (source.hash, attempts, 0.0 if acquainted else own), (net, flood.nets[net], 0.0),
+        (group, flood.groups[group], fair),
+    ):  # fmt: skip
         key = mixed_one(victim.hash, place)
         known = relations.known(key)
         usual = max(least, relations.expected(key, span_s, missed_s)) if known else least
         more = aged * terms.factor * usual if known else 0.0
-        if usual and sent <= allowance(usual, terms, known=known) + more:
-            return False
+        floor = known and place == source.hash
+        if usual and sent <= allowance(usual, terms, known=floor) + more:
+            return None
     if mailbox and flood.nets[net] >= SYSTEM_SHARE * flood.groups[group]:
-        usual = relations.expected(mixed_one(victim.hash, net), LONG_S, missed_s)
-        if flood.nets[net] <= SYSTEM_BURST * usual:
-            return False
-    heavy = flood.groups[group] >= max(HEAVY_MESSAGES, HEAVY_SHARE * flood.total)
-    acquainted = source.learned > 0 or (
-        victim.domain_hash is not None and relations.known(mixed_one(victim.domain_hash, net))
-    )
-    if not part.met:
-        part.met = True
-        flood.strangers += 1
-        flood.with_history += acquainted
-    if source.others >= source.busy and part.attempts <= 1:
-        return False
-    if part.attempts <= PASSING * source.others:
-        return False
-    if heavy:
-        return True
-    if not flood.light:
-        return False
-    telling = flood.with_history < HISTORY_SHARE * flood.strangers
-    return not (acquainted and telling and flood.nets[net] <= terms.floor)
+        of_net = relations.expected(mixed_one(victim.hash, net), LONG_S, missed_s)
+        if flood.nets[net] <= SYSTEM_BURST * of_net:
+            return None
+    return usual
 
 
 def suspects(
-    flood: Flood, touched: dict[int, tuple[int, int]], *, everybody: bool
+    flood: Flood, touched: dict[int, tuple[int, int]], now: int, *, everybody: bool
 ) -> dict[int, tuple[int, int]]:
     """Give the sources to look at: those that just sent, and those spared so far beside them.
 
-    `everybody` that was spared is looked at when the flood has just become one of many ASNs.
+    `everybody` that was spared is looked at when strangers have just become a crowd. Who
+    has sent nothing for ten minutes is not: it may have been part of no crowd.
     """
     out = dict(touched)
     groups = flood.spared if everybody else {group for _, group in touched.values()}
     for group in groups:
-        out.update(flood.spared.get(group, {}))
+        spared = flood.spared.get(group, {}).items()
+        out |= {ip: place for ip, place in spared if now - flood.parts[ip].last < LONG_S}
     return out
 
 

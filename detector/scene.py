@@ -54,9 +54,10 @@ class Offence:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A source as the rules see it: its slot, the hashes of its network and ASN group."""
+    """A source as the rules see it: its slot, its hash, those of its network and ASN group."""
 
     ip: int
+    hash: int
     net: int
     group: int
     volume_h: int

@@ -16,6 +16,7 @@ __all__ = ["UNKNOWN_ASN", "Sources", "Victims", "evictable", "group_hashes"]
 UNKNOWN_ASN: Final = -1
 _V6_GROUP_BASE: Final = 2**33
 _NET_SALT, _GROUP_SALT = np.uint64(0x6E6574), np.uint64(0x67726F7570)
+_IP_SALT: Final = np.uint64(0x6970)
 
 
 class _Tracked:
@@ -82,11 +83,12 @@ class _Tracked:
 class Sources(_Tracked):
     """Client addresses: network, ASN and clean mail learned; and what each ASN group sends."""
 
-    _per_slot = ("known", "last_at", "net_hash", "place", "normal")
-    _lasting = ("net_hash",)
+    _per_slot = ("known", "last_at", "hash", "net_hash", "place", "normal")
+    _lasting = ("hash", "net_hash")
 
     def __init__(self, table: KeyTable) -> None:
         super().__init__(table)
+        self.hash = np.zeros(0, np.uint64)
         self.net_hash = np.zeros(0, np.uint64)
         self.normal = np.zeros(0, np.uint32)
         """Clean messages learned from this address, fading by a seventh a day."""
@@ -204,6 +206,7 @@ class Sources(_Tracked):
         subjects = self.table.subjects
         number = np.array([subjects.numbers[slot] for slot in slots.tolist()], np.uint64)
         v6 = np.array([subjects.is_v6[slot] for slot in slots.tolist()], np.bool_)
+        self.hash[slots] = mixed(number * np.uint64(2) + v6, np.full(number.size, _IP_SALT))
         net = np.where(v6, number >> np.uint64(16), number >> np.uint64(8))
         self.net_hash[slots] = mixed(net * np.uint64(2) + v6, np.full(net.size, _NET_SALT))
         return number, v6

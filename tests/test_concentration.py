@@ -39,35 +39,37 @@ def naive(
 ) -> list[Concentration]:  # fmt: skip
     """Look at one subject after the other, row by row."""
 
-    def sums(subject: int, since_at: int, since: int) -> dict[int, int]:
+    def sums(subject: int, since_at: int, since: int) -> tuple[dict[int, int], int]:
         out: dict[int, int] = {}
+        every = 0
         for at, tick, ip, asn, rcpt, count in rows:
-            if (ip, asn)[by] != subject or at < since_at or tick < since:
+            mine = (ip, asn)[by] == subject and at >= since_at and tick >= since
+            if not mine or tick <= forgiven.get(ip, -1):
                 continue
-            counts = (asn, rcpt) not in known and tick > forgiven.get(ip, -1)
-            out[rcpt] = out.get(rcpt, 0) + count * counts
-        return out
+            every += count
+            out[rcpt] = out.get(rcpt, 0) + count * ((asn, rcpt) not in known)
+        return out, every
 
     found = []
     for subject in sorted({row[2 + by] for row in rows}):
-        last = sums(subject, TICK - 59, -1)
+        last, every = sums(subject, TICK - 59, -1)
         few = sum(sorted(last.values(), reverse=True)[: rule.victims])
-        if few < rule.share * sum(last.values()) or few < rule.per_10min // 10:
+        if few < rule.share * every or few < rule.per_10min // 10:
             continue
         for span_s, limit in ((60, rule.per_min), (600, rule.per_10min)):
-            each = sums(subject, TICK + 1 - span_s, TICK + 1 - span_s)
+            each, every = sums(subject, TICK + 1 - span_s, TICK + 1 - span_s)
             least = max(rule.per_victim * span_s / 600, LEAST_PER_VICTIM)
             order = sorted(each, key=lambda slot: (-each[slot], names[slot]))[: rule.victims]
             top = tuple(slot for slot in order if each[slot] >= least)
             count = sum(each[slot] for slot in top)
-            if count < limit or count < rule.share * sum(each.values()):
+            if count < limit or count < rule.share * every:
                 continue
             counts: dict[int, int] = {}
             for at, tick, ip, asn, rcpt, one in rows:
                 inside = min(at, tick) > TICK - span_s and tick > forgiven.get(ip, -1)
                 if (ip, asn)[by] == subject and rcpt in top and inside and (asn, rcpt) not in known:
                     counts[ip] = counts.get(ip, 0) + one
-            share = count / sum(each.values())
+            share = count / every
             found.append(Concentration(subject, span_s, count, limit, share, top, counts, None))
             break
     return found

@@ -89,7 +89,7 @@ def test_cases_above_the_bound_are_closed_the_least_busy_first_and_floods_stay()
     slots = np.flatnonzero(engine.mailboxes.known).astype(np.int32)
     start_cases(engine, "mailbox", slots, START_MS // 1_000 + 13)
     least = engine.tables.mailboxes.find("u00@d.example")
-    engine.cases["mailbox", least].flood = Flood(0, 0, 1, 1, 60, None, 0.0, 0.0)
+    engine.cases["mailbox", least].flood = Flood(0, 0, 1, 1, 60, None, 0.0, 0.0, 0.0)
     engine.bound_cases()
     left = sorted(engine.name(scope, slot) for scope, slot in engine.cases)
     assert left == ["d.example", "u00@d.example", *(f"u{n:02}@d.example" for n in range(5, 13))]

@@ -153,7 +153,7 @@ STATE: dict[str, set[str]] = {
         "_held",  # no snapshot is taken while it holds anything
     },
     "Sources": {
-        "table", "known", "last_at", "evicted", "group", "net_hash", "group_hash", "normal",
+        "table", "known", "last_at", "evicted", "group", "hash", "net_hash", "group_hash", "normal",
         "place", "places", "volume", "_volume_h",
     },
     "Victims": {

@@ -1,0 +1,129 @@
+"""Who takes part in a flood: what a message proves depends on who else is there."""
+
+import pytest
+
+from tests.days import DAY, FLOODED, HOUR, MINUTE, V4, Days, changes, listed, ordinary
+
+START = 3 * HOUR
+CROWD = [f"198.18.{i}.7" for i in range(60)]
+"""Sixty addresses, to be given an ASN each."""
+
+
+def bomb(days: Days, count: int = 240) -> None:
+    """Sixty strangers of as many ASNs write four messages each, in four minutes."""
+    for i in range(count):
+        days.mail(START + i, CROWD[i % 60], asn=64_700 + i % 60)
+
+
+def test_an_address_passes_with_what_it_always_sent_although_its_asn_floods() -> None:
+    """Its own relation speaks for it, that of its ASN no more; beyond it, it takes part."""
+    for messages, found in ((2, set()), (6, {V4})):
+        days = Days()
+        ordinary(days, START + HOUR)
+        days.flood(HOUR, V4, count=2, span_s=HOUR, asn=64_690)
+        days.flood(START, *CROWD, count=240, span_s=240, asn=64_690)
+        days.flood(START + 90, V4, count=messages, span_s=60, asn=64_690)
+        assert listed(days, START + HOUR) & {V4} == found
+
+
+@pytest.mark.parametrize(
+    ("to_others", "messages", "found"), [(0, 1, {V4}), (3, 2, set()), (3, 3, {V4})]
+)
+def test_who_wrote_to_others_before_is_no_stranger_among_strangers(
+    to_others: int, messages: int, found: set[str]
+) -> None:
+    """Where nobody else of the crowd has, a message or two of his are no part of it."""
+    days = Days()
+    ordinary(days, START + HOUR)
+    for i in range(to_others):
+        days.mail(HOUR + i * 60, V4, f"user{i}@club.example", asn=64_690)
+    bomb(days)
+    days.flood(START + 90, V4, count=messages, span_s=60, asn=64_690)
+    assert listed(days, START + HOUR) - set(CROWD) == found
+
+
+def test_beside_a_few_loud_sources_a_single_message_is_what_comes_anyway() -> None:
+    """A mailbox that gets three messages of strangers in ten minutes, and then a thousand of two.
+
+    Who writes once or twice is spared, who goes on is not.
+    """
+    for messages, found in ((2, set()), (3, {V4})):
+        days = Days()
+        ordinary(days, START + HOUR)
+        for i in range((START + HOUR) // 200):
+            ip = f"198.19.{i % 250}.{i // 250 + 1}"
+            days.mail(i * 200, ip, FLOODED, asn=60_000 + i)
+        days.flood(START, "203.0.113.1", "203.0.113.2", count=1_000, span_s=1_000, asn=64_700)
+        days.flood(START + 400, V4, count=messages, span_s=60, asn=64_690)
+        loud = {"203.0.113.1", "203.0.113.2"}
+        assert listed(days, START + HOUR) == loud | found
+
+
+@pytest.mark.parametrize(
+    ("to_others", "again", "told"),
+    [(150, False, ["list", "remove"]), (60, False, ["list"]), (150, True, ["list"])],
+)
+def test_a_listing_for_a_negligible_part_of_its_mail_is_withdrawn(
+    to_others: int, again: bool, told: list[str]
+) -> None:
+    """Two messages into a flood and a hundred and fifty to others; not while it is still at it."""
+    days = Days()
+    ordinary(days, START + 2 * HOUR)
+    bomb(days, 3_600)
+    days.flood(START + 90, V4, count=2, span_s=20, asn=64_690)
+    for i in range(to_others):
+        days.mail(START + 300 + i * 10, V4, f"user{i}@club{i % 90}.example", asn=64_690)
+    if again:
+        for i in range(10):
+            days.mail(START + 300 + i * 240, V4, asn=64_690)
+    out = days.run(START + HOUR)
+    assert changes(out, V4) == told
+
+
+@pytest.mark.parametrize(("messages", "told"), [(5, []), (20, ["list"])])
+def test_however_much_else_it_sends_more_than_a_few_messages_are_a_part(
+    messages: int, told: list[str]
+) -> None:
+    """A provider's address with thousands of other messages is in the attack like any other.
+
+    Beyond five messages only what its mail usually brings the victim explains some.
+    """
+    days = Days()
+    ordinary(days, START + 2 * HOUR)
+    bomb(days)
+    for i in range(4_000):
+        days.mail(START - HOUR + i, V4, f"user{i % 900}@club{i % 90}.example", asn=64_690)
+    days.flood(START + 90, V4, count=messages, span_s=60, asn=64_690)
+    assert changes(days.run(START + HOUR), V4) == told
+
+
+def test_a_withdrawn_listing_was_never_one() -> None:
+    """The next one of the same address is its first."""
+    days = Days()
+    ordinary(days, START + 2 * HOUR)
+    bomb(days)
+    days.flood(START + 90, V4, count=2, span_s=20, asn=64_690)
+    for i in range(150):
+        days.mail(START + 300 + i * 10, V4, f"user{i}@club{i % 90}.example", asn=64_690)
+    days.flood(START + 3 * HOUR, V4, count=600, span_s=600, asn=64_690)
+    out = days.run(START + 2 * DAY)
+    assert changes(out, V4) == ["list", "remove", "list", "expire"]
+    first, _, second, _ = (one for one in out if one["subject"] == V4)
+    ahead = [one["until"] - one["time"] for one in (first, second)]
+    assert abs(ahead[0] - ahead[1]) < MINUTE * 1_000
+
+
+def test_what_goes_to_acquaintances_counts_in_the_share_that_goes_to_few() -> None:
+    """A mailing list has five new readers among thirty; its posts to the five alone are a flood."""
+    for others, found in ((25, set()), (0, {V4})):
+        days = Days()
+        ordinary(days, START + HOUR)
+        old = [f"reader{i}@club{i}.example" for i in range(25)]
+        new = [f"reader{i}@shop{i}.example" for i in range(5)]
+        for i in range(4):
+            for reader in old:
+                days.mail(HOUR + i * 600, V4, reader, asn=64_700)
+        for i in range(12):
+            for reader in old[:others] + new:
+                days.mail(START + i * 45, V4, reader, asn=64_700)
+        assert listed(days, START + HOUR) == found
