@@ -32,8 +32,7 @@ from detector.wording import duration, many, number, ordinal, percent, wrapped
 __all__ = ["Section", "criteria", "criteria_text", "numbers"]
 
 MINUTE_S: Final = 60
-RANGES_IN_PROSE: Final = 20
-ROWS_OF_REPEATS: Final = 5
+RANGES_IN_PROSE, ROWS_OF_REPEATS = 20, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,12 +207,12 @@ def _taking_part(policy: Policy) -> Section:
         takes {many(floor + 1, "message")}, and a known normal where a network sends less.
 
         A first message of an address that sends others {many(BUSY_LEAST, "message")} and
-        {percent(BUSY_SHARE)} of all mail proves nothing; nor do {PASSING_MOST} that are {percent(PASSING)} of
-        its mail: a listing for so little is withdrawn 10 minutes after the last attempt.
+        {percent(BUSY_SHARE)} of all mail proves nothing; nor do {PASSING_MOST} messages if they are
+        {percent(PASSING)} of its mail: a listing for so little is withdrawn after 10 quiet minutes.
 
         A flood is over when 10 minutes bring less than {percent(rule.calm_fraction)} of the
-        10-minute limit beyond what is explained, or in all less than {number(rule.baseline_factor)}
-        times what strangers usually send. Attempts that we refused or put off count too.
+        10-minute limit beyond what is explained, or all in all {number(rule.baseline_factor)} times
+        what strangers usually send. Refused and deferred attempts count too.
     """
     return _section("Who takes part, and until when", text)
 
