@@ -159,25 +159,6 @@ class LogCloser:
         if tally.number != part.number + 1:
             self._held.setdefault(tally.partition, []).append(tally)
             return
-        self._next_tally(part, tally)
-        if tally.partition in self._held:
-            self._resume(tally.partition)
-
-    def _resume(self, number: int) -> None:
-        """Take the held tallies of a partition that follow now."""
-        part = self.partitions[number]
-        waiting: list[Tally] = []
-        for tally in sorted(self._held.pop(number, ()), key=lambda one: one.number):
-            if tally.number == part.number + 1:
-                self._next_tally(part, tally)
-            elif tally.number > part.number:
-                waiting.append(tally)
-            else:
-                self.repeated += 1
-        if waiting:
-            self._held[number] = waiting
-
-    def _next_tally(self, part: _Partition, tally: Tally) -> None:
         part.number = tally.number
         if part.torn:
             part.torn, part.lost_through = False, tally.tick - 1
@@ -188,6 +169,13 @@ class LogCloser:
             counts_at = max(tally.tick, self.closed + 1)
             part.last_rows_tick = max(part.last_rows_tick, counts_at)
             self._fresh.append((tally, counts_at))
+        self._resume(tally.partition)
+
+    def _resume(self, partition: int) -> None:
+        """Take the held tallies of a partition again; those that still do not follow stay held."""
+        if partition in self._held:
+            for tally in sorted(self._held.pop(partition), key=lambda one: one.number):
+                self._tally(tally)
 
     def _pending(self) -> tuple[Rows, NDArray[np.int64]]:
         """Give the rows that have not counted, with the close at which each will."""

@@ -98,10 +98,8 @@ def concentrations(
             index, number = _of(subjects, owner, evidence.messages(since, tick + 1), least)
             kept = np.flatnonzero(rows.tick[index] >= since)
             index, number = index[kept], number[kept]
-        own, every = (
-            take_rows(rows, index),
-            evidence.messages(since, tick + 1)[index].astype(np.int64),
-        )
+        own = take_rows(rows, index)
+        every = evidence.messages(since, tick + 1)[index].astype(np.int64)
         if span_s == MINUTE_S:
             weight = evidence.fresh(since, tick + 1)[index].astype(np.int64)
         else:
@@ -111,7 +109,8 @@ def concentrations(
         if forgiven:
             removed = np.full(sources.known.size, -1, np.int64)
             removed[list(forgiven)] = list(forgiven.values())
-            weight[own.tick <= removed[own.ip]] = every[own.tick <= removed[own.ip]] = 0
+            gone = own.tick <= removed[own.ip]
+            weight[gone] = every[gone] = 0
         return _Sent(subjects, number, own.ip, own.rcpt, weight, every)
 
     least_now = rule.per_10min // 10

@@ -105,7 +105,7 @@ class Docket:
             first.setdefault(offence.ip, offence)
         for ip in sorted(first, key=self._subject):
             if self.listed[ip]:
-                self.attempt(ip, first[ip].last_tick, _part(first[ip]))
+                self.attempt(ip, first[ip].last_tick, first[ip].messages)
                 continue
             self._list(ip, first[ip])
 
@@ -123,7 +123,7 @@ class Docket:
             listed_at=self._tick, observed_at=self._observed, repeats=0, told_at=self._tick,
             victim=str(offence.evidence.get("victim", "")), cost=int(self.sources.normal[ip]),
             policy=self.digest, shadow="shadow" in {self.policy.mode, rule.mode},
-            part=_part(offence),
+            part=offence.messages,
         )  # fmt: skip
         for_victim = self._cost_for.get(listing.victim, 0)
         cost = self.collateral.cost(listing.cost, self.cost, for_victim)
@@ -375,9 +375,3 @@ def _named(text: str) -> str:
     """Give the subject that an address names; other text stays."""
     key = ip_key(text.removesuffix("/64"))
     return subject_text(key) if key is not None else text
-
-
-def _part(offence: Offence) -> int:
-    """Give how many messages of an offence are the source's own."""
-    own = offence.evidence["source_messages"]
-    return own if isinstance(own, int) else 0

@@ -217,7 +217,7 @@ class Examiner:
         evidence["usual_from_asn_10min"] = round(relations.expected(key, LONG_S, missed_s), 3)
         if self._state.evidence.covers_from is not None:
             evidence["covers_from_ms"] = self._state.evidence.covers_from * 1000
-        return Offence(ip, part.asn, rule, part.first, part.last, evidence)
+        return Offence(ip, part.asn, rule, part.first, part.last, part.attempts, evidence)
 
     def minute_rules(self, tick: int) -> list[Offence]:
         """Apply the rules that look at whole minutes."""
@@ -297,7 +297,7 @@ class Examiner:
                 "flood_sources": len(found.counts),
             }
             asn = int(self._state.sources.asn(np.array([ip]))[0])
-            out.append(Offence(ip, asn, rule, tick - found.span_s + 1, tick, evidence))
+            out.append(Offence(ip, asn, rule, tick - found.span_s + 1, tick, sent, evidence))
         return out
 
     def forgive(self, ip: int, tick: int) -> None:

@@ -42,13 +42,17 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Offence:
-    """A rule fired for the source in slot `ip`; `evidence` is enough to recompute it."""
+    """A rule fired for the source in slot `ip`, which sent `messages` of it.
+
+    `evidence` is enough to recompute it.
+    """
 
     ip: int
     asn: int
     rule: str
     first_tick: int
     last_tick: int
+    messages: int
     evidence: dict[str, object]
 
 

@@ -6,8 +6,7 @@ import random
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from detector.errors import (
     StoreReadOnlyError,
 )
 from pipelines.stores.sqlite import SqliteStore
+from tests.services.small_disk import small_disk
 from tests.stored_changes import FAR, change, mixed
 
 ROOT = Path(__file__).parent.parent
@@ -98,34 +98,6 @@ def test_after_kill_9_at_any_point_what_was_acknowledged_is_there_and_nothing_is
             path = tmp_path / f"blocks-{runs}.db"
 
 
-@contextmanager
-def small_disk(path: Path, size: str) -> Iterator[Path]:
-    path.mkdir()
-    subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path)],
-        check=True,
-        capture_output=True,
-    )
-    try:
-        yield path
-    finally:
-        subprocess.run(["umount", "--lazy", str(path)], check=True)
-
-
-def mounts_are_allowed() -> bool:
-    probe = ["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
-    try:
-        return subprocess.run(probe, check=False, capture_output=True).returncode == 0
-    except FileNotFoundError:
-        return False
-
-
-needs_mount = pytest.mark.skipif(
-    not (hasattr(os, "geteuid") and os.geteuid() == 0 and mounts_are_allowed()),
-    reason="mounting a small disk needs root and the right to mount",
-)
-
-
 def fill(store: SqliteStore, changes: list[dict[str, Any]]) -> int:
     """Apply until the disk is full; give how many changes were acknowledged."""
     done = 0
@@ -141,7 +113,7 @@ def fill(store: SqliteStore, changes: list[dict[str, Any]]) -> int:
     return done
 
 
-@needs_mount
+@pytest.mark.needs("mount", root=True)
 def test_a_full_disk_is_said_in_words_and_loses_nothing(tmp_path: Path) -> None:
     changes = mixed(20_000, seed=3)
     with small_disk(tmp_path / "disk", "1m") as disk:
@@ -156,7 +128,7 @@ def test_a_full_disk_is_said_in_words_and_loses_nothing(tmp_path: Path) -> None:
         assert check_whole(path, changes) == done + 50
 
 
-@needs_mount
+@pytest.mark.needs("mount", root=True)
 def test_a_store_cannot_be_made_on_a_full_disk(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "64k") as disk:
         (disk / "ballast").write_bytes(bytes(60_000))
@@ -193,7 +165,7 @@ def test_an_interrupt_inside_a_transaction_undoes_it(
     assert check_whole(tmp_path / "blocks.db", changes) == 10
 
 
-@needs_mount
+@pytest.mark.needs("mount", root=True)
 def test_a_read_only_disk_can_be_read_and_refuses_writing_in_words(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "2m") as disk:
         path = disk / "blocks.db"

@@ -16,6 +16,7 @@ from pipelines.live.follow_format import FOLLOWED_FORMATS
 from pipelines.live.lives import first_error, until_told
 from pipelines.live.vitals import Vitals
 from pipelines.resident import lazy_garbage
+from pipelines.settings import LiveSettings
 from pipelines.settings_warnings import settings_warnings
 from pipelines.stores import open_store
 from pipelines.talk import logger_of, start_talking, stop_talking
@@ -64,9 +65,8 @@ async def _run(spec: FollowSpec) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     telemetry, health = Telemetry(), Health()
-    webhook = spec.settings.webhook
     vitals = Vitals.of("follow", health, telemetry)
-    alerts = _alerts(spec, Vitals.of("alert", health, telemetry)) if webhook.url else None
+    alerts = _alerts(spec.settings, health, telemetry)
     with contextlib.ExitStack() as stack:
         beside = [measure_loop_lag(telemetry)]
         if spec.settings.web.port:
@@ -82,8 +82,10 @@ async def _run(spec: FollowSpec) -> None:
     vitals.log.info("has stopped in order")
 
 
-def _alerts(spec: FollowSpec, vitals: Vitals) -> FollowAlerts:
-    settings = spec.settings
+def _alerts(settings: LiveSettings, health: Health, telemetry: Telemetry) -> FollowAlerts | None:
+    if not settings.webhook.url:
+        return None
+    vitals = Vitals.of("alert", health, telemetry)
     return FollowAlerts(lambda: open_store(settings.store.url), settings.webhook, vitals)
 
 

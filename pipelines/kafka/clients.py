@@ -1,5 +1,6 @@
 """Makes Kafka clients as the settings say, and puts their failures into words."""
 
+import abc
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
@@ -23,6 +24,7 @@ __all__ = [
     "ShorterTopicError",
     "check_place",
     "follower",
+    "is_asked_to_end",
     "partitions_of",
 ]
 
@@ -157,12 +159,9 @@ class KafkaClients:
         delivery that may never come: so it runs apart and within a limit, and then the connections
         are closed all the same.
         """
-        admin, producer = (
-            isinstance(client, AIOKafkaAdminClient),
-            isinstance(client, AIOKafkaProducer),
-        )
-        connections = client.client if producer else client._client  # noqa: SLF001 - see above
-        for close in (client.close if admin else client.stop, connections.close):
+        stop = client.close if isinstance(client, AIOKafkaAdminClient) else client.stop
+        ours = client.client if isinstance(client, AIOKafkaProducer) else client._client  # noqa: SLF001 - see above
+        for close in (stop, ours.close):
             closing = asyncio.create_task(close())
             try:
                 await asyncio.wait({closing}, timeout=self.kafka.request_s)
@@ -181,8 +180,7 @@ class KafkaClients:
         except asyncio.CancelledError as error:
             # A client whose own tasks are cancelled passes that on to whoever waits for them; let
             # through, it would end our task without a word.
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
+            if is_asked_to_end():
                 raise
             raise BrokerError(self.bootstrap, "the client gave up in the middle") from error
 
@@ -202,16 +200,22 @@ class KafkaClients:
         return "no broker answers: check kafka.bootstrap and the network, or start the broker"
 
 
-class Connected:
+def is_asked_to_end() -> bool:
+    """Say whether somebody has cancelled the task that runs now, and not only what it waits for."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
+class Connected(abc.ABC):
     """What has its clients connected as long as it is used as an async context."""
 
     def __init__(self, clients: KafkaClients) -> None:
         self._clients = clients
         self._stack = contextlib.AsyncExitStack()
 
+    @abc.abstractmethod
     async def _connect(self, stack: contextlib.AsyncExitStack) -> None:
         """Enter what has to be let go of in the end."""
-        raise NotImplementedError
 
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:

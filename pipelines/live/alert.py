@@ -7,7 +7,7 @@ from pipelines.alerts.webhook import WebhookAlerts
 from pipelines.kafka.clients import KafkaClients
 from pipelines.kafka.log_topic import TopicReader
 from pipelines.live.lives import broker_errors, lead_lives
-from pipelines.live.telling import tell
+from pipelines.live.telling import Telling
 from pipelines.live.vitals import Vitals
 from pipelines.ports import Change
 from pipelines.settings import WebhookSettings
@@ -59,4 +59,4 @@ class AlertStage:
         alerts = WebhookAlerts(self._settings, telemetry=self._vitals.telemetry)
         self._vitals.gate.open()
         with broker_errors():
-            await tell(_Listings(listings), alerts, self._vitals, stop)
+            await Telling(_Listings(listings), alerts, self._vitals).run(stop)

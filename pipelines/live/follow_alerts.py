@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 from pipelines.alerts.webhook import WebhookAlerts
 from pipelines.live.store_calls import insist
-from pipelines.live.telling import tell
+from pipelines.live.telling import Telling
 from pipelines.live.vitals import Vitals
 from pipelines.ports import BlockStore, Change
 from pipelines.settings import WebhookSettings
@@ -76,6 +76,6 @@ class FollowAlerts:
             await feed.begin()
             begun.set()
             self._vitals.gate.open()
-            await tell(feed, self._alerts, self._vitals, stop)
+            await Telling(feed, self._alerts, self._vitals).run(stop)
         finally:
             await asyncio.to_thread(store.close)

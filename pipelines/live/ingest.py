@@ -318,16 +318,12 @@ class _Life:
             BrokerError: it is time to begin anew.
         """
         now_s = elapsed_s()
+        stuck_s = _STUCK_S + (0.0 if self._group.settled else self._clients.kafka.session_s)
         lags = [self._group.lag(p, one.ingest.next_line) for p, one in self._owned.items()]
         if not waiting or (self._owned and all(lag == 0 for lag in lags)):
             self._moved_s = now_s
         elif self._generation == self._group.generation and not self._owned:
             self._moved_s = now_s  # more members than partitions: nothing to do
-        elif now_s - self._moved_s > self._stuck_s():
-            said = (
-                f"no record and no partition for {self._stuck_s():.0f} s, although there should be"
-            )
+        elif now_s - self._moved_s > stuck_s:
+            said = f"no record and no partition for {stuck_s:.0f} s, although there should be"
             raise BrokerError(self._clients.bootstrap, said)
-
-    def _stuck_s(self) -> float:
-        return _STUCK_S + (0.0 if self._group.settled else self._clients.kafka.session_s)

@@ -7,7 +7,7 @@ from typing import Final
 
 from detector.errors import FloodwatchError
 from pipelines.clock import elapsed_s
-from pipelines.kafka.clients import BrokerError
+from pipelines.kafka.clients import BrokerError, is_asked_to_end
 from pipelines.live.vitals import Vitals
 
 __all__ = ["Run", "broker_errors", "first_error", "lead_lives", "pause", "until_told"]
@@ -76,11 +76,10 @@ async def until_told(run: Run, stop: asyncio.Event) -> None:
     Raises:
         FloodwatchError: it ended unasked; a process that goes on without it would look well.
     """
-    task = asyncio.current_task()
     try:
         await run(stop)
     except asyncio.CancelledError:
-        if task is None or task.cancelling():
+        if is_asked_to_end():
             raise
     if not stop.is_set():
         raise FloodwatchError("a stage ended although nobody asked it to; please report this")

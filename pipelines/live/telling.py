@@ -9,7 +9,7 @@ from pipelines.alerts.webhook import WebhookAlerts
 from pipelines.live.vitals import Vitals
 from pipelines.ports import Change
 
-__all__ = ["Feed", "tell"]
+__all__ = ["Feed", "Telling"]
 
 _COMMIT_S: Final = 1.0
 _CLOSE_S: Final = 3.0
@@ -27,21 +27,19 @@ class Feed(Protocol):
         ...
 
 
-async def tell(feed: Feed, alerts: WebhookAlerts, vitals: Vitals, stop: asyncio.Event) -> None:
-    """Tell until told to stop; then deliver what waits within a short time.
+class Telling:
+    """While the receiver is away the feed waits, and nothing else does."""
 
-    While the receiver is away the feed waits, and nothing else does. What ends the feed ends this.
-    """
-    await _Telling(feed, alerts, vitals).run(stop)
-
-
-class _Telling:
     def __init__(self, feed: Feed, alerts: WebhookAlerts, vitals: Vitals) -> None:
         self._feed, self._alerts, self._vitals = feed, alerts, vitals
         self._places: deque[tuple[int, int]] = deque()
         """Of changes taken and not yet committed: number, and the place behind."""
 
     async def run(self, stop: asyncio.Event) -> None:
+        """Tell until told to stop; then deliver what waits within a short time.
+
+        What ends the feed ends this, as an error in a group.
+        """
         async with asyncio.TaskGroup() as group:
             sending = group.create_task(self._alerts.run())
             committing = group.create_task(self._commit_often())

@@ -16,6 +16,7 @@ import pytest
 import zstandard
 
 from tests.cli.command_line import ROOT, START_MS, Call, Result, event, lines, story
+from tests.services.small_disk import small_disk
 
 GOOD = lines([event(START_MS, "192.0.2.1", "a@b.example")])
 CONTROLS = {*range(32), 0x7F, *range(0x80, 0xA0), 0x2028, 0x2029, 0x202E, 0x2066, 0x200F} - {10}
@@ -213,32 +214,24 @@ def test_a_store_that_another_program_writes_is_told(floodwatch: Call) -> None:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 64 KiB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "none", folder], check=False, capture_output=True
-    )
-    if made.returncode:
-        pytest.skip("left out: a small file system can be mounted by root alone")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "small", "64k") as folder:
+        yield folder
 
 
 @pytest.mark.needs("mount", root=True)
-def test_a_full_disk_leaves_no_half_written_decisions(floodwatch: Call, small_disk: Path) -> None:
+def test_a_full_disk_leaves_no_half_written_decisions(floodwatch: Call, disk: Path) -> None:
     Path("mail.ndjson").write_bytes(lines(story()))
-    named = small_disk / "d.ndjson"
+    named = disk / "d.ndjson"
     result = floodwatch("replay", "mail.ndjson", "--decisions", named, "--store", "memory:")
     assert is_one_message(result, "d.ndjson", "No space left", "nothing of it was kept", code=1)
-    assert list(small_disk.iterdir()) == []
+    assert list(disk.iterdir()) == []
 
 
 @pytest.mark.needs("mount", root=True)
-def test_a_full_disk_leaves_a_store_that_can_be_read(floodwatch: Call, small_disk: Path) -> None:
+def test_a_full_disk_leaves_a_store_that_can_be_read(floodwatch: Call, disk: Path) -> None:
     Path("mail.ndjson").write_bytes(lines(story()))
-    result = floodwatch("replay", "mail.ndjson", "--store", f"sqlite:///{small_disk}/f.db")
+    result = floodwatch("replay", "mail.ndjson", "--store", f"sqlite:///{disk}/f.db")
     assert result.code == 1
     assert "Traceback" not in result.err
     assert result.err.startswith("floodwatch: block store")

@@ -15,7 +15,6 @@ from detector.errors import (
     StoreConflictError,
     StoreError,
     StoreGapError,
-    StoreUrlError,
 )
 from pipelines.ports import BlockStore, Listing, StoredRequest
 from pipelines.stores import open_store
@@ -336,22 +335,6 @@ def test_text_of_the_command_line_with_lone_surrogates_is_kept_escaped(store: Bl
     assert store.fact("k") == r"\ud800"
     assert store.get("\ud800", 0) is None
     assert store.audit("\ud800") == []
-
-
-@pytest.mark.parametrize(
-    ("url", "message"),
-    [
-        ("redis://localhost/zero", "its database must be a number: allowed are redis://"),
-        ("valkey://localhost/0", "not the address of a store: allowed are sqlite:///PATH"),
-        ("sqlite://", "not the address of a store: allowed are sqlite:///PATH"),
-        ("sqlite:///", "not the address of a store"),
-        ("blocks.db", "not the address of a store"),
-        ("\x1b[31m", r"block store \\x1b\[31m: not the address"),
-    ],
-)
-def test_an_address_that_names_no_store_is_refused(url: str, message: str) -> None:
-    with pytest.raises(StoreUrlError, match=message):
-        open_store(url)
 
 
 class SlowStore:

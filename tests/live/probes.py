@@ -13,6 +13,7 @@ import orjson
 
 from detector.interning import KeyTables
 from detector.log import LogRecord, decode_record
+from detector.tally import Tally
 from pipelines.clock import elapsed_s, now_ms
 from tests.builders import Event, event_line
 from tests.live.site import Member, Site
@@ -24,6 +25,7 @@ __all__ = [
     "all_stored",
     "closed",
     "feed_now",
+    "furthest",
     "listings",
     "log_records",
     "peak_bytes",
@@ -153,3 +155,12 @@ def peak_bytes(member: Member) -> int:
     found = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
     assert found is not None
     return int(found[1]) * 1024
+
+
+async def furthest(site: Site) -> dict[int, int]:
+    """Give the last tick that each partition has passed, by the log."""
+    found: dict[int, int] = {}
+    for _, record in await log_records(site):
+        if isinstance(record, Tally):
+            found[record.partition] = max(found.get(record.partition, 0), record.through)
+    return found

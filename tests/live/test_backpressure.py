@@ -7,7 +7,7 @@ from random import Random
 
 from detector.tally import Tally
 from tests.builders import Event
-from tests.live.probes import closed, log_records
+from tests.live.probes import closed, furthest, log_records
 from tests.live.site import Site, traffic
 from tests.services.kafka_topics import dump
 
@@ -28,15 +28,6 @@ def dense(site: Site, seed: int) -> list[Event]:
         for n, at in enumerate(range(story[0].arrives_ms, story[-1].arrives_ms, 100))
     ]  # fmt: skip
     return sorted([*story, *more], key=lambda event: event.arrives_ms)
-
-
-async def furthest(site: Site) -> dict[int, int]:
-    """Give the last tick that each partition has passed, by the log."""
-    found: dict[int, int] = {}
-    for _, record in await log_records(site):
-        if isinstance(record, Tally):
-            found[record.partition] = max(found.get(record.partition, 0), record.through)
-    return found
 
 
 async def stands_still(site: Site) -> dict[int, int]:

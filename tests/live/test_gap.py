@@ -11,8 +11,8 @@ from detector.log import decode_record
 from detector.tally import Tally
 from pipelines.wire import Progress, progress_line
 from tests.live.commands import commanded
+from tests.live.probes import furthest
 from tests.live.site import Site, same, traffic
-from tests.live.test_backpressure import furthest
 from tests.services.kafka_topics import dump
 
 

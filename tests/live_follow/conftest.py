@@ -1,3 +1,4 @@
 from tests.cli.command_line import floodwatch
+from tests.live_follow.followers import follow
 
-__all__ = ["floodwatch"]
+__all__ = ["floodwatch", "follow"]

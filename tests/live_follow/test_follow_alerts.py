@@ -4,37 +4,32 @@ import asyncio
 import base64
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from subprocess import Popen
 
-import pytest
-
-from tests.cli.command_line import lines, started, story
-from tests.live_follow.test_follow_run import LISTED, ahead, die, stopped, until_it_follows
+from tests.cli.command_line import lines, story
+from tests.live_follow.followers import Started, ahead, die, stopped, until_it_follows
+from tests.live_follow.test_follow_run import LISTED
 from tests.services.ports import free_ports
 from tests.services.webhook_target import WebhookTarget
 
 GOOGLE = 15_169
-Started = Callable[[], Awaitable[Popen[bytes]]]
+DETECT = "[detect]\nsnapshot_every_s = 0.3\n"
 
 
-@pytest.fixture
-async def follower(tmp_path: Path) -> AsyncIterator[Started]:
-    """Start a follower in the folder of the test; none outlives it."""
-    running: list[Popen[bytes]] = []
+async def following(follow: Started) -> Popen[bytes]:
+    """Start a follower with the settings of the test; wait until it has begun."""
+    process = follow("--config", "live.toml", "--input", "mail.log")
+    await asyncio.to_thread(until_it_follows, process)
+    return process
 
-    async def start() -> Popen[bytes]:
-        process = started("run", "--config", "live.toml", "--input", "mail.log", cwd=tmp_path)
-        running.append(process)
-        await asyncio.to_thread(until_it_follows, process)
-        return process
 
-    yield start
-    for process in running:
-        process.kill()
-        process.communicate()
+def webhook(folder: Path, target: WebhookTarget, more: str = "") -> str:
+    """Give the settings of the webhook; its secret is written."""
+    (folder / "secret").write_text("whsec_" + base64.b64encode(bytes(range(32))).decode())
+    return f'[webhook]\nurl = "{target.url}"\nsecret_file = "{folder / "secret"}"\n{more}'
 
 
 def told(folder: Path) -> int:
@@ -60,34 +55,23 @@ async def until(true: Callable[[], bool]) -> None:
 
 
 async def test_what_was_listed_while_the_receiver_was_away_is_told_by_the_next_start(
-    tmp_path: Path, follower: Started
+    tmp_path: Path, follow: Started
 ) -> None:
     shift, target = ahead(), WebhookTarget()
     (target.port,) = free_ports(1)
-    (tmp_path / "secret").write_text("whsec_" + base64.b64encode(bytes(range(32))).decode())
-    (tmp_path / "live.toml").write_text(
-        f"""[detect]
-snapshot_every_s = 0.3
-[webhook]
-url = "{target.url}"
-secret_file = "{tmp_path / "secret"}"
-lead_s = 0.1
-group_s = 0.2
-first_retry_s = 0.1
-longest_retry_s = 0.5
-"""
-    )
+    fast = "lead_s = 0.1\ngroup_s = 0.2\nfirst_retry_s = 0.1\nlongest_retry_s = 0.5\n"
+    (tmp_path / "live.toml").write_text(DETECT + webhook(tmp_path, target, fast))
     events = [
         {**one, "time": one["time"] + shift}
         | ({"asn": GOOGLE} if one["client_ip"].startswith("198.18.") else {})
         for one in story()
     ]
     (tmp_path / "mail.log").write_bytes(lines(events))
-    process = await follower()
+    process = await following(follow)
     await until(lambda: bool(listed(tmp_path)))
     await asyncio.to_thread(die, process, 0.3)
     assert told(tmp_path) == 0, "nobody was there to be told"
-    process = await follower()
+    process = await following(follow)
     async with target:
         await until(
             lambda: {i for r in target.requests for i in r.change_ids} >= set(listed(tmp_path))
@@ -97,27 +81,25 @@ longest_retry_s = 0.5
         said = await asyncio.to_thread(stopped, process)
         assert '"event": "alert delivered"' in said
         count = len(target.requests)
-        process = await follower()
+        process = await following(follow)
         await asyncio.sleep(1)
         assert '"level": "error"' not in await asyncio.to_thread(stopped, process)
         assert len(target.requests) == count, "what was told is not told again"
 
 
 async def test_switched_on_late_it_tells_nothing_of_what_was_listed_before(
-    tmp_path: Path, follower: Started
+    tmp_path: Path, follow: Started
 ) -> None:
     shift = ahead()
     events = [{**one, "time": one["time"] + shift, "asn": GOOGLE} for one in story()]
     (tmp_path / "mail.log").write_bytes(lines(events))
-    (tmp_path / "live.toml").write_text("[detect]\nsnapshot_every_s = 0.3\n")
-    process = await follower()
+    (tmp_path / "live.toml").write_text(DETECT)
+    process = await following(follow)
     await until(lambda: bool(listed(tmp_path)))
     await asyncio.to_thread(stopped, process)
-    (tmp_path / "secret").write_text("whsec_" + base64.b64encode(bytes(range(32))).decode())
     async with WebhookTarget() as target:
-        with (tmp_path / "live.toml").open("a") as file:
-            file.write(f'[webhook]\nurl = "{target.url}"\nsecret_file = "{tmp_path / "secret"}"\n')
-        process = await follower()
+        (tmp_path / "live.toml").write_text(DETECT + webhook(tmp_path, target))
+        process = await following(follow)
         await until(lambda: told(tmp_path) > 0)
         await asyncio.sleep(0.5)
         await asyncio.to_thread(stopped, process)

@@ -7,7 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -17,30 +17,12 @@ import pytest
 
 from pipelines.clock import elapsed_s, now_ms
 from pipelines.demo_traffic import MAIL_LOG
-from tests.cli.command_line import START_MS, Call, lines, started, story
+from tests.cli.command_line import START_MS, Call, lines, story
+from tests.live_follow.followers import Started, ahead, die, stopped, until_it_follows
 from tests.services.ports import free_ports
 from tests.sources.test_follow import rotate
 
-DAY_MS = 86_400_000
 LISTED = "198.18.5.7"
-Started = Callable[..., subprocess.Popen[bytes]]
-
-
-@pytest.fixture
-def follow(tmp_path: Path) -> Iterator[Started]:
-    """Start a follower in the folder of the test; none outlives it."""
-    running: list[subprocess.Popen[bytes]] = []
-    (tmp_path / "fast.toml").write_text("[detect]\nsnapshot_every_s = 0.3\n")
-
-    def start(*options: object) -> subprocess.Popen[bytes]:
-        process = started("run", "--config", "fast.toml", *options, cwd=tmp_path)
-        running.append(process)
-        return process
-
-    yield start
-    for process in running:
-        process.kill()
-        process.communicate()
 
 
 def wait_for(process: subprocess.Popen[bytes], true: Callable[[], bool], within_s: float) -> None:
@@ -51,30 +33,6 @@ def wait_for(process: subprocess.Popen[bytes], true: Callable[[], bool], within_
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(0.05)
             raise AssertionError(process.communicate()[1].decode())
-
-
-def until_it_follows(process: subprocess.Popen[bytes]) -> None:
-    """Wait until it has begun; what it said is read."""
-    assert process.stderr is not None
-    while b'"event": "follows"' not in (line := process.stderr.readline()):
-        assert line, "it has ended"
-
-
-def die(process: subprocess.Popen[bytes], after_s: float) -> None:
-    """Kill it after a while, in which it must not have ended by itself."""
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(after_s)
-        raise AssertionError(process.communicate()[1].decode())
-    process.kill()
-    process.wait()
-
-
-def stopped(process: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> str:
-    """Ask it to stop; it must do so in order, within 10 s."""
-    process.send_signal(number)
-    _, err = process.communicate(timeout=10)
-    assert process.returncode == 0, err.decode()
-    return err.decode()
 
 
 def rows(path: Path, query: str) -> list[Any]:
@@ -89,11 +47,6 @@ def content(path: Path) -> list[list[Any]]:
     """Give what a store holds, to the byte."""
     tables = ("changes", "listings", "held")
     return [rows(path, f"SELECT * FROM {table} ORDER BY 1") for table in tables]  # noqa: S608
-
-
-def ahead() -> int:
-    """Give by how much a story must be moved to lie ahead of any heartbeat, in whole days."""
-    return ((now_ms() - START_MS) // DAY_MS + 2) * DAY_MS
 
 
 def test_killed_anywhere_it_ends_as_a_replay_of_the_log(
