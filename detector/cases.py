@@ -213,6 +213,9 @@ class Case:
         self.flood: Flood | None = None
         self.patience = 0
         """Messages that must come before the case is worth judging again in this minute."""
+        self.spare = 0
+        """Messages that must come before it can be a flood in this minute: to judge it sooner would
+        change nothing, so that no snapshot has it."""
         self._memory = max(memory_s, LONG_S)
         self._now = -1
         self.rows: deque[CaseRow] = deque()
@@ -231,6 +234,8 @@ class Case:
 
     def advance(self, tick: int) -> None:
         """Move the windows to end with `tick`; what leaves them is subtracted."""
+        if tick == self._now:
+            return
         if self._now < 0:
             self._now = tick
             return
@@ -267,7 +272,10 @@ class Case:
         self._all[place] += row.all
         self._tried[place] += row.attempts
         self.all_memory += row.all
-        self.patience = max(0, self.patience - row.all)
+        if self.patience:
+            self.patience = max(0, self.patience - row.all)
+        if self.spare:
+            self.spare = max(0, self.spare - row.all)
         self.rows.append(row)
         if age < LONG_S:
             self.new_long += row.new
@@ -319,6 +327,7 @@ class Case:
         self.rows = kept
 
     def _subtract(self, row: CaseRow) -> None:
+        self.spare = 0
         age = self._now - row.tick
         if age >= self._memory:
             return

@@ -325,7 +325,7 @@ class Engine(State):
         for key in list(self.cases):
             case = self.cases[key]
             case.advance(tick)
-            case.patience = 0
+            case.patience = case.spare = 0
             victims = self.victims(case.scope)
             if (
                 case.flood is not None

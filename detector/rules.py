@@ -61,7 +61,7 @@ def judge(case: Case, victim: Victim, policy: Policy, scene: Scene) -> Finding |
     """Say whether a case is a flood at the close that the scene describes.
 
     Where it is not although a limit is passed, `case.patience` says for how many more messages of
-    this minute it is no use to ask again.
+    this minute it is no use to ask again. Where none can be passed sooner, `case.spare` says so.
     """
     if scene.cold_s is not None:
         return _judge_cold(case, victim, policy.rules.victim_flood, scene.cold_s, scene)
@@ -126,11 +126,13 @@ def hourly(
 def _judge_warm(case: Case, victim: Victim, rule: VictimRule, scene: Scene) -> Finding | None:
     limits = victim.limits
     usual = limits.normal_10min or 0.0
-    missing = []
+    missing: list[float] = []
+    spare: list[int] = []
     for span_s, new, limit_new, every, limit_all in (
         (SHORT_S, case.new_short, limits.per_min, case.all_short, limits.all_per_min),
         (LONG_S, case.new_long, limits.per_10min, case.all_long, limits.all_10min),
     ):
+        spare += (limit_new - new, limit_all - every)
         count, limit = (new, limit_new) if new >= limit_new else (every, limit_all)
         if count >= limit:
             passed = _passed(case, victim, span_s, count, limit, rule, scene, usual)
@@ -139,6 +141,8 @@ def _judge_warm(case: Case, victim: Victim, rule: VictimRule, scene: Scene) -> F
             missing.append(passed)
     if missing:
         case.patience = math.floor(min(missing))
+    else:
+        case.spare = min(spare)
     return None
 
 
@@ -152,6 +156,7 @@ def _judge_cold(
     """
     per_min, per_10min = base_limit(case, rule, SHORT_S), base_limit(case, rule, LONG_S)
     if case.new_short < per_min and case.new_long < per_10min:
+        case.spare = min(per_min - case.new_short, per_10min - case.new_long)
         return None
     if case.scope == "mailbox":
         beyond_doubt = _beyond_doubt(case, rule, elapsed_s, scene)
@@ -159,15 +164,17 @@ def _judge_cold(
             return beyond_doubt
     if elapsed_s < SHORT_S * 3 // 2:
         return None
+    spare: list[float] = []
     for span_s, base in ((SHORT_S, per_min), (min(LONG_S, elapsed_s // 2), per_10min)):
         if span_s < SHORT_S:
+            spare.append(0)
             continue
         count = case.total(span_s, strangers=True)
-        if count < base:
-            continue
         before = case.all_memory - case.total(span_s, strangers=False)
         usual = before * span_s / (elapsed_s - span_s)
         beyond = _beyond(base, usual, rule)
+        # In this minute windows only begin later, so that what was before them only grows.
+        spare.append(_beyond(base, before * span_s / (elapsed_s + SHORT_S - span_s), rule) - count)
         if count >= beyond:
             beyond = _beyond(base, usual * scene.activity(case, span_s), rule)
         if count >= beyond:
@@ -175,6 +182,8 @@ def _judge_cold(
             passed = _passed(case, victim, span_s, count, beyond, rule, scene, usual)
             if isinstance(passed, tuple):
                 return Finding(span_s, *passed, usual)
+    if case.scope == "domain":
+        case.spare = max(0, math.floor(min(spare)))
     return None
 
 
