@@ -228,6 +228,11 @@ class Case:
         self.all_short = self.all_long = self.all_memory = 0
 
     @property
+    def rests(self) -> bool:
+        """Say whether there is nothing to judge yet."""
+        return self.flood is None and (self.patience > 0 or self.spare > 0)
+
+    @property
     def now(self) -> int:
         """The tick at which the windows end."""
         return self._now

@@ -131,33 +131,30 @@ class Engine(State):
         due: tuple[PendingControl, ...],
     ) -> None:  # fmt: skip
         """Close the ticks of one segment: columns first, then what must be seen tick by tick."""
-        hot: list[tuple[int, CaseRow, Case]] = []
+        hot: dict[int, list[tuple[CaseRow, Case]]] = {}
         connects: list[tuple[int, int, int]] = []
         if len(rows):
             hot, connects = self._count(rows, at, first)
         minute_ends = last % MINUTE_S == MINUTE_S - 1
         control_ticks = {acts_at(item.control, first) for item in due}
-        ticks = {tick for tick, _, _ in hot} | {tick for tick, _, _ in connects} | control_ticks
+        ticks = set(hot) | {tick for tick, _, _ in connects} | control_ticks
         if minute_ends:
             ticks.add(last)
         if not ticks:
             return
-        by_tick: dict[int, list[tuple[int, CaseRow, Case]]] = {}
-        for item in hot:
-            by_tick.setdefault(item[0], []).append(item)
         connects_by_tick: dict[int, list[tuple[int, int, int]]] = {}
         for one in connects:
             connects_by_tick.setdefault(one[0], []).append(one)
         for tick in sorted(ticks):
             controls = tuple(item for item in due if acts_at(item.control, first) == tick)
             self._tick(
-                tick, by_tick.get(tick, []), connects_by_tick.get(tick, []), controls,
+                tick, hot.get(tick, []), connects_by_tick.get(tick, []), controls,
                 minute_ends=minute_ends and tick == last,
             )  # fmt: skip
 
     def _count(
         self, rows: Rows, at: NDArray[np.int64], first: int
-    ) -> tuple[list[tuple[int, CaseRow, Case]], list[tuple[int, int, int]]]:
+    ) -> tuple[dict[int, list[tuple[CaseRow, Case]]], list[tuple[int, int, int]]]:
         """Count a segment's rows in columns; give those at victims under examination."""
         self._admit(rows, at)
         self.last_rows_at = int(at[-1])
@@ -171,7 +168,7 @@ class Engine(State):
             index = np.flatnonzero(plain & (rows.rcpt >= 0))
             rows, at = take_rows(rows, index), at[index]
             if not len(rows):
-                return [], connects
+                return {}, connects
         mailboxes, domains, sources = self.mailboxes, self.domains, self.sources
         every = (rows.count - rows.nulls) * _MESSAGES[rows.outcome]
         domain = mailboxes.domain[rows.rcpt]
@@ -198,7 +195,7 @@ class Engine(State):
         open_cases(self, "domain", domain, first)
         picked = np.flatnonzero(mailboxes.hot[rows.rcpt] | domains.hot[domain])
         if not picked.size:
-            return [], connects
+            return {}, connects
         hot = hot_rows(
             self, take_rows(rows, picked), at[picked], domain[picked], new[picked],
             new_domain[picked],
@@ -260,7 +257,7 @@ class Engine(State):
     # -- one close -----------------------------------------------------------------------------
 
     def _tick(
-        self, tick: int, hot: list[tuple[int, CaseRow, Case]],
+        self, tick: int, hot: list[tuple[CaseRow, Case]],
         connects: list[tuple[int, int, int]], controls: tuple[PendingControl, ...],
         *, minute_ends: bool,
     ) -> None:  # fmt: skip
@@ -269,20 +266,20 @@ class Engine(State):
         self.collateral.observed_s = observed
         docket.begin(tick, observed, self.policy.clock.lateness_s)
         docket.allow(controls)
-        touched: dict[tuple[str, int], dict[int, tuple[int, int]]] = {}
-        for _, row, case in hot:
+        touched: dict[Case, dict[int, tuple[int, int]]] = {}
+        for row, case in hot:
             if is_forgiven(self, row):
                 continue
             case.advance(tick)
             if case.scope == "domain" and self.has_own_flood(row.mailbox):
                 continue
-            if not case.add(row):
-                continue
-            touched.setdefault((case.scope, case.slot), {})[row.ip] = (row.net, row.group)
+            if case.add(row):
+                touched.setdefault(case, {})[row.ip] = (row.net, row.group)
         offences: list[Offence] = []
-        order = sorted(touched, key=lambda key: (key[0] == "domain", self.name(*key)))
-        for key in order:
-            offences += self._examiner.examine(self.cases[key], touched[key], tick)
+        for scope in ("mailbox", "domain"):  # a mailbox's flood is taken out of its domain
+            mine = [case for case in touched if case.scope == scope and not case.rests]
+            for case in sorted(mine, key=lambda case: self.name(case.scope, case.slot)):
+                offences += self._examiner.examine(case, touched[case], tick)
         for _, ip, count in connects:
             docket.connect(ip, tick, count)
         if minute_ends:

@@ -58,8 +58,6 @@ class Examiner:
         """Judge a case at the close of a tick and name the sources that take part."""
         victim: Victim | None = None
         if case.flood is None:
-            if case.patience or case.spare:
-                return []
             victim = self._victim(case)
             finding = judge(case, victim, self._state.policy, self._scene(tick))
             if finding is None:

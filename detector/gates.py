@@ -93,16 +93,17 @@ def start_cases(state: State, scope: str, slots: NDArray[np.int32], first: int) 
     group = group_hashes(picked.asn)
     victim = state.mailboxes.hash[picked.rcpt] if scope == "mailbox" else state.domains.hash[domain]
     strange = state.learner.relations.counts(mixed(victim, group)) < KNOWN
-    for row, own, stranger in zip(
-        _case_rows(state, picked, picked.asn), owner[index].tolist(), strange.tolist(), strict=True
-    ):
-        row.new = row.all if stranger else 0
+    new = state.evidence.messages(first - memory, first)[index] * strange
+    made = _case_rows(state, picked, picked.asn, new)
+    for row, own in zip(made, owner[index].tolist(), strict=True):
         if is_forgiven(state, row) or (scope == "domain" and state.has_own_flood(row.mailbox)):
             continue
         state.cases[scope, own].add(row)
 
 
-def _case_rows(state: State, rows: Rows, group: NDArray[np.int64]) -> list[CaseRow]:
+def _case_rows(
+    state: State, rows: Rows, group: NDArray[np.int64], new: NDArray[np.uint32]
+) -> list[CaseRow]:
     """Turn rows into those of a case; `group` (rows,) are the ASN groups of their sources."""
     clean = (rows.count - rows.nulls).astype(np.int64)
     return [
@@ -110,7 +111,7 @@ def _case_rows(state: State, rows: Rows, group: NDArray[np.int64]) -> list[CaseR
         for values in zip(
             rows.tick.tolist(), rows.ip.tolist(),
             state.sources.net_hash[rows.ip].tolist(), group_hashes(group).tolist(),
-            rows.rcpt.tolist(), [0] * len(rows),
+            rows.rcpt.tolist(), new.tolist(),
             (clean * MESSAGES[rows.outcome]).tolist(),
             (clean * ATTEMPTS[rows.outcome]).tolist(),
             (clean * DEFERRED[rows.outcome]).tolist(),
@@ -124,9 +125,9 @@ def _case_rows(state: State, rows: Rows, group: NDArray[np.int64]) -> list[CaseR
 def hot_rows(
     state: State, rows: Rows, at: NDArray[np.int64], domain: NDArray[np.int32],
     new: NDArray[np.int64], new_domain: NDArray[np.int64],
-) -> list[tuple[int, CaseRow, Case]]:  # fmt: skip
-    """Turn rows at victims under examination into (close, row, case)."""
-    out: list[tuple[int, CaseRow, Case]] = []
+) -> dict[int, list[tuple[CaseRow, Case]]]:  # fmt: skip
+    """Turn rows at victims under examination into (row, case), by close."""
+    out: dict[int, list[tuple[CaseRow, Case]]] = {}
     for columns, scope, owners, fresh in (
         (state.mailboxes.hot[rows.rcpt], "mailbox", rows.rcpt, new),
         (state.domains.hot[domain], "domain", domain, new_domain),
@@ -135,12 +136,9 @@ def hot_rows(
         if not index.size:
             continue
         mine = take_rows(rows, index)
-        made = _case_rows(state, mine, state.sources.groups(mine.ip))
-        for row, tick, own, count in zip(
-            made, at[index].tolist(), owners[index].tolist(), fresh[index].tolist(), strict=True
-        ):
-            row.new = count
-            out.append((tick, row, state.cases[scope, own]))
+        made = _case_rows(state, mine, state.sources.groups(mine.ip), fresh[index])
+        for row, tick, own in zip(made, at[index].tolist(), owners[index].tolist(), strict=True):
+            out.setdefault(tick, []).append((row, state.cases[scope, own]))
     return out
 
 
