@@ -53,11 +53,13 @@ def _bursting(
     """
     victims = state.victims(scope)
     rows, _ = state.evidence.between(first - SHORT_S, 2**62)
-    owner = rows.rcpt if scope == "mailbox" else state.mailboxes.domain[rows.rcpt]
     picked = np.zeros(victims.hot.size, np.bool_)
     picked[slots] = True
-    index = np.flatnonzero(picked[owner] & (rows.tick > first - SHORT_S))
-    owner, tick = owner[index].astype(np.int64), rows.tick[index]
+    index = np.flatnonzero(_of_victims(state, scope, picked)[rows.rcpt])
+    index = index[rows.tick[index] > first - SHORT_S]
+    owner, tick = rows.rcpt[index].astype(np.int64), rows.tick[index]
+    if scope == "domain":
+        owner = state.mailboxes.domain[owner].astype(np.int64)
     weight = state.evidence.messages(first - SHORT_S, 2**62)[index].astype(np.int64)
     if strangers:
         keys = mixed(victims.hash[owner], group_hashes(rows.asn[index]))
@@ -83,22 +85,28 @@ def start_cases(state: State, scope: str, slots: NDArray[np.int32], first: int) 
         case.advance(first - 1)
         state.cases[scope, slot] = case
     rows, at = state.evidence.between(first - memory, first)
-    owner = rows.rcpt if scope == "mailbox" else state.mailboxes.domain[rows.rcpt]
-    seen = fresh[owner] & (at >= victims.since[owner])
-    index = np.flatnonzero(seen & (rows.tick > first - 1 - memory))
+    index = np.flatnonzero(_of_victims(state, scope, fresh)[rows.rcpt])
+    domain = state.mailboxes.domain[rows.rcpt[index]]
+    owner = rows.rcpt[index] if scope == "mailbox" else domain
+    seen = (at[index] >= victims.since[owner]) & (rows.tick[index] > first - 1 - memory)
+    index, domain, owner = index[seen], domain[seen], owner[seen]
     if not index.size:
         return
     picked = take_rows(rows, index)
-    domain = state.mailboxes.domain[picked.rcpt]
     group = group_hashes(picked.asn)
     victim = state.mailboxes.hash[picked.rcpt] if scope == "mailbox" else state.domains.hash[domain]
     strange = state.learner.relations.counts(mixed(victim, group)) < KNOWN
     new = state.evidence.messages(first - memory, first)[index] * strange
     made = _case_rows(state, picked, picked.asn, new)
-    for row, own in zip(made, owner[index].tolist(), strict=True):
+    for row, own in zip(made, owner.tolist(), strict=True):
         if is_forgiven(state, row) or (scope == "domain" and state.has_own_flood(row.mailbox)):
             continue
         state.cases[scope, own].add(row)
+
+
+def _of_victims(state: State, scope: str, picked: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Give by mailbox whether it is one of the victims that are `picked` by slot, or in one."""
+    return picked if scope == "mailbox" else picked[state.mailboxes.domain]
 
 
 def _case_rows(
