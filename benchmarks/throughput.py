@@ -131,8 +131,10 @@ def detector(traffic: Traffic) -> Figures:
     from pipelines.asn_file import load_asn_files
     from pipelines.detect import Detection
     from pipelines.provider_file import load_providers
+    from pipelines.resident import keep_freed
 
     gc.set_threshold(200_000, 50, 50)
+    keep_freed()
     policy, tables = Policy(), KeyTables()
     reader = EventReader(tables)
     part = PartitionTally(0, policy.clock.lateness_s, policy.clock.future_s)
