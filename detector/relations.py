@@ -128,26 +128,38 @@ class Relations:
         keys, amount = self._summed(keys, messages)
         gained = np.minimum(amount * MESSAGE, int(_MOST)).astype(np.uint64)
         first, second, tags = self._places(keys)
-        in_first = self._cells[first] ^ tags <= _MOST
-        in_second = ~in_first & (self._cells[second] ^ tags <= _MOST)
+        found = self._cells[first], self._cells[second]
+        in_first = found[0] ^ tags <= _MOST
+        in_second = ~in_first & (found[1] ^ tags <= _MOST)
+        moved = np.zeros(self._cells.size, np.bool_)
         for places, known in ((first, in_first), (second, in_second)):
             index = np.flatnonzero(known)
             cells = self._cells[places[index]]
             count = np.minimum((cells & _MOST) + gained[index], _MOST)
             self._cells[places[index]] = cells & ~_MOST | count
+            moved[places[index]] = True
         new = np.flatnonzero(~in_first & ~in_second)
         first, second = first[new], second[new]
-        counts = self._cells[first] & _MOST, self._cells[second] & _MOST
+        counts = found[0][new] & _MOST, found[1][new] & _MOST
+        for count, places in zip(counts, (first, second), strict=True):
+            index = np.flatnonzero(moved[places])
+            count[index] = self._cells[places[index]] & _MOST
         place = np.where(counts[0] <= counts[1], first, second)
         weak = np.flatnonzero(np.minimum(*counts) < WEAK)
         place, mine = place[weak], new[weak]
         order = np.sort(place << 32 | np.arange(place.size))
         place, mine = order >> 32, mine[order & int(_MOST)]
         starts = np.flatnonzero(begins(place))
-        if starts.size:
-            least = np.minimum.reduceat(keys[mine], starts)
-            mine = mine[keys[mine] == np.repeat(least, np.diff(starts, append=place.size))]
-        self._cells[place[starts]] = tags[mine] | gained[mine]
+        best = starts.copy()
+        rivals, behind = np.arange(starts.size), 1
+        size = np.diff(starts, append=place.size)
+        while (rivals := rivals[size[rivals] > behind]).size:  # few places are wanted twice
+            rival = starts[rivals] + behind
+            less = keys[mine[rival]] < keys[mine[best[rivals]]]
+            best[rivals[less]] = rival[less]
+            behind += 1
+        mine = mine[best]
+        self._cells[place[starts]] = (tags | gained)[mine]
         self.refused += new.size - starts.size
 
     def _summed(
