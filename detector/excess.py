@@ -74,31 +74,31 @@ def base_limit(case: Case, rule: VictimRule, span_s: int) -> int:
 
 def excess(
     case: Case, victim: Victim, span_s: int, limit: float, rule: VictimRule, scene: Scene,
-    usual_10min: float, *, least: float = 0.0, what: str = "all",
+    usual_10min: float, *, least: float = 0.0, most: float = math.inf, what: str = "all",
 ) -> Excess | None:  # fmt: skip
     """Count what is beyond explanation in a window; None where it is no flood by its shape.
 
     `usual_10min` are the messages that strangers usually send in ten minutes. Where the count is
-    well below `least`, the rest is not worked out.
+    well below `least` or above `most`, the rest is not worked out.
     Where most of what a victim gets are bounces, so is what came without a sender's name. When an
     ASN sends more to everybody (its queue after our outage, a newsletter, a busy day), a
     victim's usual share of that is no attack.
     """
     recent = case.recent(span_s)
-    bounced = sum(row.nulls for row in recent) > sum(row.all for row in recent)
+    bounced = sum([row.nulls for row in recent]) > sum([row.all for row in recent])
     rows = [
         (row, count)
         for row in recent
         if (count := getattr(row, what)) and (row.senders or not bounced)
     ]
-    mailboxes, groups = summed(rows, "mailbox"), summed(rows, "group")
+    groups = summed(rows, "group")
     total = sum(groups.values())
     if total == 0:
         return None
-    if case.scope == "domain" and (
-        len(mailboxes) < rule.domain_mailboxes or max(mailboxes.values()) > TOP_SHARE * total
-    ):
-        return None
+    if case.scope == "domain":
+        mailboxes = summed(rows, "mailbox")
+        if len(mailboxes) < rule.domain_mailboxes or max(mailboxes.values()) > TOP_SHARE * total:
+            return None
     activity = scene.activity(case, span_s) if case.flood is None else 1.0
     allowed = _allowed(case, victim, span_s, groups, scene, activity)
     if case.scope == "mailbox":
@@ -115,7 +115,7 @@ def excess(
         beside = beside_volume(groups, scene.volumes(span_s), EXPLAINED * share / (1 - share))
         left = {group: min(part, beside[group]) for group, part in left.items()}
     rough = math.fsum(count * left[group] for group, count in groups.items())
-    if rough < NEARLY * least:
+    if not NEARLY * least <= rough <= most / NEARLY:
         return Excess(total, rough, 0.0, 0.0, 0.0)
     nets = weighed(rows, left, "net")
     cap = max(CAP_LEAST, limit / rule.diverse_networks)

@@ -231,7 +231,7 @@ def crowds(case: Case, flood: Flood, rule: VictimRule, now: int) -> list[bool]:
     if case.tried_long < base_limit(case, rule, LONG_S) / 2 and now - flood.found > LONG_S:
         return [False, False]
     heavy = max(HEAVY_MESSAGES, HEAVY_SHARE * flood.total)
-    light = sum(count for count in flood.groups.values() if count < heavy)
+    light = sum([count for count in flood.groups.values() if count < heavy])
     if light < LIGHT_SHARE * flood.total:
         return [False, False]
     expected = flood.expected * max(now - flood.start + 1, SHORT_S) / LONG_S
@@ -351,5 +351,7 @@ def is_calm(case: Case, victim: Victim, policy: Policy, scene: Scene) -> bool:
         return True
     base = base_limit(case, rule, LONG_S)
     least = base * rule.calm_fraction
-    beyond = excess(case, victim, LONG_S, base, rule, scene, usual, least=least, what="tried")
+    beyond = excess(
+        case, victim, LONG_S, base, rule, scene, usual, least=least, most=least, what="tried"
+    )
     return beyond is None or beyond.count < least
