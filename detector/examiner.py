@@ -37,6 +37,7 @@ class Examiner:
         self._state = state
         self._seen: Present | None = None
         self._recent_minute = self._recent_at = -1
+        self._recent_counts: tuple[int, int | None] = (-1, None)
         self._recent = np.zeros(0, np.uint32)
         self._busy = 0.0
 
@@ -152,8 +153,12 @@ class Examiner:
         minute = tick // MINUTE_S * MINUTE_S
         if self._recent_minute != minute:
             self._recent_minute = minute
-            self._recent[:] = 0
-            self._recent_at = minute // PERIOD_S * PERIOD_S - PERIOD_S - 1
+            first = minute // PERIOD_S * PERIOD_S - PERIOD_S
+            counts = (first, self._state.evidence.covers_from)
+            if self._recent_counts != counts:
+                self._recent_counts = counts
+                self._recent[:] = 0
+                self._recent_at = first - 1
             self._count_recent(minute - 1)
             everything = int(self._recent.sum(dtype=np.int64))
             everything += int(self._state.sources.normal.sum(dtype=np.int64))
