@@ -20,7 +20,6 @@ from detector.models.baseline import Baseline
 from detector.policy import BackscatterRule, ConcentrationRule
 from detector.relations import KNOWN, Relations, mixed
 from detector.summing import begins
-from detector.tally import take_rows
 from detector.tracking import Sources, Victims, group_hashes
 
 __all__ = ["LEAST_PER_VICTIM", "Concentration", "bounces", "concentrations"]
@@ -98,20 +97,20 @@ def concentrations(
             index, number = _of(subjects, owner, evidence.messages(since, tick + 1), least)
             kept = np.flatnonzero(rows.tick[index] >= since)
             index, number = index[kept], number[kept]
-        own = take_rows(rows, index)
+        ip, rcpt = rows.ip[index], rows.rcpt[index]
         every = evidence.messages(since, tick + 1)[index].astype(np.int64)
         if span_s == MINUTE_S:
             weight = evidence.fresh(since, tick + 1)[index].astype(np.int64)
         else:
             weight = every.copy()
-            keys = mixed(mailboxes.hash[own.rcpt], group_hashes(own.asn))
+            keys = mixed(mailboxes.hash[rcpt], group_hashes(rows.asn[index]))
             weight[relations.counts(keys) >= KNOWN] = 0
         if forgiven:
             removed = np.full(sources.known.size, -1, np.int64)
             removed[list(forgiven)] = list(forgiven.values())
-            gone = own.tick <= removed[own.ip]
+            gone = rows.tick[index] <= removed[ip]
             weight[gone] = every[gone] = 0
-        return _Sent(subjects, number, own.ip, own.rcpt, weight, every)
+        return _Sent(subjects, number, ip, rcpt, weight, every)
 
     least_now = rule.per_10min // 10
     last = sent(MINUTE_S, None, least_now)
@@ -172,7 +171,11 @@ def _of(
     maybe[subjects & low_bits] = True
     index = np.flatnonzero(maybe[owner & low_bits])
     mine = owner[index]
-    place = np.minimum(np.searchsorted(subjects, mine), subjects.size - 1)
+    places = np.zeros(low_bits + 1, np.intp)
+    places[subjects & low_bits] = np.arange(subjects.size)
+    place = places[mine & low_bits]
+    other = np.flatnonzero(subjects[place] != mine)
+    place[other] = np.minimum(np.searchsorted(subjects, mine[other]), subjects.size - 1)
     found = np.flatnonzero(subjects[place] == mine)
     index, place = index[found], place[found]
     sums = np.zeros(subjects.size, np.uint32)

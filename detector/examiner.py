@@ -258,11 +258,11 @@ class Examiner:
         size = len(victims.table)
         over = np.flatnonzero(victims.hour.total[:size] >= np.maximum(victims.limit_hour[:size], 1))
         out: list[Offence] = []
+        start = [slot for slot in over.tolist() if (scope, slot) not in self._state.cases]
+        if start:
+            start_cases(self._state, scope, np.array(start, np.int32), tick + 1)
         for slot in sorted(over.tolist(), key=lambda slot: victims.table.names[slot]):
-            key = (scope, slot)
-            if key not in self._state.cases:
-                start_cases(self._state, scope, np.array([slot], np.int32), tick + 1)
-            case = self._state.cases[key]
+            case = self._state.cases[scope, slot]
             case.advance(tick)
             if case.flood is not None:
                 continue
