@@ -3,6 +3,9 @@
 from array import array
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from detector.subjects import subject_text
 
 __all__ = ["KeyTexts", "SubjectTexts", "Texts"]
@@ -72,6 +75,13 @@ class SubjectTexts:
     def key(self, slot: int) -> bytes:
         """Give the key of a slot: 4 or 8 bytes."""
         return self.numbers[slot].to_bytes(_V6_KEY_BYTES if self.is_v6[slot] else 4, "big")
+
+    def columns(self, slots: NDArray[np.int64]) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+        """Give the numbers of slots, and which are IPv6."""
+        if not slots.size:
+            return np.zeros(0, np.uint64), np.zeros(0, np.bool_)
+        numbers, is_v6 = np.frombuffer(self.numbers, "u8"), np.frombuffer(self.is_v6, np.bool_)
+        return numbers[slots], is_v6[slots]
 
     def extend(self, subjects: list[Named]) -> None:
         """Make a slot for each."""

@@ -177,11 +177,13 @@ class Sources(_Tracked):
         group = np.where(asn >= 0, asn, -2 - wide - np.where(v6, _V6_GROUP_BASE, 0))
         self.place[slots] = self._place(group)
 
-    def _place(self, groups: NDArray[np.int64]) -> list[int]:
+    def _place(self, groups: NDArray[np.int64]) -> NDArray[np.int32]:
         """Give the place of each group; new ones get places in the order of their hashes."""
-        hashes = group_hashes(groups).tolist()
-        new = sorted(dict(zip(hashes, groups.tolist(), strict=True)).items())
-        new = [one for one in new if one[0] not in self.places]
+        hashes, index, number = np.unique(
+            group_hashes(groups), return_index=True, return_inverse=True
+        )
+        named = zip(hashes.tolist(), groups[index].tolist(), strict=True)
+        new = [one for one in named if one[0] not in self.places]
         first = len(self.places) + 1
         stop = first + len(new)
         self.places |= zip((one for one, _ in new), range(first, stop), strict=True)
@@ -190,7 +192,7 @@ class Sources(_Tracked):
         self.group_hash = grown(self.group_hash, self.volume.total.size)
         self.group_hash[first:stop] = [one for one, _ in new]
         self.group[first:stop] = [group for _, group in new]
-        return [self.places[one] for one in hashes]
+        return np.array([self.places[one] for one in hashes.tolist()], np.int32)[number]
 
     def groups(self, ip: NDArray[Any]) -> NDArray[np.int64]:
         """Give the ASN groups of sources, now."""
@@ -203,9 +205,7 @@ class Sources(_Tracked):
 
     def identify(self, slots: NDArray[np.int64]) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
         """Set what follows from the addresses alone; give their numbers and which are IPv6."""
-        subjects = self.table.subjects
-        number = np.array([subjects.numbers[slot] for slot in slots.tolist()], np.uint64)
-        v6 = np.array([subjects.is_v6[slot] for slot in slots.tolist()], np.bool_)
+        number, v6 = self.table.subjects.columns(slots)
         self.hash[slots] = mixed(number * np.uint64(2) + v6, np.full(number.size, _IP_SALT))
         net = np.where(v6, number >> np.uint64(16), number >> np.uint64(8))
         self.net_hash[slots] = mixed(net * np.uint64(2) + v6, np.full(net.size, _NET_SALT))
