@@ -23,6 +23,7 @@ MESSAGE: Final = 16
 KNOWN: Final = MESSAGE // 4
 WEAK: Final = 2 * MESSAGE
 DAY_S: Final = 86_400
+_TOGETHER: Final = 1 << 14
 
 Hashes = NDArray[np.uint64]
 _M1, _M2, _GOLDEN = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB, int(GOLDEN)
@@ -38,11 +39,14 @@ def text_hash(text: str) -> int:
 
 def mixed(left: Hashes, right: Hashes) -> Hashes:
     """Mix two hashes into one, element by element (the finaliser of SplitMix64, Steele 2014)."""
-    x = left + right * GOLDEN
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(_M1)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(_M2)
-    out: Hashes = x ^ (x >> np.uint64(31))
-    return out
+    x: Hashes = right * GOLDEN
+    x += left
+    x ^= x >> np.uint64(30)
+    x *= np.uint64(_M1)
+    x ^= x >> np.uint64(27)
+    x *= np.uint64(_M2)
+    x ^= x >> np.uint64(31)
+    return x
 
 
 def mixed_one(left: int, right: int) -> int:
@@ -127,28 +131,21 @@ class Relations:
             return
         keys, amount = self._summed(keys, messages)
         gained = np.minimum(amount * MESSAGE, int(_MOST)).astype(np.uint64)
-        first, second, tags = self._places(keys)
-        found = self._cells[first], self._cells[second]
-        in_first = found[0] ^ tags <= _MOST
-        in_second = ~in_first & (found[1] ^ tags <= _MOST)
         moved = np.zeros(self._cells.size, np.bool_)
-        for places, known in ((first, in_first), (second, in_second)):
-            index = np.flatnonzero(known)
-            cells = self._cells[places[index]]
-            count = np.minimum((cells & _MOST) + gained[index], _MOST)
-            self._cells[places[index]] = cells & ~_MOST | count
-            moved[places[index]] = True
-        new = np.flatnonzero(~in_first & ~in_second)
-        first, second = first[new], second[new]
-        counts = found[0][new] & _MOST, found[1][new] & _MOST
-        for count, places in zip(counts, (first, second), strict=True):
+        cuts = range(0, keys.size, _TOGETHER)
+        parts = [
+            self._raised(keys[cut : cut + _TOGETHER], gained[cut : cut + _TOGETHER], moved)
+            for cut in cuts
+        ]
+        keys, cells, *sides = (np.concatenate(part) for part in zip(*parts, strict=True))
+        first, second, count, other = sides
+        for places, there in ((first, count), (second, other)):
             index = np.flatnonzero(moved[places])
-            count[index] = self._cells[places[index]] & _MOST
-        place = np.where(counts[0] <= counts[1], first, second)
-        weak = np.flatnonzero(np.minimum(*counts) < WEAK)
-        place, mine = place[weak], new[weak]
-        order = np.sort(place << 32 | np.arange(place.size))
-        place, mine = order >> 32, mine[order & int(_MOST)]
+            there[index] = self._cells[places[index]] & _MOST
+        place = np.where(count <= other, first, second)
+        mine = np.flatnonzero(np.minimum(count, other) < WEAK)
+        order = np.sort(place[mine] << 32 | mine)
+        place, mine = order >> 32, order & int(_MOST)
         starts = np.flatnonzero(begins(place))
         best = starts.copy()
         rivals, behind = np.arange(starts.size), 1
@@ -158,9 +155,30 @@ class Relations:
             less = keys[mine[rival]] < keys[mine[best[rivals]]]
             best[rivals[less]] = rival[less]
             behind += 1
-        mine = mine[best]
-        self._cells[place[starts]] = (tags | gained)[mine]
-        self.refused += new.size - starts.size
+        self._cells[place[starts]] = cells[mine[best]]
+        self.refused += keys.size - starts.size
+
+    def _raised(
+        self, keys: Hashes, gained: Hashes, moved: NDArray[np.bool_]
+    ) -> tuple[NDArray[Any], ...]:
+        """Add to the relations that are there already, and say of which cells (`moved`).
+
+        Of the other keys: the keys, the cells they would make, both places and the counts there.
+        Columns of some thousand rows stay in the processor's cache.
+        """
+        first, second, tags = self._places(keys)
+        found = self._cells[first], self._cells[second]
+        in_first = found[0] ^ tags <= _MOST
+        in_second = ~in_first & (found[1] ^ tags <= _MOST)
+        for places, known in ((first, in_first), (second, in_second)):
+            index = np.flatnonzero(known)
+            cells = self._cells[places[index]]
+            count = np.minimum((cells & _MOST) + gained[index], _MOST)
+            self._cells[places[index]] = cells & ~_MOST | count
+            moved[places[index]] = True
+        new = np.flatnonzero(~(in_first | in_second))
+        columns = keys, tags | gained, first, second, found[0] & _MOST, found[1] & _MOST
+        return tuple(column[new] for column in columns)
 
     def _summed(
         self, keys: Hashes, messages: NDArray[np.int64]
