@@ -76,19 +76,20 @@ class Ring:
         `np.add.at` is ten times faster when index and values have the types of its fast path.
         """
         slots, counts = slots.astype(np.intp, copy=False), counts.astype(np.uint32, copy=False)
-        late = not (steps == self.step).all()
-        if late:
-            inside = (steps > self.step - self.steps) & (steps <= self.step)
-            slots, counts, steps = slots[inside], counts[inside], steps[inside]
+        late = np.flatnonzero(steps != self.step)
+        if late.size:
+            older = late[(steps[late] > self.step - self.steps) & (steps[late] < self.step)]
+            flat = (steps[older] % self.steps) * self.total.size + slots[older]
+            more, counts = counts[older], counts.copy()
+            counts[late] = 0
+            np.add.at(self.total, slots[older], more)
         np.add.at(self.total, slots, counts)
         if self.counts.dtype == np.uint16 and self.total[slots].max(initial=0) > _NARROW_MOST:
             self.counts = self.counts.astype(np.uint32)
         counts = counts.astype(self.counts.dtype, copy=False)
-        if late:
-            flat = (steps % self.steps) * self.total.size + slots
-            np.add.at(self.counts.reshape(-1), flat.astype(np.intp, copy=False), counts)
-        else:
-            np.add.at(self.counts[self.step % self.steps], slots, counts)
+        np.add.at(self.counts[self.step % self.steps], slots, counts)
+        if late.size:
+            np.add.at(self.counts.reshape(-1), flat, more.astype(self.counts.dtype))
 
     def newest(self, slots: Slots) -> Counts:
         """Give the counts of the current and the previous step together, by slot."""
