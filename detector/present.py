@@ -69,7 +69,7 @@ class Present:
         elapsed_s = self.cold_s
         if elapsed_s is not None:
             own = case.total(span_s, strangers=False)
-            now = sum(self.volumes(span_s).values()) - own
+            now = state.evidence.total(self.tick + 1 - span_s, self.tick + 1) - own
             before = self._before(span_s) - (case.all_memory - own)
             usual = before * span_s / max(elapsed_s - span_s, 1)
             return times_usual(now, usual)

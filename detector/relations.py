@@ -64,6 +64,7 @@ class Relations:
         bits = max(10, (cells - 1).bit_length())
         self._mask = np.uint64((1 << bits) - 1)
         self._cells = np.zeros(1 << bits, np.uint64)
+        self._empty = True
         self.set_half_life(half_life_days)
         self._day = -1
         self.learned_s = 0
@@ -84,6 +85,8 @@ class Relations:
 
     def counts(self, keys: Hashes) -> Hashes:
         """Look keys up: (n,) uint64 learned counts, 0 for strangers."""
+        if self._empty:
+            return np.zeros(keys.size, np.uint64)
         first, second, tags = self._places(keys)
         found, other = self._cells[first] ^ tags, self._cells[second] ^ tags
         found *= found <= _MOST
@@ -129,6 +132,7 @@ class Relations:
         """Add clean messages; repeated keys are summed first, so that order never matters."""
         if not keys.size:
             return
+        self._empty = False
         keys, amount = self._summed(keys, messages)
         gained = np.minimum(amount * MESSAGE, int(_MOST)).astype(np.uint64)
         moved = np.zeros(self._cells.size, np.bool_)
@@ -213,5 +217,6 @@ class Relations:
         self._cells = np.zeros(state["cells"], np.uint64)
         self._mask = np.uint64(state["cells"] - 1)
         self._cells[state["used"]] = state["tags"].astype(np.uint64) << _TAG | state["counts"]
+        self._empty = not state["used"].size
         self._day, self.learned_s = state["day"], state["learned_s"]
         self.refused = state["refused"]

@@ -171,7 +171,10 @@ STATE: dict[str, set[str]] = {
         "_day_before", "_day_periods",
         "_slots", "_place", "_new", "_all",  # gathered from the models
     },
-    "Relations": {"_mask", "_cells", "_keep_of_1024", "_day", "learned_s", "refused"},
+    "Relations": {
+        "_mask", "_cells", "_keep_of_1024", "_day", "learned_s", "refused",
+        "_empty",  # follows from the cells
+    },
     "EvidenceLog": {"capacity", "_columns", "_size", "covers_from", "dropped"},
     "Collateral": {"limits", "total", "observed_s"},
     "Docket": {
@@ -185,6 +188,7 @@ STATE: dict[str, set[str]] = {
         "scope", "slot", "flood", "rows", "patience", "_memory", "_now",
         "_new", "_all", "_tried", "new_short", "new_long", "all_short", "all_long", "all_memory",
         "tried_long",  # all of them follow from the rows
+        "spare",  # saves judgements that would find nothing
     },
 }  # fmt: skip
 
