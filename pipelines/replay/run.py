@@ -41,6 +41,8 @@ from pipelines.wire import reject_line
 __all__ = ["Progress", "Replay", "replay"]
 
 _MOST_NETWORKS: Final = 10
+_ROWS_TOGETHER: Final = 1 << 16
+"""Rows that wait for the detector: many seconds that close together cost it less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,19 +162,25 @@ class _Run:
             partitions.append(PartitionIngest(number, reader, clock, self._counts))
         self._take([Partitions(len(partitions)), *self._requests(pending_only=False)])
         reading = list(partitions)
+        waiting: list[LogRecord] = []
+        rows = 0
         while reading:
             one = min(reading, key=lambda each: (each.clock_ms, each.partition))
             files = self._files[one.partition]
             block = files.next_block(one.next_line)
             tallies, rejects = one.feed(block) if block else one.finish()
             self._keep_rejects(files, rejects)
-            self._take(tallies)
+            waiting += tallies
+            rows += sum(map(len, tallies))
             one.acknowledge(tallies)
             if not block:
-                self._take([End(one.partition)])
+                waiting.append(End(one.partition))
                 self._failures += files.failures
                 reading.remove(one)
-            self._let_go(reading)
+            if not reading or rows >= _ROWS_TOGETHER or release_due(self._detection.engine):
+                self._take(waiting)
+                waiting, rows = [], 0
+                self._let_go(reading)
             self._show(sum(each.raw_bytes for each in self._files))
 
     def _let_go(self, reading: Sequence[PartitionIngest]) -> None:
