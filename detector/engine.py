@@ -19,7 +19,7 @@ from detector.closing import BEFORE_ALL, Close, PendingControl, acts_at
 from detector.enrich import AsnLookup
 from detector.events import OUTBOUND, Outcome
 from detector.examiner import Examiner
-from detector.gates import hot_rows, is_forgiven, open_cases
+from detector.gates import HotRows, hot_rows, is_forgiven, open_cases
 from detector.interning import KeyTables
 from detector.log import AsnTableChange, LogRecord, PolicyChange
 from detector.normals import PERIOD_S
@@ -131,7 +131,7 @@ class Engine(State):
         due: tuple[PendingControl, ...],
     ) -> None:  # fmt: skip
         """Close the ticks of one segment: columns first, then what must be seen tick by tick."""
-        hot: dict[int, list[tuple[CaseRow, Case]]] = {}
+        hot: HotRows = {}
         connects: list[tuple[int, int, int]] = []
         if len(rows):
             hot, connects = self._count(rows, at, first)
@@ -154,7 +154,7 @@ class Engine(State):
 
     def _count(
         self, rows: Rows, at: NDArray[np.int64], first: int
-    ) -> tuple[dict[int, list[tuple[CaseRow, Case]]], list[tuple[int, int, int]]]:
+    ) -> tuple[HotRows, list[tuple[int, int, int]]]:
         """Count a segment's rows in columns; give those at victims under examination."""
         self._admit(rows, at)
         self.last_rows_at = int(at[-1])
@@ -257,7 +257,7 @@ class Engine(State):
     # -- one close -----------------------------------------------------------------------------
 
     def _tick(
-        self, tick: int, hot: list[tuple[CaseRow, Case]],
+        self, tick: int, hot: Sequence[tuple[CaseRow, Case, Case | None]],
         connects: list[tuple[int, int, int]], controls: tuple[PendingControl, ...],
         *, minute_ends: bool,
     ) -> None:  # fmt: skip
@@ -267,13 +267,11 @@ class Engine(State):
         docket.begin(tick, observed, self.policy.clock.lateness_s)
         docket.allow(controls)
         touched: dict[Case, dict[int, tuple[int, int]]] = {}
-        for row, case in hot:
+        for row, case, own in hot:
             if is_forgiven(self, row):
                 continue
             case.advance(tick)
-            if case.scope == "domain" and self.has_own_flood(row.mailbox):
-                continue
-            if case.add(row):
+            if (own is None or own.flood is None) and case.add(row):
                 touched.setdefault(case, {})[row.ip] = (row.net, row.group)
         offences: list[Offence] = []
         for scope in ("mailbox", "domain"):  # a mailbox's flood is taken out of its domain

@@ -114,7 +114,11 @@ class Examiner:
         rule = self._state.policy.rules.victim_flood
         out: list[Offence] = []
         listed: list[int] = []
+        strangers: list[int] = []
         for looked_at in (touched, {}):  # again, if those looked at have just become a crowd
+            if flood.strangers == strangers:
+                break
+            strangers = [*flood.strangers]
             before = flood.crowds
             flood.crowds = crowds(case, flood, rule, tick)
             crowded = any(now and not then for now, then in zip(flood.crowds, before, strict=True))

@@ -13,7 +13,10 @@ from detector.state import ATTEMPTS, DEFERRED, MESSAGES, State
 from detector.tally import Rows, take_rows
 from detector.tracking import UNKNOWN_ASN, group_hashes
 
-__all__ = ["hot_rows", "is_forgiven", "open_cases", "start_cases"]
+__all__ = ["HotRows", "hot_rows", "is_forgiven", "open_cases", "start_cases"]
+
+
+HotRows = dict[int, list[tuple[CaseRow, Case, Case | None]]]
 
 
 def open_cases(state: State, scope: str, slots: NDArray[np.int32], first: int) -> None:
@@ -133,9 +136,13 @@ def _case_rows(
 def hot_rows(
     state: State, rows: Rows, at: NDArray[np.int64], domain: NDArray[np.int32],
     new: NDArray[np.int64], new_domain: NDArray[np.int64],
-) -> dict[int, list[tuple[CaseRow, Case]]]:  # fmt: skip
-    """Turn rows at victims under examination into (row, case), by close."""
-    out: dict[int, list[tuple[CaseRow, Case]]] = {}
+) -> HotRows:  # fmt: skip
+    """Turn rows at victims under examination into (row, case, own), by close.
+
+    `own` is the case that the mailbox of a domain's row has itself.
+    """
+    out: HotRows = {}
+    cases = state.cases
     for columns, scope, owners, fresh in (
         (state.mailboxes.hot[rows.rcpt], "mailbox", rows.rcpt, new),
         (state.domains.hot[domain], "domain", domain, new_domain),
@@ -145,8 +152,12 @@ def hot_rows(
             continue
         mine = take_rows(rows, index)
         made = _case_rows(state, mine, state.sources.groups(mine.ip), fresh[index])
-        for row, tick, own in zip(made, at[index].tolist(), owners[index].tolist(), strict=True):
-            out.setdefault(tick, []).append((row, state.cases[scope, own]))
+        watched = (state.mailboxes.hot[mine.rcpt] & (scope == "domain")).tolist()
+        for row, tick, slot, is_watched in zip(
+            made, at[index].tolist(), owners[index].tolist(), watched, strict=True
+        ):
+            own = cases["mailbox", row.mailbox] if is_watched else None
+            out.setdefault(tick, []).append((row, cases[scope, slot], own))
     return out
 
 
