@@ -6,6 +6,7 @@ alone, never on when inside the minute it was opened.
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
@@ -211,11 +212,9 @@ class Case:
         self.scope = scope
         self.slot = slot
         self.flood: Flood | None = None
-        self.patience = 0
-        """Messages that must come before the case is worth judging again in this minute."""
-        self.spare = 0
-        """Messages that must come before it can be a flood in this minute: to judge it sooner would
-        change nothing, so that no snapshot has it."""
+        self.patience = self.spare = 0
+        """Messages that must come before the case is worth judging again in this minute; and before
+        it can be a flood in it at all: judging sooner changes nothing, so no snapshot has that."""
         self._memory = max(memory_s, LONG_S)
         self._now = -1
         self.rows: deque[CaseRow] = deque()
@@ -226,11 +225,6 @@ class Case:
         self._new, self._all, self._tried = ([0] * self._memory for _ in range(3))
         self.new_short = self.new_long = self.tried_long = 0
         self.all_short = self.all_long = self.all_memory = 0
-
-    @property
-    def rests(self) -> bool:
-        """Say whether there is nothing to judge yet."""
-        return self.flood is None and (self.patience > 0 or self.spare > 0)
 
     @property
     def now(self) -> int:
@@ -277,9 +271,8 @@ class Case:
         self._all[place] += row.all
         self._tried[place] += row.attempts
         self.all_memory += row.all
-        if self.patience:
+        if self.patience or self.spare:
             self.patience = max(0, self.patience - row.all)
-        if self.spare:
             self.spare = max(0, self.spare - row.all)
         self.rows.append(row)
         if age < LONG_S:
@@ -313,26 +306,19 @@ class Case:
 
     def drop(self, ip: int, upto: int) -> None:
         """Take a removed source's rows up to a tick out of the windows."""
-        kept: deque[CaseRow] = deque()
-        for row in self.rows:
-            if row.ip != ip or row.tick > upto:
-                kept.append(row)
-                continue
-            self._subtract(row)
-        self.rows = kept
+        self._leave_out(lambda row: row.ip == ip and row.tick <= upto)
 
     def exclude(self, mailbox: int) -> None:
         """Take a mailbox out of its domain's windows: it has a flood of its own."""
-        kept: deque[CaseRow] = deque()
-        for row in self.rows:
-            if row.mailbox == mailbox:
-                self._subtract(row)
-            else:
-                kept.append(row)
-        self.rows = kept
+        self._leave_out(lambda row: row.mailbox == mailbox)
+
+    def _leave_out(self, is_gone: Callable[[CaseRow], bool]) -> None:
+        self.spare = 0
+        for row in filter(is_gone, self.rows):
+            self._subtract(row)
+        self.rows = deque(row for row in self.rows if not is_gone(row))
 
     def _subtract(self, row: CaseRow) -> None:
-        self.spare = 0
         age = self._now - row.tick
         if age >= self._memory:
             return

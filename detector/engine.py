@@ -19,7 +19,7 @@ from detector.closing import BEFORE_ALL, Close, PendingControl, acts_at
 from detector.enrich import AsnLookup
 from detector.events import OUTBOUND, Outcome
 from detector.examiner import Examiner
-from detector.gates import HotRows, hot_rows, is_forgiven, open_cases
+from detector.gates import HotRows, hot_rows, is_forgiven, open_cases, rests
 from detector.interning import KeyTables
 from detector.log import AsnTableChange, LogRecord, PolicyChange
 from detector.normals import PERIOD_S
@@ -275,7 +275,7 @@ class Engine(State):
                 touched.setdefault(case, {})[row.ip] = (row.net, row.group)
         offences: list[Offence] = []
         for scope in ("mailbox", "domain"):  # a mailbox's flood is taken out of its domain
-            mine = [case for case in touched if case.scope == scope and not case.rests]
+            mine = [case for case in touched if case.scope == scope and not rests(case)]
             for case in sorted(mine, key=lambda case: self.name(case.scope, case.slot)):
                 offences += self._examiner.examine(case, touched[case], tick)
         for _, ip, count in connects:

@@ -13,7 +13,7 @@ from detector.state import ATTEMPTS, DEFERRED, MESSAGES, State
 from detector.tally import Rows, take_rows
 from detector.tracking import UNKNOWN_ASN, group_hashes
 
-__all__ = ["HotRows", "hot_rows", "is_forgiven", "open_cases", "start_cases"]
+__all__ = ["HotRows", "hot_rows", "is_forgiven", "open_cases", "rests", "start_cases"]
 
 
 HotRows = dict[int, list[tuple[CaseRow, Case, Case | None]]]
@@ -99,7 +99,7 @@ def start_cases(state: State, scope: str, slots: NDArray[np.int32], first: int) 
     group = group_hashes(picked.asn)
     victim = state.mailboxes.hash[picked.rcpt] if scope == "mailbox" else state.domains.hash[domain]
     strange = state.learner.relations.counts(mixed(victim, group)) < KNOWN
-    new = state.evidence.messages(first - memory, first)[index] * strange
+    new = np.where(strange, state.evidence.messages(first - memory, first)[index], 0)
     made = _case_rows(state, picked, picked.asn, new)
     for row, own in zip(made, owner.tolist(), strict=True):
         if is_forgiven(state, row) or (scope == "domain" and state.has_own_flood(row.mailbox)):
@@ -113,7 +113,7 @@ def _of_victims(state: State, scope: str, picked: NDArray[np.bool_]) -> NDArray[
 
 
 def _case_rows(
-    state: State, rows: Rows, group: NDArray[np.int64], new: NDArray[np.uint32]
+    state: State, rows: Rows, group: NDArray[np.int64], new: NDArray[np.int64]
 ) -> list[CaseRow]:
     """Turn rows into those of a case; `group` (rows,) are the ASN groups of their sources."""
     clean = (rows.count - rows.nulls).astype(np.int64)
@@ -159,6 +159,11 @@ def hot_rows(
             own = cases["mailbox", row.mailbox] if is_watched else None
             out.setdefault(tick, []).append((row, cases[scope, slot], own))
     return out
+
+
+def rests(case: Case) -> bool:
+    """Say whether there is nothing to judge yet."""
+    return case.flood is None and (case.patience > 0 or case.spare > 0)
 
 
 def is_forgiven(state: State, row: CaseRow) -> bool:
