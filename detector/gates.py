@@ -101,10 +101,10 @@ def start_cases(state: State, scope: str, slots: NDArray[np.int32], first: int) 
     strange = state.learner.relations.counts(mixed(victim, group)) < KNOWN
     new = np.where(strange, state.evidence.messages(first - memory, first)[index], 0)
     made = _case_rows(state, picked, picked.asn, new)
+    apart = state.flooded_mailboxes() if scope == "domain" else ()
     for row, own in zip(made, owner.tolist(), strict=True):
-        if is_forgiven(state, row) or (scope == "domain" and state.has_own_flood(row.mailbox)):
-            continue
-        state.cases[scope, own].add(row)
+        if row.mailbox not in apart and not is_forgiven(state, row):
+            state.cases[scope, own].add(row)
 
 
 def _of_victims(state: State, scope: str, picked: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -168,5 +168,5 @@ def rests(case: Case) -> bool:
 
 def is_forgiven(state: State, row: CaseRow) -> bool:
     """Say whether a row is from before its source's removal and counts nothing against it."""
-    removed = state.docket.forgiven.get(row.ip)
-    return removed is not None and row.tick <= removed
+    forgiven = state.docket.forgiven
+    return row.ip in forgiven and row.tick <= forgiven[row.ip]

@@ -141,10 +141,10 @@ class State:
         found = lookup.lookup([self.tables.ips.key(slot) for slot in slots.tolist()])
         self.sources.admit(slots, np.where(found >= 0, found, self.sources.asn(slots)), None)
 
-    def has_own_flood(self, mailbox: int) -> bool:
-        """Say whether a mailbox is flooded itself (its mail is then no matter of its domain)."""
-        case = self.cases.get(("mailbox", mailbox))
-        return case is not None and case.flood is not None
+    def flooded_mailboxes(self) -> set[int]:
+        """Give the mailboxes that are flooded themselves (their mail is no matter of a domain)."""
+        floods = (key for key, case in self.cases.items() if case.flood is not None)
+        return {slot for scope, slot in floods if scope == "mailbox"}
 
     def bound_cases(self) -> None:
         """Close the least busy cases without a flood when there are more than the bound.
