@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 
 from detector.cases import SHORT_S
 from detector.evidence import EvidenceLog
-from detector.grouping import summed_by
+from detector.grouping import grouped, summed_by
 from detector.models.backlog import Backlog
 from detector.models.base import Normal, NotReady
 from detector.models.baseline import Baseline
 from detector.normals import PERIOD_S, VictimNormals
 from detector.numbering import Numbering
 from detector.policy import Policy
-from detector.relations import Relations, mixed
+from detector.relations import MESSAGE, Relations, mixed
+from detector.rows import Rows, take_rows
 from detector.tracking import Sources, Victims, group_hashes
 
 __all__ = ["Learner", "times_usual"]
@@ -165,7 +166,9 @@ class Learner:
         if self._tainted is not None:
             bad_mailbox[: self._tainted[0].size] |= self._tainted[0]
             bad_domain[: self._tainted[1].size] |= self._tainted[1]
-        clean = (weight > 0) & ~listed[rows.ip] & ~bad_mailbox[rows.rcpt] & ~bad_domain[domain]
+        taught = (weight > 0) & ~bad_domain[domain]
+        clean = taught & ~listed[rows.ip] & ~bad_mailbox[rows.rcpt]
+        self._stand_in(take_rows(rows, taught), weight[taught], clean[taught], bad_mailbox)
         self.relations.learned_s += PERIOD_S
         self._domains.missed_s[: bad_domain.size][bad_domain] += PERIOD_S
         lost = bad_mailbox | bad_domain[self._mailboxes.domain[: bad_mailbox.size]]
@@ -183,6 +186,41 @@ class Learner:
                 self.relations.learn(mixed(victim, source), sent)
         known = self._sources.known[ip]
         np.add.at(self._sources.normal, ip[known].astype(np.intp), weight[index[known]])
+
+    def _stand_in(
+        self, rows: Rows, weight: NDArray[np.uint32], clean: NDArray[np.bool_],
+        bad_mailbox: NDArray[np.bool_],
+    ) -> None:  # fmt: skip
+        """Learn of what is not clean as much as was usual, so that relations outlast it.
+
+        Else a system's relation would fade while it is listed, and that of a domain while one of
+        its mailboxes is flooded, and their ordinary mail would be a flood afterwards. Of a
+        flooded mailbox's own relations `missed_s` takes care.
+        """
+        touched = np.zeros(bad_mailbox.size, np.bool_)
+        touched[rows.rcpt[~clean]] = True
+        index = np.flatnonzero(touched[rows.rcpt])
+        if not index.size:
+            return
+        ip, rcpt, good = rows.ip[index], rows.rcpt[index], clean[index]
+        sent = weight[index].astype(np.int64) * MESSAGE
+        mailbox = self._mailboxes.hash[rcpt]
+        domain = self._domains.hash[self._mailboxes.domain[rcpt]]
+        own, net = self._sources.hash[ip], self._sources.net_hash[ip]
+        for place in (own, net, group_hashes(rows.asn[index])):
+            keys = mixed(mailbox, place)
+            first, number = grouped(keys)
+            learned, spoiled = np.zeros(first.size, np.int64), np.zeros(first.size, np.int64)
+            np.add.at(learned, number, np.where(good, sent, 0))
+            np.add.at(spoiled, number, np.where(good, 0, sent))
+            missed_s = self._mailboxes.missed_s[rcpt[first]]
+            usual = self.relations.usual(keys[first], PERIOD_S, missed_s)
+            more = np.minimum(np.maximum(usual - learned, 0), spoiled)
+            first, more = first[more > 0], more[more > 0]
+            kept = ~bad_mailbox[rcpt[first]]
+            self.relations.learn(keys[first[kept]], more[kept], unit=1)
+            if place is not net:
+                self.relations.learn(mixed(domain, place)[first], more, unit=1)
 
     def _learn_groups(
         self, tick: int, evidence: EvidenceLog, now: tuple[NDArray[np.bool_], NDArray[np.bool_]],

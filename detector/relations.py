@@ -23,6 +23,8 @@ MESSAGE: Final = 16
 KNOWN: Final = MESSAGE // 4
 WEAK: Final = 2 * MESSAGE
 DAY_S: Final = 86_400
+LEAST_S: Final = 1_800
+"""No pace is read from less: what came once in the first minutes is not usual for hours."""
 _TOGETHER: Final = 1 << 14
 
 Hashes = NDArray[np.uint64]
@@ -115,7 +117,18 @@ class Relations:
         """
         if self.learned_s <= 0:
             return 0.0
-        return self.count(key) / MESSAGE * span_s / max(self.learned_s - missed_s, span_s)
+        observed_s = max(self.learned_s - missed_s, min(span_s, LEAST_S))
+        return self.count(key) / MESSAGE * span_s / observed_s
+
+    def usual(self, keys: Hashes, span_s: int, missed_s: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Give `expected` of each key in whole units of 1/MESSAGE."""
+        if self.learned_s <= 0:
+            return np.zeros(keys.size, np.int64)
+        return (
+            self.counts(keys).astype(np.int64)
+            * span_s
+            // np.maximum(self.learned_s - missed_s, span_s)
+        )
 
     def decay(self, day: int, *missed: NDArray[np.int64]) -> None:
         """Let counts fade by one day for each day since the last call, and `missed` seconds."""
@@ -128,13 +141,16 @@ class Relations:
                 seconds[:] = seconds * self._keep_of_1024 >> 10
         self._day = max(self._day, day)
 
-    def learn(self, keys: Hashes, messages: NDArray[np.int64]) -> None:
-        """Add clean messages; repeated keys are summed first, so that order never matters."""
+    def learn(self, keys: Hashes, messages: NDArray[np.int64], unit: int = MESSAGE) -> None:
+        """Add clean messages, each of so many units of 1/MESSAGE.
+
+        Repeated keys are summed first, so that order never matters.
+        """
         if not keys.size:
             return
         self._empty = False
         keys, amount = self._summed(keys, messages)
-        gained = np.minimum(amount * MESSAGE, int(_MOST)).astype(np.uint64)
+        gained = np.minimum(amount * unit, int(_MOST)).astype(np.uint64)
         moved = np.zeros(self._cells.size, np.bool_)
         cuts = range(0, keys.size, _TOGETHER)
         parts = [
