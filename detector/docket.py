@@ -16,7 +16,7 @@ from detector.log import AllowlistChange, OperatorAction, RemovalRequest
 from detector.numbering import Numbering
 from detector.policy import Policy, policy_digest
 from detector.providers import ProviderRegistry
-from detector.rules import is_passing
+from detector.rules import PASSING
 from detector.scene import Offence
 from detector.subjects import ip_key, mailbox_masked, subject_text
 from detector.tracking import Sources
@@ -167,21 +167,24 @@ class Docket:
             quiet_s = listing.quiet_s(self._observed)
             self._write("expire", listing, {"reason": reason, "quiet_s": quiet_s})
 
-    def withdraw(self, evidence: EvidenceLog) -> list[int]:
+    def withdraw(self, evidence: EvidenceLog, known_from: int) -> list[int]:
         """Withdraw what was listed for a negligible part of its mail; give those ip slots.
 
-        Called at the end of ten minutes. A source that is still at it stays.
+        Only what was listed before the tick `known_from`, when nothing was known yet of what
+        anybody sends to others. Called at the end of ten minutes. A source that is still at it
+        stays.
         """
+        early = [one for one in self.lifecycle.listings.values() if one.listed_at < known_from]
+        if not early:
+            return []
         rows, _ = evidence.between(self._tick + 1 - LONG_S, self._tick + 1)
-        index = np.flatnonzero(self.listed[rows.ip])
         sent = np.zeros(self.listed.size, np.int64)
-        np.add.at(sent, rows.ip[index].astype(np.intp), rows.count[index].astype(np.int64))
+        np.add.at(sent, rows.ip.astype(np.intp), rows.count.astype(np.int64))
         out = []
-        for ip in sorted(np.flatnonzero(sent).tolist(), key=self._subject):
-            listing = self.lifecycle.listings[self._subject(ip)]
-            listing.sent += int(sent[ip])
+        for listing in sorted(early, key=lambda one: one.subject):
+            listing.sent += int(sent[listing.slot])
             quiet = self._tick - listing.last_seen >= LONG_S
-            if quiet and is_passing(listing.part, listing.sent - listing.part):
+            if quiet and listing.part <= PASSING * (listing.sent - listing.part):
                 self.lifecycle.unmake(listing)
                 reason = {"reason": "a negligible part of its mail", "sent": listing.sent}
                 out.append(self._remove(listing, reason | {"source_messages": listing.part}))

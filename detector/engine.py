@@ -284,7 +284,8 @@ class Engine(State):
             offences += self._examiner.minute_rules(tick)
         docket.offences(offences)
         if (tick + 1) % PERIOD_S == 0:
-            for ip in docket.withdraw(self.evidence):
+            known_from = (self.log_start or 0) + self.policy.baseline.cold_start_s
+            for ip in docket.withdraw(self.evidence, known_from):
                 self._examiner.forgive(ip, tick)
         if minute_ends:
             docket.ends()

@@ -5,14 +5,15 @@ import pytest
 from tests.days import DAY, FLOODED, HOUR, MINUTE, V4, Days, changes, listed, ordinary
 
 START = 3 * HOUR
+COLD = 10 * MINUTE
 CROWD = [f"198.18.{i}.7" for i in range(60)]
 """Sixty addresses, to be given an ASN each."""
 
 
-def bomb(days: Days, count: int = 240) -> None:
+def bomb(days: Days, count: int = 240, start: int = START) -> None:
     """Sixty strangers of as many ASNs write four messages each, in four minutes."""
     for i in range(count):
-        days.mail(START + i, CROWD[i % 60], asn=64_700 + i % 60)
+        days.mail(start + i, CROWD[i % 60], asn=64_700 + i % 60)
 
 
 def test_an_address_passes_with_what_it_always_sent_although_its_asn_floods() -> None:
@@ -60,24 +61,28 @@ def test_beside_a_few_loud_sources_a_single_message_is_what_comes_anyway() -> No
 
 
 @pytest.mark.parametrize(
-    ("to_others", "again", "told"),
-    [(150, False, ["list", "remove"]), (60, False, ["list"]), (150, True, ["list"])],
+    ("start", "to_others", "again", "told"),
+    [
+        (COLD, 600, False, ["list", "remove"]),
+        (COLD, 60, False, ["list"]),
+        (COLD, 600, True, ["list"]),
+        (START, 600, False, ["list"]),
+    ],
 )
-def test_a_listing_for_a_negligible_part_of_its_mail_is_withdrawn(
-    to_others: int, again: bool, told: list[str]
+def test_in_the_cold_start_a_listing_for_a_negligible_part_of_its_mail_is_withdrawn(
+    start: int, to_others: int, again: bool, told: list[str]
 ) -> None:
-    """Two messages into a flood and a hundred and fifty to others; not while it is still at it."""
+    """Four messages into a flood and six hundred to others; not while it is still at it."""
     days = Days()
-    ordinary(days, START + 2 * HOUR)
-    bomb(days, 3_600)
-    days.flood(START + 90, V4, count=2, span_s=20, asn=64_690)
+    ordinary(days, start + 2 * HOUR)
+    bomb(days, start=start)
+    days.flood(start + 90, V4, count=4, span_s=20, asn=64_690)
     for i in range(to_others):
-        days.mail(START + 300 + i * 10, V4, f"user{i}@club{i % 90}.example", asn=64_690)
+        days.mail(start + 300 + i * 3, V4, f"user{i}@club{i % 90}.example", asn=64_690)
     if again:
-        for i in range(10):
-            days.mail(START + 300 + i * 240, V4, asn=64_690)
-    out = days.run(START + HOUR)
-    assert changes(out, V4) == told
+        days.flood(start, *CROWD, count=600, span_s=3_000, asn=64_700)
+        days.flood(start + 300, V4, count=10, span_s=2_400, asn=64_690)
+    assert changes(days.run(start + HOUR), V4) == told
 
 
 @pytest.mark.parametrize(("messages", "told"), [(5, []), (20, ["list"])])
@@ -100,13 +105,13 @@ def test_however_much_else_it_sends_more_than_a_few_messages_are_a_part(
 def test_a_withdrawn_listing_was_never_one() -> None:
     """The next one of the same address is its first."""
     days = Days()
-    ordinary(days, START + 2 * HOUR)
-    bomb(days)
-    days.flood(START + 90, V4, count=2, span_s=20, asn=64_690)
-    for i in range(150):
-        days.mail(START + 300 + i * 10, V4, f"user{i}@club{i % 90}.example", asn=64_690)
-    days.flood(START + 3 * HOUR, V4, count=600, span_s=600, asn=64_690)
-    out = days.run(START + 2 * DAY)
+    ordinary(days, COLD + 5 * HOUR)
+    bomb(days, start=COLD)
+    days.flood(COLD + 90, V4, count=4, span_s=20, asn=64_690)
+    for i in range(600):
+        days.mail(COLD + 300 + i * 3, V4, f"user{i}@club{i % 90}.example", asn=64_690)
+    days.flood(COLD + 4 * HOUR, V4, count=600, span_s=600, asn=64_690)
+    out = days.run(2 * DAY)
     assert changes(out, V4) == ["list", "remove", "list", "expire"]
     first, _, second, _ = (one for one in out if one["subject"] == V4)
     ahead = [one["until"] - one["time"] for one in (first, second)]
