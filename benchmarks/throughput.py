@@ -174,6 +174,7 @@ def keys(traffic: Traffic) -> Figures:
     from pipelines.asn_file import load_asn_files
     from pipelines.detect import Detection
     from pipelines.provider_file import load_providers
+    from pipelines.resident import give_back
 
     policy = Policy()
     asns, providers = load_asn_files((traffic.asn_path,)), load_providers(None)
@@ -194,6 +195,7 @@ def keys(traffic: Traffic) -> Figures:
         if made:
             part.acknowledge(made[-1].number)
     gc.collect()
+    give_back()  # what was freed is kept of no key
     after = resident_bytes()
     tracked = len(tables.ips) + len(tables.mailboxes) + len(detection.engine.domain_table)
     engine = detection.engine

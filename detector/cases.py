@@ -199,10 +199,8 @@ _TABLES: Final = frozenset({"parts", "nets", "groups", "spared", "members"})
 def _pairs(counts: dict[int, int]) -> dict[str, Any]:
     """Give counts by hash as two columns."""
     keys = sorted(counts)
-    return {
-        "hash": np.array(keys, np.uint64),
-        "count": np.array([counts[key] for key in keys], np.int64),
-    }
+    count = np.array([counts[key] for key in keys], np.int64)
+    return {"hash": np.array(keys, np.uint64), "count": count}
 
 
 class Case:
@@ -215,6 +213,8 @@ class Case:
         self.patience = self.spare = 0
         """Messages that must come before the case is worth judging again in this minute; and before
         it can be a flood in it at all: judging sooner changes nothing, so no snapshot has that."""
+        self.awaited: tuple[int, frozenset[tuple[int, int]]] = (-1, frozenset())
+        """See `Present.awaited`, as of the minute that began with a tick."""
         self._memory = max(memory_s, LONG_S)
         self._now = -1
         self.rows: deque[CaseRow] = deque()

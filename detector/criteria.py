@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from detector.concentration import LEAST_PER_VICTIM
-from detector.excess import SYSTEM_BURST, SYSTEM_SHARE
+from detector.excess import AWAIT_S, SYSTEM_BURST, SYSTEM_LEAST, SYSTEM_SHARE
 from detector.guard import RESERVED
 from detector.policy import BackscatterRule, ConcentrationRule, ListingTerms, Policy, VictimRule
 from detector.policy_text import settings_of
 from detector.rules import (
     AGEING_S,
+    AIMED,
+    AIMED_ALL,
     BUSY_LEAST,
     BUSY_SHARE,
     COLD_PART,
@@ -26,7 +28,7 @@ from detector.rules import (
     PASSING,
     PASSING_MOST,
     SUDDEN_S,
-)
+)  # fmt: skip
 from detector.wording import duration, many, number, ordinal, percent, wrapped
 
 __all__ = ["Section", "criteria", "criteria_text", "numbers"]
@@ -47,18 +49,10 @@ class Section:
 def criteria(policy: Policy) -> list[Section]:
     """State in words what a policy lists, for how long, and how a listing ends."""
     return [
-        _purpose(policy),
-        _counting(policy),
-        _reasons(policy),
-        _taking_part(policy),
-        _exceptions(policy),
-        _size(),
-        _length(policy),
-        _removal(policy),
-        _ends(policy),
-        _cost(policy),
-        _record(),
-    ]
+        _purpose(policy), _counting(policy), _reasons(policy), _taking_part(policy),
+        _exceptions(policy), _size(), _length(policy), _removal(policy), _ends(policy),
+        _cost(policy), _record(),
+    ]  # fmt: skip
 
 
 def numbers(policy: Policy) -> list[tuple[str, str, str]]:
@@ -121,12 +115,13 @@ def _counting(policy: Policy) -> Section:
         volume, with room for chance and bursts, and as much again for each {duration(AGEING_S)} of
         a mailbox's flood; of what it sends to everybody, the usual share (an address alone: of its
         own); what strangers usually send. When others get more, from all or from it, so may this.
-        A /24 or /48 that sends {percent(SYSTEM_SHARE)} of what its network (AS) does there, such as
-        a ticket system, may send a mailbox {number(SYSTEM_BURST)} times its usual 10 minutes.
+        A /24 or /48 that sends {percent(SYSTEM_SHARE)} of what its network (AS) does there, and
+        usually {many(SYSTEM_LEAST, "message")} in 10 minutes or more, is a system, as for tickets,
+        and may send a mailbox {number(SYSTEM_BURST)} times that.
 
         The normal of a mailbox or a network is learned once it gets or sends
         {many(base.busy_per_10min, "message")} in 10 minutes; the newest 10 minutes weigh
-        {percent(base.fading)}, and nothing is learned from a flood. {_start(policy)}
+        {percent(base.fading)}, and a flood teaches no more than was usual. {_start(policy)}
 
         Log lines may come up to {duration(clock.lateness_s)} out of order; later ones count at the
         time they tell of, so that late logs never look like a burst. A line more than
@@ -175,10 +170,11 @@ def _victim(policy: Policy) -> str:
         {number(rule.domain_per_10min)} in 10 minutes, over at least
         {number(rule.domain_mailboxes)} of its mailboxes, with more than a message to each. If fewer
         than {many(rule.diverse_networks, "network")} send them, these limits are multiplied by
-        {number(rule.single_source_factor)} ({number(rule.domain_source_factor)} for a domain). The
-        messages must also exceed {number(rule.baseline_factor)} times the victim's normal, and lie
-        {number(rule.baseline_sigmas)} standard deviations above it (at most the limit on top of
-        that multiple); what is not explained must reach the limit alone."""
+        {number(rule.single_source_factor)} ({number(rule.domain_source_factor)} for a domain, where
+        systems are left out, and who writes to a mailbox that deferred its mail within
+        {duration(AWAIT_S)}). The messages must also exceed {number(rule.baseline_factor)} times the
+        victim's normal, and lie {number(rule.baseline_sigmas)} standard deviations above it (at
+        most the limit on top of that multiple); what is unexplained must reach the limit alone."""
 
 
 def _start(policy: Policy) -> str:
@@ -190,8 +186,8 @@ def _start(policy: Policy) -> str:
         come since the log began is normal, unless a mailbox gets from many addresses
         {number(rule.cold_10min_factor)} times the limit of 10 minutes, or in the first
         {duration(SUDDEN_S)} {number(rule.cold_diverse_factor)} times that of a minute (from few
-        {factor} times), and {percent(COLD_PART)} of all it gets, beyond {percent(COLD_SHARE)} of
-        what those networks (AS) send to others."""
+        {factor} times), and {percent(COLD_PART)} of all it gets, beyond
+        {percent(COLD_SHARE)} of what those networks (AS) send to others."""
 
 
 def _taking_part(policy: Policy) -> Section:
@@ -208,7 +204,9 @@ def _taking_part(policy: Policy) -> Section:
 
         A first message of an address that sends others {many(BUSY_LEAST, "message")} and
         {percent(BUSY_SHARE)} of all mail proves nothing; nor do {PASSING_MOST} messages if they are
-        {percent(PASSING)} of its mail: a listing for so little is withdrawn after 10 quiet minutes.
+        {percent(PASSING)} of its mail; one listed in the cold start for so small a part is
+        withdrawn after 10 quiet minutes. At a domain, {percent(AIMED)} of what it and its network
+        send must go to mailboxes that got two in 10 minutes, if {percent(AIMED_ALL)} of all does.
 
         A flood is over when 10 minutes bring less than {percent(rule.calm_fraction)} of the
         10-minute limit beyond what is explained, or all in all {number(rule.baseline_factor)} times

@@ -14,6 +14,7 @@ from detector.relations import mixed_one
 from detector.rules import (
     BUSY_LEAST,
     BUSY_SHARE,
+    aimed,
     crowds,
     hourly,
     is_calm,
@@ -114,6 +115,7 @@ class Examiner:
         rule = self._state.policy.rules.victim_flood
         out: list[Offence] = []
         listed: list[int] = []
+        aims: set[int] | None = None
         strangers: list[int] = []
         for looked_at in (touched, {}):  # again, if those looked at have just become a crowd
             if flood.strangers == strangers:
@@ -135,7 +137,12 @@ class Examiner:
                     continue
                 source = self._source(flood.parts[ip], ip, tick)
                 relations = self._state.learner.relations
-                if takes_part(flood, victim, self._state.policy, relations, source, tick):
+                takes = takes_part(flood, victim, self._state.policy, relations, source, tick)
+                if takes and case.scope == "domain":
+                    listed_now = self._state.docket.is_listed
+                    aims = aimed(case, listed_now, self._scene(tick)) if aims is None else aims
+                    takes = ip in aims
+                if takes:
                     spared.pop(ip, None)
                     out.append(self._offence(case, flood, ip, net, group))
                 else:

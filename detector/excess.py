@@ -13,10 +13,12 @@ from detector.policy import RelationTerms, VictimRule
 from detector.scene import Scene, Victim
 
 __all__ = [
+    "AWAIT_S",
     "CAP_LEAST",
     "MOST_SHARE",
     "REPEAT_SHARE",
     "SYSTEM_BURST",
+    "SYSTEM_LEAST",
     "SYSTEM_SHARE",
     "Excess",
     "allowance",
@@ -24,23 +26,28 @@ __all__ = [
     "beside_volume",
     "excess",
     "summed",
+    "unexpected",
     "weighed",
 ]
 
+AWAIT_S: Final = 1_200
+"""So long a retry is expected: the evidence reaches back no further."""
 TOP_SHARE: Final = 0.5
 MOST_SHARE: Final = 0.5
 EXPLAINED: Final = 1.5
 """Times its fair share of an ASN's general volume that a victim may get."""
-REPEAT_SHARE: Final = 0.1
+REPEAT_SHARE: Final = 0.08
 """Messages behind the first to each mailbox; a newsletter has none, a flood over victims many."""
 NEARLY: Final = 0.999
 """Of a limit: sums in another order differ by less."""
 BURSTS: Final = 1.5
 """Times more than its relation allows that an ASN may send one mailbox: systems write in bursts."""
-SYSTEM_BURST: Final = 10.0
+SYSTEM_BURST: Final = 60.0
 """Times its usual ten minutes that a ticket or monitoring system may send a mailbox in a burst."""
-SYSTEM_SHARE: Final = 0.5
-"""Of what its ASN sends there, so much comes from the network of a system; a provider has many."""
+SYSTEM_LEAST: Final = 1
+"""Messages that a system usually sends a mailbox in ten minutes, at least."""
+SYSTEM_SHARE: Final = 0.3
+"""Of what its ASN sends there, so much comes from a network of a system; a provider has many."""
 CAP_LEAST: Final = 3.0
 
 
@@ -91,6 +98,8 @@ def excess(
         for row in recent
         if (count := getattr(row, what)) and (row.senders or not bounced)
     ]
+    if case.scope == "domain":
+        rows = _not_awaited(case, rows, scene)
     groups = summed(rows, "group")
     total = sum(groups.values())
     if total == 0:
@@ -101,8 +110,10 @@ def excess(
             return None
     activity = scene.activity(case, span_s) if case.flood is None else 1.0
     allowed = _allowed(case, victim, span_s, groups, scene, activity)
-    if case.scope == "mailbox":
-        allowed |= _systems(rows, groups, allowed, victim, scene)
+    systems: dict[int, list[float]] = {}
+    for (*_, group), (count, burst) in _systems(rows, scene).items():
+        systems.setdefault(group, []).append(min(count, burst))
+    allowed |= {group: max(math.fsum(systems[group]), allowed[group]) for group in systems}
     strangers = sum(count for group, count in groups.items() if not allowed[group])
     usual = usual_10min * max(span_s * activity, span_s + scene.catch_up_s) / LONG_S
     stranger = 1.0 - (EXPLAINED * usual + 2 * math.sqrt(usual)) / max(strangers, 1)
@@ -153,24 +164,46 @@ def _allowed(
 
 
 def _systems(
-    rows: list[tuple[CaseRow, int]], groups: dict[int, int], allowed: dict[int, float],
-    victim: Victim, scene: Scene,
-) -> dict[int, float]:  # fmt: skip
-    """Give by group what its foremost network explains, where that is more than is allowed.
+    rows: list[tuple[CaseRow, int]], scene: Scene
+) -> dict[tuple[int, int, int], tuple[int, float]]:
+    """Give by (mailbox, network, group) of a system what it sent, and what it may in a burst.
 
-    A system that always wrote to a mailbox, and is most of what its group sends there, may write
-    `SYSTEM_BURST` times as much in a burst.
+    It has always written to the mailbox, and is a large part of what its group sends there.
     """
-    above = {group for group, allows in allowed.items() if 0 < allows < groups[group]}
-    mine = [one for one in rows if one[0].group in above]
-    group_of = {row.net: row.group for row, _ in mine}
-    explained: dict[int, float] = {}
-    for net, count in summed(mine, "net").items():
-        group = group_of[net]
-        if count >= SYSTEM_SHARE * groups[group]:
-            allows = min(count, SYSTEM_BURST * scene.usual(victim, net, LONG_S))
-            explained[group] = max(explained.get(group, allowed[group]), allows)
-    return explained
+    sent: dict[tuple[int, int, int], int] = {}
+    in_all: dict[tuple[int, int], int] = {}
+    for row, count in rows:
+        place, whole = (row.mailbox, row.net, row.group), (row.mailbox, row.group)
+        sent[place] = sent.get(place, 0) + count
+        in_all[whole] = in_all.get(whole, 0) + count
+    out = {}
+    for (mailbox, net, group), count in sent.items():
+        if count >= max(CAP_LEAST, SYSTEM_SHARE * in_all[mailbox, group]):
+            usual = scene.usual(mailbox, net, LONG_S)
+            if usual >= SYSTEM_LEAST:
+                out[mailbox, net, group] = count, SYSTEM_BURST * usual
+    return out
+
+
+def unexpected(
+    case: Case, rows: list[tuple[CaseRow, int]], scene: Scene
+) -> list[tuple[CaseRow, int]]:
+    """Leave out of a domain's rows what one of its mailboxes explains alone.
+
+    That are a queue that we told to come again, and the bursts of a system.
+    """
+    rows = _not_awaited(case, rows, scene)
+    found = _systems(rows, scene).items()
+    systems = {place for place, (count, burst) in found if count <= burst}
+    return [one for one in rows if (one[0].mailbox, one[0].net, one[0].group) not in systems]
+
+
+def _not_awaited(
+    case: Case, rows: list[tuple[CaseRow, int]], scene: Scene
+) -> list[tuple[CaseRow, int]]:
+    """Leave out of a domain's rows a queue that we told to come again."""
+    awaited = scene.awaited(case)
+    return [(row, count) for row, count in rows if (row.mailbox, row.group) not in awaited]
 
 
 def summed(rows: list[tuple[CaseRow, int]], by: str) -> dict[int, int]:

@@ -6,12 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.cases import LONG_S, Case
-from detector.excess import MOST_SHARE, allowance
+from detector.excess import AWAIT_S, MOST_SHARE, allowance
+from detector.grouping import grouped
 from detector.learning import times_usual
 from detector.models.base import NotReady
-from detector.relations import mixed_one
+from detector.relations import mixed, mixed_one
 from detector.scene import Victim
-from detector.state import State
+from detector.state import AWAITED, MINUTE_S, State
+from detector.tracking import group_hashes
 
 __all__ = ["Present"]
 
@@ -92,10 +94,36 @@ class Present:
             return 1.0
         return times_usual(others - 2 * math.sqrt(others), normal.mean * span_s / LONG_S)
 
-    def usual(self, victim: Victim, place: int, span_s: int) -> float:
-        """Messages that a network or group usually sends the victim in a span; 0 for strangers."""
-        key = mixed_one(victim.hash, place)
-        return self._state.learner.relations.expected(key, span_s, victim.missed_s)
+    def awaited(self, case: Case) -> frozenset[tuple[int, int]]:
+        """Give the (mailbox, group) of a domain that were told to come again lately.
+
+        Of a group that came more often than it was deferred nothing is awaited: that is no queue.
+        Up to the begin of this minute, so that it is worked out once a minute.
+        """
+        minute = self.tick // MINUTE_S * MINUTE_S
+        if case.awaited[0] != minute:
+            state = self._state
+            rows, _ = state.evidence.between(minute - AWAIT_S, minute)
+            index = np.flatnonzero(state.mailboxes.domain[rows.rcpt] == case.slot)
+            came = state.evidence.messages(minute - AWAIT_S, minute)[index].astype(np.int64)
+            deferred = np.where(AWAITED[rows.outcome[index]], rows.count[index].astype(np.int64), 0)
+            rcpt, group = rows.rcpt[index], group_hashes(rows.asn[index].astype(np.int64))
+            first, pair = grouped(mixed(state.mailboxes.hash[rcpt], group))
+            told: NDArray[np.bool_] = np.zeros(first.size, np.bool_)
+            told[pair[deferred > 0]] = True
+            queue, number = grouped(group)
+            more = np.zeros(queue.size, np.int64)
+            np.add.at(more, number, np.where(told[pair], deferred - came, 0))
+            waits = first[told & (more >= 0)[number[first]]]
+            pairs = zip(rcpt[waits].tolist(), group[waits].tolist(), strict=True)
+            case.awaited = minute, frozenset(pairs)
+        return case.awaited[1]
+
+    def usual(self, mailbox: int, place: int, span_s: int) -> float:
+        """Messages that a network or group usually sends a mailbox (its slot) in a span."""
+        mailboxes = self._state.mailboxes
+        key, missed_s = mixed_one(int(mailboxes.hash[mailbox]), place), mailboxes.missed_s[mailbox]
+        return self._state.learner.relations.expected(key, span_s, int(missed_s))
 
     def allowed(
         self, victim: Victim, group: int, span_s: int, activity: float, *, chance: bool

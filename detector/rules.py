@@ -6,6 +6,7 @@ a flood that comes from a few ASNs a stranger from elsewhere is spared until it 
 """
 
 import math
+from collections.abc import Callable
 from typing import Final
 
 from detector.cases import LONG_S, SHORT_S, Case, Flood
@@ -14,19 +15,21 @@ from detector.excess import (
     MOST_SHARE,
     REPEAT_SHARE,
     SYSTEM_BURST,
+    SYSTEM_LEAST,
     SYSTEM_SHARE,
     allowance,
     base_limit,
     beside_volume,
     excess,
     summed,
+    unexpected,
     weighed,
 )
 from detector.policy import Policy, RelationTerms, VictimRule
 from detector.relations import Relations, mixed_one
 from detector.scene import Finding, Scene, Source, Victim
 
-__all__ = ["crowds", "hourly", "is_calm", "judge", "suspects", "takes_part"]
+__all__ = ["aimed", "crowds", "hourly", "is_calm", "judge", "suspects", "takes_part"]
 
 HEAVY_MESSAGES: Final = 3
 HEAVY_SHARE: Final = 0.02
@@ -42,6 +45,9 @@ PASSING: Final = 0.02
 PASSING_MOST: Final = 5
 """Into a flood a source may send this share of its mail, but no more than so many messages: who
 sends more is part of it, however much else it sends."""
+AIMED_ALL: Final = 0.75
+AIMED: Final = 0.5
+"""So much of what a source sends a flooded domain goes to mailboxes that are flooded."""
 NOISE: Final = 3.0
 """Square roots of all messages that the unexplained ones must exceed: less is chance."""
 PATIENCE: Final = 0.05
@@ -119,6 +125,8 @@ def hourly(
         return None
     part = beyond.diverse / case.new_long
     if count * part < limit or beyond.diverse < limit / HOURLY_PACE:
+        return None
+    if case.scope == "domain" and beyond.repeats < REPEAT_SHARE * beyond.count:
         return None
     return Finding(HOUR_S, count, limit, victim.limits.normal_10min)
 
@@ -238,11 +246,6 @@ def crowds(case: Case, flood: Flood, rule: VictimRule, now: int) -> list[bool]:
     return [count >= rule.light_messages + expected for count in flood.strangers]
 
 
-def is_passing(sent: int, others: int) -> bool:
-    """Say whether what a source sent into a flood is negligible beside what it sent to others."""
-    return sent <= min(PASSING_MOST, PASSING * others)
-
-
 def takes_part(
     flood: Flood, victim: Victim, policy: Policy, relations: Relations, source: Source, now: int
 ) -> bool:
@@ -265,7 +268,7 @@ def takes_part(
         flood.strangers[acquainted] += 1
     if source.others >= source.busy and part.attempts <= 1:
         return False
-    if is_passing(part.attempts, source.others):
+    if part.attempts <= min(PASSING_MOST, PASSING * source.others):
         return False
     least = policy.relations.floor
     lone = flood.members[group] < HEAVY_MESSAGES + CROWD * usual
@@ -316,9 +319,30 @@ def _usual(
             return None
     if mailbox and flood.nets[net] >= SYSTEM_SHARE * flood.groups[group]:
         of_net = relations.expected(mixed_one(victim.hash, net), LONG_S, missed_s)
-        if flood.nets[net] <= SYSTEM_BURST * of_net:
+        if of_net >= SYSTEM_LEAST and flood.nets[net] <= SYSTEM_BURST * of_net:
             return None
     return usual
+
+
+def aimed(case: Case, is_listed: Callable[[int], bool], scene: Scene) -> set[int]:
+    """Give the sources that write to the mailboxes of a domain that are flooded.
+
+    Those are the ones that have got more than a message in the last ten minutes, if most of what
+    listed sources send goes there. A newsletter that comes in mid-flood writes to all alike. What
+    we told to come again does not count.
+    """
+    rows = unexpected(case, [(row, row.attempts) for row in case.recent(LONG_S)], scene)
+    got = summed(rows, "mailbox")
+    hits = [(row, count) for row, count in rows if got[row.mailbox] > 1]
+    sent, hit = summed(rows, "ip"), summed(hits, "ip")
+    listed = {ip for ip in sent if is_listed(ip)}
+    if sum(hit.get(ip, 0) for ip in listed) <= AIMED_ALL * sum(sent[ip] for ip in listed):
+        return set(sent)
+    aims = {}
+    for place in ("ip", "group"):
+        sent, hit = summed(rows, place), summed(hits, place)
+        aims[place] = {one for one, count in hit.items() if count >= AIMED * sent[one]}
+    return {row.ip for row, _ in hits if row.ip in aims["ip"] and row.group in aims["group"]}
 
 
 def suspects(

@@ -97,8 +97,11 @@ class Scene(Protocol):
     def surge(self, group: int, others: int, span_s: int) -> float:
         """How many times more than usual a group sends to others, 1 or more."""
 
-    def usual(self, victim: Victim, place: int, span_s: int) -> float:
-        """Messages that a network or group usually sends the victim in a span; 0 for strangers."""
+    def awaited(self, case: Case) -> frozenset[tuple[int, int]]:
+        """Give the (mailbox, group) of a domain that were told to come again lately."""
+
+    def usual(self, mailbox: int, place: int, span_s: int) -> float:
+        """Messages that a network or group usually sends a mailbox (its slot) in a span."""
 
     def allowed(
         self, victim: Victim, group: int, span_s: int, activity: float, *, chance: bool

@@ -21,7 +21,7 @@ from detector.policy_text import policy_from_json
 from detector.providers import ProviderRegistry
 from detector.tracking import Sources, Victims, evictable
 
-__all__ = ["ATTEMPTS", "DEFERRED", "MESSAGES", "MINUTE_S", "State"]
+__all__ = ["ATTEMPTS", "AWAITED", "DEFERRED", "MESSAGES", "MINUTE_S", "State"]
 
 MINUTE_S: Final = 60
 _HIGHEST: Final = 16
@@ -46,6 +46,8 @@ ATTEMPTS: Final = MESSAGES + _weights(
 )
 """Outcomes that show a source taking part in a flood that is already known."""
 DEFERRED: Final = _weights(Outcome.DEFER_OTHER)
+AWAITED: Final = _weights(Outcome.DEFER_OTHER, Outcome.DEFER_RATE, Outcome.DEFER_CONTENT) > 0
+"""Outcomes after which a message comes again."""
 
 
 class State:

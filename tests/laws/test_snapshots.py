@@ -189,6 +189,7 @@ STATE: dict[str, set[str]] = {
         "_new", "_all", "_tried", "new_short", "new_long", "all_short", "all_long", "all_memory",
         "tried_long",  # all of them follow from the rows
         "spare",  # saves judgements that would find nothing
+        "awaited",  # follows from the evidence
     },
 }  # fmt: skip
 
