@@ -7,7 +7,7 @@ from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import for_code
+from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from pipelines.kafka.clients import LARGEST_MESSAGE, BrokerError, KafkaClients
 
@@ -100,10 +100,13 @@ async def create_topics(clients: KafkaClients, input_partitions: int) -> list[tu
                 settings = dict(plan.exact) | {k: str(v) for k, v in plan.least.items()}
                 new = NewTopic(plan.name, count, clients.kafka.topics.replication, None, settings)
                 answer = await admin.create_topics([new])
-                for _, code, said in answer.topic_errors:
-                    if code:
-                        words = f"topic {plan.name} could not be made: {for_code(code).__name__}"
-                        raise BrokerError(clients.bootstrap, f"{words} ({said})")
+                errors = [one for one in answer.topic_errors if one[1]]
+                if any(code == TopicAlreadyExistsError.errno for _, code, _ in errors):
+                    done.append((plan.name, "is there"))  # another made it, or we did, unanswered
+                    continue
+                for _, code, said in errors:
+                    words = f"topic {plan.name} could not be made: {for_code(code).__name__}"
+                    raise BrokerError(clients.bootstrap, f"{words} ({said})")
                 done.append((plan.name, f"made with {count} partition{'s'[: count != 1]}"))
             await _wait_for_leaders(admin, [name for name, _ in done])
     return done

@@ -9,6 +9,7 @@ import pytest
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from detector.policy import Policy, policy_digest
+from pipelines.kafka.topics import create_topics
 from tests.cli.command_line import Call, Result
 from tests.live.site import Site, traffic
 from tests.services.kafka_topics import dump
@@ -145,3 +146,19 @@ async def lived(site: Site) -> None:
     await site.end()
     await site.settled(90)
     assert await asyncio.to_thread(member.stop) == 0
+
+
+async def test_who_makes_the_topics_at_the_same_time_finds_them_there(
+    kafka: str, tmp_path: Path
+) -> None:
+    """None of them is listed yet when all four ask for them: each is made once, and no one fails.
+
+    In a cluster the list may also lag behind a topic that was just made.
+    """
+    with Site.of_seed(tmp_path / "site", kafka, 1) as site:
+        told_each = await asyncio.gather(*(create_topics(site.clients, 2) for _ in range(4)))
+    for told_of_topic in zip(*told_each, strict=True):
+        assert len({name for name, _ in told_of_topic}) == 1
+        made = [said for _, said in told_of_topic if said != "is there"]
+        assert len(made) == 1
+        assert made[0].startswith("made with ")
