@@ -187,8 +187,11 @@ async def test_a_dead_partition_is_waited_for_no_more_and_ends_no_listing(
 
 
 async def owner_of(ingests: Sequence[Member], partition: int) -> Member:
-    """Wait until each has one partition; give the one that has this."""
-    async with asyncio.timeout(60):
+    """Wait until each has one partition; give the one that has this.
+
+    The first of them hears of the other at a heartbeat, a third of the session apart.
+    """
+    async with asyncio.timeout(300 if SOAK else 60):
         while True:
             last = [re.findall(r'"partitions": (\[[\d, ]*\])', member.said) for member in ingests]
             owned = [orjson.loads(found[-1]) if found else [] for found in last]
