@@ -28,7 +28,7 @@ from detector.rules import (
     PASSING,
     PASSING_MOST,
     SUDDEN_S,
-)  # fmt: skip
+)
 from detector.wording import duration, many, number, ordinal, percent, wrapped
 
 __all__ = ["Section", "criteria", "criteria_text", "numbers"]

@@ -24,6 +24,7 @@ __all__ = [
     "allowance",
     "base_limit",
     "beside_volume",
+    "burst_of",
     "excess",
     "summed",
     "unexpected",
@@ -70,6 +71,11 @@ class Excess:
 def allowance(usual: float, terms: RelationTerms, *, known: bool) -> float:
     """Give what a source that usually sends `usual` may send: its volume, and chance on top."""
     return (terms.floor if known else 0) + terms.factor * usual + 2 * math.sqrt(usual)
+
+
+def burst_of(usual: float) -> float:
+    """Give what a network that usually sends so much in ten minutes may in a burst, as a system."""
+    return SYSTEM_BURST * usual if usual >= SYSTEM_LEAST else 0.0
 
 
 def base_limit(case: Case, rule: VictimRule, span_s: int) -> int:
@@ -179,9 +185,9 @@ def _systems(
     out = {}
     for (mailbox, net, group), count in sent.items():
         if count >= max(CAP_LEAST, SYSTEM_SHARE * in_all[mailbox, group]):
-            usual = scene.usual(mailbox, net, LONG_S)
-            if usual >= SYSTEM_LEAST:
-                out[mailbox, net, group] = count, SYSTEM_BURST * usual
+            burst = burst_of(scene.usual(mailbox, net, LONG_S))
+            if burst:
+                out[mailbox, net, group] = count, burst
     return out
 
 

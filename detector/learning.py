@@ -22,7 +22,7 @@ from detector.normals import PERIOD_S, VictimNormals
 from detector.numbering import Numbering
 from detector.policy import Policy
 from detector.relations import MESSAGE, Relations, mixed
-from detector.rows import Rows, take_rows
+from detector.rows import Rows
 from detector.tracking import Sources, Victims, group_hashes
 
 __all__ = ["Learner", "times_usual"]
@@ -168,7 +168,7 @@ class Learner:
             bad_domain[: self._tainted[1].size] |= self._tainted[1]
         taught = (weight > 0) & ~bad_domain[domain]
         clean = taught & ~listed[rows.ip] & ~bad_mailbox[rows.rcpt]
-        self._stand_in(take_rows(rows, taught), weight[taught], clean[taught], bad_mailbox)
+        self._stand_in(rows, weight, taught, clean, bad_mailbox)
         self.relations.learned_s += PERIOD_S
         self._domains.missed_s[: bad_domain.size][bad_domain] += PERIOD_S
         lost = bad_mailbox | bad_domain[self._mailboxes.domain[: bad_mailbox.size]]
@@ -188,18 +188,18 @@ class Learner:
         np.add.at(self._sources.normal, ip[known].astype(np.intp), weight[index[known]])
 
     def _stand_in(
-        self, rows: Rows, weight: NDArray[np.uint32], clean: NDArray[np.bool_],
-        bad_mailbox: NDArray[np.bool_],
+        self, rows: Rows, weight: NDArray[np.uint32], taught: NDArray[np.bool_],
+        clean: NDArray[np.bool_], bad_mailbox: NDArray[np.bool_],
     ) -> None:  # fmt: skip
-        """Learn of what is not clean as much as was usual, so that relations outlast it.
+        """Learn of what is `taught` but not clean as much as was usual: relations outlast it.
 
         Else a system's relation would fade while it is listed, and that of a domain while one of
         its mailboxes is flooded, and their ordinary mail would be a flood afterwards. Of a
         flooded mailbox's own relations `missed_s` takes care.
         """
         touched = np.zeros(bad_mailbox.size, np.bool_)
-        touched[rows.rcpt[~clean]] = True
-        index = np.flatnonzero(touched[rows.rcpt])
+        touched[rows.rcpt[taught & ~clean]] = True
+        index = np.flatnonzero(taught & touched[rows.rcpt])
         if not index.size:
             return
         ip, rcpt, good = rows.ip[index], rows.rcpt[index], clean[index]

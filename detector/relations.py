@@ -117,18 +117,14 @@ class Relations:
         """
         if self.learned_s <= 0:
             return 0.0
-        observed_s = max(self.learned_s - missed_s, min(span_s, LEAST_S))
-        return self.count(key) / MESSAGE * span_s / observed_s
+        return self.count(key) / MESSAGE * span_s / max(self.learned_s - missed_s, _least(span_s))
 
     def usual(self, keys: Hashes, span_s: int, missed_s: NDArray[np.int64]) -> NDArray[np.int64]:
         """Give `expected` of each key in whole units of 1/MESSAGE."""
         if self.learned_s <= 0:
             return np.zeros(keys.size, np.int64)
-        return (
-            self.counts(keys).astype(np.int64)
-            * span_s
-            // np.maximum(self.learned_s - missed_s, span_s)
-        )
+        observed_s = np.maximum(self.learned_s - missed_s, _least(span_s))
+        return self.counts(keys).astype(np.int64) * span_s // observed_s
 
     def decay(self, day: int, *missed: NDArray[np.int64]) -> None:
         """Let counts fade by one day for each day since the last call, and `missed` seconds."""
@@ -236,3 +232,8 @@ class Relations:
         self._empty = not state["used"].size
         self._day, self.learned_s = state["day"], state["learned_s"]
         self.refused = state["refused"]
+
+
+def _least(span_s: int) -> int:
+    """Give the seconds that a pace for a span is read from at least."""
+    return min(span_s, LEAST_S)

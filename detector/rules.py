@@ -14,12 +14,12 @@ from detector.excess import (
     CAP_LEAST,
     MOST_SHARE,
     REPEAT_SHARE,
-    SYSTEM_BURST,
-    SYSTEM_LEAST,
     SYSTEM_SHARE,
+    Excess,
     allowance,
     base_limit,
     beside_volume,
+    burst_of,
     excess,
     summed,
     unexpected,
@@ -45,9 +45,10 @@ PASSING: Final = 0.02
 PASSING_MOST: Final = 5
 """Into a flood a source may send this share of its mail, but no more than so many messages: who
 sends more is part of it, however much else it sends."""
-AIMED_ALL: Final = 0.75
 AIMED: Final = 0.5
-"""So much of what a source sends a flooded domain goes to mailboxes that are flooded."""
+AIMED_ALL: Final = 0.75
+"""So much of what a source sends a flooded domain goes to its mailboxes that are flooded, where so
+much of what all listed ones send does."""
 NOISE: Final = 3.0
 """Square roots of all messages that the unexplained ones must exceed: less is chance."""
 PATIENCE: Final = 0.05
@@ -98,14 +99,17 @@ def _passed(
     beyond = excess(case, victim, span_s, base, rule, scene, usual_10min, least=least)
     if beyond is None:
         return PATIENCE * count
-    if beyond.count >= max(least, NOISE * math.sqrt(beyond.total)) and (
-        case.scope != "domain" or beyond.repeats >= REPEAT_SHARE * beyond.count
-    ):
+    if beyond.count >= max(least, NOISE * math.sqrt(beyond.total)) and _repeats(case, beyond):
         if beyond.diverse >= base * many:
             return count, math.ceil(max(limit, base * many))
         if beyond.steady >= base * few:
             return count, math.ceil(max(limit, base * few))
     return max(least - beyond.count, PATIENCE * count)
+
+
+def _repeats(case: Case, beyond: Excess) -> bool:
+    """Say whether a domain's mailboxes get more than a message each: a newsletter is no flood."""
+    return case.scope != "domain" or beyond.repeats >= REPEAT_SHARE * beyond.count
 
 
 def _wrote_before(case: Case, span_s: int) -> bool:
@@ -126,7 +130,7 @@ def hourly(
     part = beyond.diverse / case.new_long
     if count * part < limit or beyond.diverse < limit / HOURLY_PACE:
         return None
-    if case.scope == "domain" and beyond.repeats < REPEAT_SHARE * beyond.count:
+    if not _repeats(case, beyond):
         return None
     return Finding(HOUR_S, count, limit, victim.limits.normal_10min)
 
@@ -319,7 +323,7 @@ def _usual(
             return None
     if mailbox and flood.nets[net] >= SYSTEM_SHARE * flood.groups[group]:
         of_net = relations.expected(mixed_one(victim.hash, net), LONG_S, missed_s)
-        if of_net >= SYSTEM_LEAST and flood.nets[net] <= SYSTEM_BURST * of_net:
+        if flood.nets[net] <= burst_of(of_net):
             return None
     return usual
 

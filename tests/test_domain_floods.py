@@ -16,7 +16,8 @@ BOXES = [f"box{i}@firm.example" for i in range(400)]
 
 
 def firm(days: Days, until: int) -> None:
-    """A domain of four hundred mailboxes, of which each gets a message an hour from its own AS."""
+    """Ordinary mail, and a domain of 400 mailboxes: each gets a message an hour from its own AS."""
+    ordinary(days, until)
     rng = Random(7)
     for i in range(until // 9):
         n = rng.randrange(len(BOXES))
@@ -34,7 +35,6 @@ def distributed(days: Days, boxes: list[str], minutes: int, per_min: int = 240) 
 def test_a_newsletter_in_the_middle_of_a_flood_of_its_readers_domain_is_spared() -> None:
     """It writes to four hundred mailboxes once each; the flood to sixty again and again."""
     days = Days()
-    ordinary(days, START + HOUR)
     firm(days, START + HOUR)
     distributed(days, BOXES[:60], 10)
     for i, box in enumerate(Random(5).sample(BOXES, len(BOXES))):
@@ -50,7 +50,6 @@ def test_a_flooded_mailbox_does_not_make_a_newsletter_a_flood_of_its_domain(
 ) -> None:
     """In an hour the mailbox alone brings the domain to its limit; who writes once is no part."""
     days = Days()
-    ordinary(days, START + HOUR)
     firm(days, START + HOUR)
     days.flood(START, *SOURCES, to="ceo@firm.example", count=300, span_s=300, asn=64_700)
     for i in range(70):
@@ -62,7 +61,6 @@ def test_a_flooded_mailbox_does_not_make_a_newsletter_a_flood_of_its_domain(
 def system(days: Days, until: int) -> None:
     """V4 writes to one mailbox of the firm three times a minute."""
     firm(days, until)
-    ordinary(days, until)
     for i in range(until // 20):
         days.mail(i * 20, V4, ALERTS, asn=64_999)
 
@@ -105,7 +103,6 @@ def test_a_queue_that_we_deferred_is_no_flood_when_it_comes_again(
 ) -> None:
     """A provider's pool writes to sixty mailboxes of a domain, four times each in two minutes."""
     days = Days()
-    ordinary(days, START + HOUR)
     firm(days, START + HOUR)
     for i in range(240):
         box, ip = BOXES[i % 60], SOURCES[i % 7]
@@ -122,7 +119,6 @@ def test_a_systems_burst_is_no_flood_of_its_domain(usually: int, found: bool) ->
     Meanwhile others write to the domain as they always do; none of it is a flood.
     """
     days = Days()
-    ordinary(days, START + HOUR)
     firm(days, START + HOUR)
     hosts = ("203.0.113.9", "198.51.100.9")
     for i in range(usually * START // 150):

@@ -100,11 +100,11 @@ async def create_topics(clients: KafkaClients, input_partitions: int) -> list[tu
                 settings = dict(plan.exact) | {k: str(v) for k, v in plan.least.items()}
                 new = NewTopic(plan.name, count, clients.kafka.topics.replication, None, settings)
                 answer = await admin.create_topics([new])
-                errors = [one for one in answer.topic_errors if one[1]]
-                if any(code == TopicAlreadyExistsError.errno for _, code, _ in errors):
-                    done.append((plan.name, "is there"))  # another made it, or we did, unanswered
+                ((_, code, said),) = answer.topic_errors
+                if code == TopicAlreadyExistsError.errno:  # another made it, or we did, unanswered
+                    done.append((plan.name, "is there"))
                     continue
-                for _, code, said in errors:
+                if code:
                     words = f"topic {plan.name} could not be made: {for_code(code).__name__}"
                     raise BrokerError(clients.bootstrap, f"{words} ({said})")
                 done.append((plan.name, f"made with {count} partition{'s'[: count != 1]}"))
