@@ -18,13 +18,13 @@ import numpy as np
 
 from benchmarks.throughput import resident_bytes
 from benchmarks.traffic import START_MS, Columns, World, floods, in_log_order, json_lines, ordinary
-from detector.decode import EventReader
 from detector.engine import Engine
-from detector.interning import KeyTables
+from detector.events.decode import EventReader
+from detector.events.interning import KeyTables
 from detector.live_keys import release_due, release_keys
-from detector.log import End, LogRecord, Partitions
-from detector.policy import Policy
-from detector.tally import PartitionTally
+from detector.log.records import End, LogRecord, Partitions
+from detector.policy.settings import Policy
+from detector.tally.tally import PartitionTally
 from pipelines.detect import Detection
 
 __all__ = ["main"]

@@ -122,12 +122,12 @@ def replay_postfix(traffic: Traffic) -> Figures:
 
 def detector(traffic: Traffic) -> Figures:
     """Make all tallies first, then time the detector over them."""
-    from detector.decode import EventReader
     from detector.engine import Engine
-    from detector.interning import KeyTables
-    from detector.log import End, Partitions
-    from detector.policy import Policy
-    from detector.tally import PartitionTally, Tally
+    from detector.events.decode import EventReader
+    from detector.events.interning import KeyTables
+    from detector.log.records import End, Partitions
+    from detector.policy.settings import Policy
+    from detector.tally.tally import PartitionTally, Tally
     from pipelines.asn_file import load_asn_files
     from pipelines.detect import Detection
     from pipelines.provider_file import load_providers
@@ -165,12 +165,12 @@ def detector(traffic: Traffic) -> Figures:
 
 def keys(traffic: Traffic) -> Figures:
     """Follow the whole file and weigh what is kept of each key."""
-    from detector.decode import EventReader
     from detector.engine import Engine
-    from detector.interning import KeyTables
-    from detector.log import Partitions
-    from detector.policy import Policy
-    from detector.tally import PartitionTally
+    from detector.events.decode import EventReader
+    from detector.events.interning import KeyTables
+    from detector.log.records import Partitions
+    from detector.policy.settings import Policy
+    from detector.tally.tally import PartitionTally
     from pipelines.asn_file import load_asn_files
     from pipelines.detect import Detection
     from pipelines.provider_file import load_providers

@@ -14,21 +14,21 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.cases import LONG_S, Case, CaseRow
-from detector.closing import BEFORE_ALL, Close, PendingControl, acts_at
-from detector.enrich import AsnLookup
-from detector.events import OUTBOUND, Outcome
-from detector.examiner import Examiner
-from detector.gates import HotRows, hot_rows, is_forgiven, open_cases, rests
-from detector.interning import KeyTables
-from detector.log import AsnTableChange, LogRecord, PolicyChange
-from detector.normals import PERIOD_S
-from detector.policy import Policy
-from detector.providers import ProviderRegistry
-from detector.relations import KNOWN, mixed
-from detector.scene import Offence
+from detector.events.contract import OUTBOUND, Outcome
+from detector.events.interning import KeyTables
+from detector.judge.cases import LONG_S, Case, CaseRow
+from detector.judge.examiner import Examiner
+from detector.judge.gates import HotRows, hot_rows, is_forgiven, open_cases, rests
+from detector.judge.scene import Offence
+from detector.log.closing import BEFORE_ALL, Close, PendingControl, acts_at
+from detector.log.records import AsnTableChange, LogRecord, PolicyChange
+from detector.memory.normals import PERIOD_S
+from detector.memory.relations import KNOWN, mixed
+from detector.networks.enrich import AsnLookup
+from detector.networks.providers import ProviderRegistry
+from detector.policy.settings import Policy
 from detector.state import MESSAGES, MINUTE_S, State
-from detector.tally import Rows, Tally, take_rows
+from detector.tally.tally import Rows, Tally, take_rows
 
 __all__ = ["Engine"]
 

@@ -11,16 +11,16 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.cases import Case
-from detector.closing import LogCloser
-from detector.collateral import Collateral
-from detector.docket import Docket
-from detector.enrich import AsnLookup
-from detector.evidence import EvidenceLog
-from detector.interning import KeyTable, KeyTables
-from detector.learning import Learner
-from detector.policy import Policy
-from detector.tracking import Sources, Victims
+from detector.events.interning import KeyTable, KeyTables
+from detector.judge.cases import Case
+from detector.listing.collateral import Collateral
+from detector.listing.listings import Docket
+from detector.log.closing import LogCloser
+from detector.memory.evidence import EvidenceLog
+from detector.memory.learning import Learner
+from detector.memory.tracking import Sources, Victims
+from detector.networks.enrich import AsnLookup
+from detector.policy.settings import Policy
 
 __all__ = [
     "EngineState",

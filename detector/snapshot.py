@@ -17,14 +17,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.cases import Case
-from detector.closing import PendingControl
 from detector.errors import FloodwatchError, PolicyError, SnapshotError
+from detector.events.numbering import Numbering
+from detector.judge.cases import Case
 from detector.live_keys import EngineState, live_keys
-from detector.log import Timed, decode_record, encode_record
-from detector.numbering import Numbering
-from detector.policy import Policy, policy_digest
-from detector.policy_text import policy_from_json, policy_to_json
+from detector.log.closing import PendingControl
+from detector.log.records import Timed, decode_record, encode_record
+from detector.policy.settings import Policy, policy_digest
+from detector.policy.text import policy_from_json, policy_to_json
 
 __all__ = ["VERSION", "restore", "snapshot", "snapshot_policy"]
 

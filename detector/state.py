@@ -5,21 +5,21 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.cases import LONG_S, Case
-from detector.closing import BEFORE_ALL, LogCloser
-from detector.collateral import Collateral
-from detector.docket import Docket
-from detector.enrich import AsnLookup
 from detector.errors import AsnTableError, PolicyError
-from detector.events import Outcome
-from detector.evidence import EvidenceLog
-from detector.interning import KeyTable, KeyTables
-from detector.learning import Learner
-from detector.normals import VictimNormals
-from detector.policy import Policy
-from detector.policy_text import policy_from_json
-from detector.providers import ProviderRegistry
-from detector.tracking import Sources, Victims, evictable
+from detector.events.contract import Outcome
+from detector.events.interning import KeyTable, KeyTables
+from detector.judge.cases import LONG_S, Case
+from detector.listing.collateral import Collateral
+from detector.listing.listings import Docket
+from detector.log.closing import BEFORE_ALL, LogCloser
+from detector.memory.evidence import EvidenceLog
+from detector.memory.learning import Learner
+from detector.memory.normals import VictimNormals
+from detector.memory.tracking import Sources, Victims, evictable
+from detector.networks.enrich import AsnLookup
+from detector.networks.providers import ProviderRegistry
+from detector.policy.settings import Policy
+from detector.policy.text import policy_from_json
 
 __all__ = ["ATTEMPTS", "AWAITED", "DEFERRED", "MESSAGES", "MINUTE_S", "State"]
 

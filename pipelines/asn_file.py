@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 
-from detector.enrich import UNKNOWN_ASN, AsnLookup, AsnTable, printable_name
 from detector.errors import AsnTableError
+from detector.networks.enrich import UNKNOWN_ASN, AsnLookup, AsnTable, printable_name
 
 __all__ = ["AsnFiles", "load_asn_files"]
 

@@ -3,8 +3,8 @@
 from typing import Final
 
 from detector.errors import PolicyError
-from detector.policy import Policy
-from detector.policy_text import policy_from_tables
+from detector.policy.settings import Policy
+from detector.policy.text import policy_from_tables
 from pipelines.escaped import escaped
 from pipelines.toml_file import (
     MAX_BYTES,

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from detector.engine import Engine
-from detector.log import LogRecord
-from detector.tally import Tally
+from detector.log.records import LogRecord
+from detector.tally.tally import Tally
 from pipelines.resident import give_back
 
 __all__ = ["Detection"]

@@ -14,10 +14,10 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from detector.decode import EXCERPT_BYTES, OVERSIZED, EventReader
-from detector.events import Reject
-from detector.framing import DEEPEST, depth
-from detector.policy_text import shown
+from detector.events.contract import Reject
+from detector.events.decode import EXCERPT_BYTES, OVERSIZED, EventReader
+from detector.events.framing import DEEPEST, depth
+from detector.policy.text import shown
 from pipelines.field_picks import Pick, field_pick, first_there, meant_pick, sender_pick, time_pick
 from pipelines.ingest import JsonLines, LineReader, ReadLines
 from pipelines.record_shape import Shape

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
-from detector.event_time import LATEST_MS
+from detector.events.event_time import LATEST_MS
 from pipelines.record_shape import Find
 
 __all__ = ["Pick", "field_pick", "first_there", "meant_pick", "sender_pick", "time_pick"]

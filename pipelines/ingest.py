@@ -8,10 +8,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.decode import HEARTBEAT, EventColumns, EventReader
-from detector.events import ABSENT, Reject
-from detector.policy import ClockSpec
-from detector.tally import PartitionTally, ResumePoint, Tally, tally_rows
+from detector.events.contract import ABSENT, Reject
+from detector.events.decode import HEARTBEAT, EventColumns, EventReader
+from detector.policy.settings import ClockSpec
+from detector.tally.tally import PartitionTally, ResumePoint, Tally, tally_rows
 
 __all__ = ["IngestCounts", "JsonLines", "LineReader", "PartitionIngest", "ReadLines"]
 

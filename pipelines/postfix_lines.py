@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from detector.decode import EventReader
+from detector.events.decode import EventReader
 from pipelines.ingest import ReadLines
 from pipelines.parsers.postfix import PostfixParser
 

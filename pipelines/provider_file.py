@@ -4,7 +4,7 @@ from importlib import resources
 from pathlib import Path
 
 from detector.errors import ProviderFileError
-from detector.providers import ProviderRegistry
+from detector.networks.providers import ProviderRegistry
 
 __all__ = ["load_providers"]
 
@@ -18,7 +18,7 @@ def load_providers(path: Path | None = None) -> ProviderRegistry:
         ProviderFileError: it cannot be read, or with everything that is wrong in it.
     """
     if path is None:
-        text = resources.files("detector").joinpath(_SHIPPED).read_text(encoding="utf-8")
+        text = resources.files("detector.networks").joinpath(_SHIPPED).read_text(encoding="utf-8")
         return ProviderRegistry.parse(text, _SHIPPED)
     try:
         text = path.read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from detector.errors import SettingsError
-from detector.policy_text import MOST_PROBLEMS, key_text, shown
+from detector.policy.text import MOST_PROBLEMS, key_text, shown
 from pipelines.escaped import escaped
 from pipelines.settings import LiveSettings
 from pipelines.settings_section import CONTRADICTION

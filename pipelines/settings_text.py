@@ -10,8 +10,8 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 from annotated_types import Ge, Gt, Le
 from pydantic.fields import FieldInfo
 
-from detector.policy_text import shown
-from detector.wording import wrapped
+from detector.policy.text import shown
+from detector.policy.wording import wrapped
 from pipelines.settings import LiveSettings
 from pipelines.settings_section import Section
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from detector.policy_text import shown
+from detector.policy.text import shown
 
 __all__ = [
     "MAX_BYTES",

@@ -1,7 +1,7 @@
 """What stands in the topics: log records, listings with progress, dead letters, committed places.
 
 Each form has a version; one that is not known is refused in words. Records of the log are written
-and read by `detector.log`.
+and read by `detector.log.records`.
 """
 
 from base64 import b64encode
@@ -12,8 +12,8 @@ from typing import Any, Final
 import orjson
 
 from detector.errors import FloodwatchError
-from detector.events import Reject
-from detector.tally import ResumePoint
+from detector.events.contract import Reject
+from detector.tally.tally import ResumePoint
 from pipelines.escaped import escaped, escaped_bytes
 
 __all__ = [

@@ -6,8 +6,8 @@ from functools import cache
 from random import Random
 from typing import Any, Final
 
-from detector.enrich import AsnTable
-from detector.policy import (
+from detector.networks.enrich import AsnTable
+from detector.policy.settings import (
     BaselineModel,
     ClockSpec,
     ConcentrationRule,

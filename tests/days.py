@@ -4,13 +4,13 @@ from collections.abc import Iterable, Sequence
 from random import Random
 from typing import Any, Final
 
-from detector.decode import EventReader
 from detector.engine import Engine
-from detector.interning import KeyTables
-from detector.log import LogRecord, OperatorAction, Partitions, RemovalRequest, Timed
-from detector.policy import Policy
-from detector.providers import ProviderRegistry
-from detector.tally import PartitionTally, Tally
+from detector.events.decode import EventReader
+from detector.events.interning import KeyTables
+from detector.log.records import LogRecord, OperatorAction, Partitions, RemovalRequest, Timed
+from detector.networks.providers import ProviderRegistry
+from detector.policy.settings import Policy
+from detector.tally.tally import PartitionTally, Tally
 from tests.builders import asn_table, event_line
 
 __all__ = [

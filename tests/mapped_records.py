@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from detector.decode import EventReader
-from detector.interning import KeyTables
+from detector.events.decode import EventReader
+from detector.events.interning import KeyTables
 from pipelines.field_mapping import MappedLines
 from pipelines.ingest import ReadLines
 from pipelines.settings import SourceSettings

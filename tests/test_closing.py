@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from detector.closing import Close, LogCloser
 from detector.errors import TallyGapError
-from detector.interning import KeyTable
-from detector.log import Dead, End, Gap, Idle, LogRecord, Partitions
-from detector.numbering import Numbering
-from detector.tally import Rows, Tally
+from detector.events.interning import KeyTable
+from detector.events.numbering import Numbering
+from detector.log.closing import Close, LogCloser
+from detector.log.records import Dead, End, Gap, Idle, LogRecord, Partitions
+from detector.tally.tally import Rows, Tally
 
 
 def tally(partition: int, number: int, through: int, *ticks: int) -> Tally:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.collateral import Collateral, Cost
-from detector.policy import GuardLimits
+from detector.listing.collateral import Collateral, Cost
+from detector.policy.settings import GuardLimits
 
 COUNTS = st.integers(0, 10**9)
 FREE = Cost(0.0, 0.0, 0.0, hold=False, alert=False)

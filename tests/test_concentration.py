@@ -7,14 +7,14 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detector.concentration import LEAST_PER_VICTIM, Concentration, concentrations
-from detector.evidence import EvidenceLog
-from detector.interning import KeyTables
-from detector.key_texts import KeyTexts
-from detector.policy import ConcentrationRule
-from detector.relations import Relations, mixed_one
-from detector.rows import Rows
-from detector.tracking import Sources, Victims, group_hashes
+from detector.events.interning import KeyTables
+from detector.events.key_texts import KeyTexts
+from detector.judge.concentration import LEAST_PER_VICTIM, Concentration, concentrations
+from detector.memory.evidence import EvidenceLog
+from detector.memory.relations import Relations, mixed_one
+from detector.memory.tracking import Sources, Victims, group_hashes
+from detector.policy.settings import ConcentrationRule
+from detector.tally.rows import Rows
 
 TICK = 1_199
 Row = tuple[int, int, int, int, int, int]

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.criteria import Section, criteria, criteria_text, numbers
-from detector.guard import RESERVED
-from detector.lifecycle import STANDING, TEMPORARY, Lifecycle, Listing
-from detector.policy import ListingTerms, Policy
-from detector.policy_text import policy_from_tables, settings_of, value_at
-from detector.wording import duration, ordinal
+from detector.listing.guard import RESERVED
+from detector.listing.lifecycle import STANDING, TEMPORARY, Lifecycle, Listing
+from detector.policy.criteria import Section, criteria, criteria_text, numbers
+from detector.policy.settings import ListingTerms, Policy
+from detector.policy.text import policy_from_tables, settings_of, value_at
+from detector.policy.wording import duration, ordinal
 
 IN_TABLE_ONLY = ("memory.", "rules.source_flood.baseline_factor")
 """Not prose for a postmaster; the table of numbers has them."""

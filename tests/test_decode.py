@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.decode import HEARTBEAT, MOST_RECIPIENTS, OVERSIZED, EventColumns, EventReader
-from detector.event_time import times_ms
-from detector.events import ABSENT, OUTBOUND, EventLists, Outcome, Reject
-from detector.framing import DEEPEST
-from detector.interning import NO_KEY, NO_SENDER, NULL_SENDER, KeyTables
+from detector.events.contract import ABSENT, OUTBOUND, EventLists, Outcome, Reject
+from detector.events.decode import HEARTBEAT, MOST_RECIPIENTS, OVERSIZED, EventColumns, EventReader
+from detector.events.event_time import times_ms
+from detector.events.framing import DEEPEST
+from detector.events.interning import NO_KEY, NO_SENDER, NULL_SENDER, KeyTables
 
 GOOD: dict[str, Any] = {
     "time": 1_700_000_000_000, "client_ip": "192.0.2.7", "action": "accept",

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from detector.log import PolicyChange
-from detector.policy import GuardLimits, Policy, policy_digest
-from detector.policy_text import policy_to_json
+from detector.log.records import PolicyChange
+from detector.policy.settings import GuardLimits, Policy, policy_digest
+from detector.policy.text import policy_to_json
 from tests.days import (
     BOTH_FAMILIES,
     DAY,

@@ -4,8 +4,8 @@ from random import Random
 
 import pytest
 
-from detector.relations import mixed_one
-from detector.tracking import Victims
+from detector.memory.relations import mixed_one
+from detector.memory.tracking import Victims
 from tests.days import HOUR, MINUTE, V4, Days, listed, ordinary
 
 START = 4 * HOUR

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from detector.address_columns import TextColumn, decimal_column, ipv4_column, ipv6_column
-from detector.enrich import UNKNOWN_ASN, AsnTable
 from detector.errors import AsnTableError
+from detector.events.address_columns import TextColumn, decimal_column, ipv4_column, ipv6_column
+from detector.networks.enrich import UNKNOWN_ASN, AsnTable
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 TSV = (

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.evidence import EvidenceLog
-from detector.rows import Rows
+from detector.memory.evidence import EvidenceLog
+from detector.tally.rows import Rows
 from tests.days import DAY0_MS, FLOODED, HOUR, V4, Days
 
 END = 2**62

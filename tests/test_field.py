@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from detector.policy import BackscatterRule, Policy, Rules
+from detector.policy.settings import BackscatterRule, Policy, Rules
 from tests.days import FLOODED, HOUR, MINUTE, V4, V6_HOST, Days, listed, ordinary
 
 START: Final = 2 * HOUR

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.decode import HEARTBEAT, OVERSIZED, EventReader
 from detector.errors import SettingsError
-from detector.events import Outcome, Reject
-from detector.interning import NO_SENDER, KeyTables
+from detector.events.contract import Outcome, Reject
+from detector.events.decode import HEARTBEAT, OVERSIZED, EventReader
+from detector.events.interning import NO_SENDER, KeyTables
 from pipelines.field_mapping import MappedLines, full_source, lines_of
 from pipelines.ingest import JsonLines
 from pipelines.settings import LiveSettings, SourceSettings

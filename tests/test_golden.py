@@ -11,11 +11,11 @@ from typing import Any, Final
 import orjson
 import pytest
 
-from detector.decode import EventReader
 from detector.engine import Engine
-from detector.interning import KeyTables
-from detector.log import End, LogRecord, Partitions
-from detector.tally import PartitionTally
+from detector.events.decode import EventReader
+from detector.events.interning import KeyTables
+from detector.log.records import End, LogRecord, Partitions
+from detector.tally.tally import PartitionTally
 from pipelines.config_file import load_policy
 
 GOLDEN: Final = Path(__file__).parent / "golden"

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.guard import RESERVED, NeverList
-from detector.log import AllowlistChange
-from detector.policy import GuardLimits, Policy
-from detector.subjects import ip_key
+from detector.events.subjects import ip_key
+from detector.listing.guard import RESERVED, NeverList
+from detector.log.records import AllowlistChange
+from detector.policy.settings import GuardLimits, Policy
 from tests.days import BOTH_FAMILIES, DAY, DAY0_MS, HOUR, V4, V6, V6_HOST, Days, changes
 
 START = 2 * HOUR

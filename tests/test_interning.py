@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.interning import BAD_KEY, NO_KEY, NO_SENDER, NULL_SENDER, KeyTable, SenderBits
-from detector.subjects import ip_subjects, mailbox_key
+from detector.events.interning import BAD_KEY, NO_KEY, NO_SENDER, NULL_SENDER, KeyTable, SenderBits
+from detector.events.subjects import ip_subjects, mailbox_key
 
 spellings = {
     "ip": st.sampled_from(

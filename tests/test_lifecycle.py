@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from detector.lifecycle import STANDING, TEMPORARY
-from detector.log import Dead, LogRecord, Partitions
-from detector.policy import Policy
+from detector.listing.lifecycle import STANDING, TEMPORARY
+from detector.log.records import Dead, LogRecord, Partitions
+from detector.policy.settings import Policy
 from tests.days import (
     BOTH_FAMILIES,
     DAY,

@@ -7,8 +7,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from detector.lifecycle import STANDING, TEMPORARY, Lifecycle, Listing
-from detector.policy import ListingTerms
+from detector.listing.lifecycle import STANDING, TEMPORARY, Lifecycle, Listing
+from detector.policy.settings import ListingTerms
 from tests.days import HOUR, V4
 
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detector.decode import EventReader
 from detector.errors import LogFormatError
-from detector.interning import KeyTables
-from detector.log import (
+from detector.events.decode import EventReader
+from detector.events.interning import KeyTables
+from detector.log.records import (
     AllowlistChange,
     Dead,
     LogRecord,
@@ -22,7 +22,7 @@ from detector.log import (
     encode_record,
     encode_tallies,
 )
-from detector.tally import PartitionTally, Tally
+from detector.tally.tally import PartitionTally, Tally
 from tests.builders import event_line, story
 
 

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from detector.decode import EventColumns
-from detector.events import ABSENT
-from detector.partition_clock import (
+from detector.events.contract import ABSENT
+from detector.events.decode import EventColumns
+from detector.tally.partition_clock import (
     LOOKAHEAD,
     UNSET_MS,
     confirmed,

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.errors import PolicyError
-from detector.policy import Policy, policy_digest
-from detector.policy_text import (
+from detector.policy.settings import Policy, policy_digest
+from detector.policy.text import (
     policy_from_json,
     policy_from_tables,
     policy_to_json,

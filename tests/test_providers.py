@@ -8,13 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.errors import ProviderFileError
-from detector.providers import ProviderRegistry
+from detector.networks.providers import ProviderRegistry
 
 ANY = bytes(4)
 
 
 def shipped() -> ProviderRegistry:
-    text = resources.files("detector").joinpath("providers.toml").read_text(encoding="utf-8")
+    text = (
+        resources.files("detector.networks").joinpath("providers.toml").read_text(encoding="utf-8")
+    )
     return ProviderRegistry.parse(text, "providers.toml")
 
 

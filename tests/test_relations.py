@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.relations import KNOWN, MESSAGE, Relations, mixed, mixed_one, text_hash
+from detector.memory.relations import KNOWN, MESSAGE, Relations, mixed, mixed_one, text_hash
 
 HASHES = st.integers(0, 2**64 - 1)
 CELLS = 1 << 12

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from detector.interning import KeyTables
-from detector.policy import MemoryBounds, Policy
+from detector.events.interning import KeyTables
+from detector.policy.settings import MemoryBounds, Policy
 from pipelines.replay import run
 from pipelines.replay.summary import Summary
 from pipelines.stores.memory import MemoryStore

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from detector.errors import FloodwatchError, SettingsError
-from detector.policy_text import MOST_PROBLEMS
+from detector.policy.text import MOST_PROBLEMS
 from pipelines.cli.guarded import USAGE, guarded
 from pipelines.settings import LiveSettings
 from pipelines.settings_file import load_settings

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from detector.decode import EventReader
-from detector.events import OUTBOUND, Outcome
-from detector.interning import NO_SENDER, NULL_SENDER, KeyTables
+from detector.events.contract import OUTBOUND, Outcome
+from detector.events.decode import EventReader
+from detector.events.interning import NO_SENDER, NULL_SENDER, KeyTables
 from pipelines.field_mapping import MOST_KINDS, MappedLines
 from tests.mapped_records import (
     AT_MS,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from detector.subjects import ip_key, ip_subjects, mailbox_key, mailbox_masked, subject_text
+from detector.events.subjects import ip_key, ip_subjects, mailbox_key, mailbox_masked, subject_text
 
 
 def oracle(text: str) -> bytes | None:

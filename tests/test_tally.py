@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.decode import EventReader
-from detector.events import Reject
-from detector.interning import KeyTables
-from detector.tally import (
+from detector.events.contract import Reject
+from detector.events.decode import EventReader
+from detector.events.interning import KeyTables
+from detector.tally.tally import (
     PART_ROWS,
     PartitionTally,
     ResumePoint,

@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from detector.windows import Ring, grown
+from detector.memory.windows import Ring, grown
 
 SLOTS = 5
 STEPS = 4

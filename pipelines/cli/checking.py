@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from detector.errors import FloodwatchError, SettingsError
-from detector.policy import Policy, policy_digest
+from detector.policy.settings import Policy, policy_digest
 from pipelines.alerts.settings_check import checked_url, secrets_of, trust_of
 from pipelines.cli.guarded import FAILED, USAGE, exit_code
 from pipelines.cli.policies import asn_lines, policy_lines, provider_lines, store_lines

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from detector.errors import PolicyError
-from detector.policy import Policy, Rules
-from detector.policy_text import MOST_PROBLEMS, shown
+from detector.policy.settings import Policy, Rules
+from detector.policy.text import MOST_PROBLEMS, shown
 from pipelines.cli.guarded import UsageError
 from pipelines.config_file import parse_policy
 from pipelines.escaped import escaped

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from detector.log import AllowlistChange, AsnTableChange, Gap, OperatorAction, PolicyChange
-from detector.policy import policy_digest
-from detector.policy_text import policy_to_json
+from detector.log.records import AllowlistChange, AsnTableChange, Gap, OperatorAction, PolicyChange
+from detector.policy.settings import policy_digest
+from detector.policy.text import policy_to_json
 from pipelines.asn_file import load_asn_files
 from pipelines.cli.control_files import purge_argument, read_allowlist, read_new_policy
 from pipelines.cli.guarded import FAILED, UsageError, say

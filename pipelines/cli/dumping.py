@@ -10,7 +10,7 @@ from typing import Any, Final, get_args
 
 import msgspec
 
-from detector.interning import KeyTables
+from detector.events.interning import KeyTables
 from pipelines.cli.guarded import FAILED, UsageError, say
 from pipelines.cli.running import ask, load
 from pipelines.kafka.clients import KafkaClients

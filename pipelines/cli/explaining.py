@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from detector.wording import duration, many
+from detector.policy.wording import duration, many
 from pipelines.cli.listings import print_json
 from pipelines.cli.reasons import bars, fired, part_in_flood
 from pipelines.cli.shown import columns, per_cent, rfc3339, subject_of

@@ -4,9 +4,9 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from detector.criteria import criteria_text, numbers
 from detector.errors import FloodwatchError
-from detector.policy import Policy, policy_digest
+from detector.policy.criteria import criteria_text, numbers
+from detector.policy.settings import Policy, policy_digest
 from pipelines.cli.guarded import USAGE, UsageError
 from pipelines.cli.listings import print_json
 from pipelines.cli.shown import columns, rfc3339

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from detector.wording import duration, many
+from detector.policy.wording import duration, many
 from pipelines.cli.shown import per_cent
 from pipelines.escaped import escaped
 

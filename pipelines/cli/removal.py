@@ -4,10 +4,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
-from detector.lifecycle import Lifecycle
-from detector.lifecycle import Listing as Term
-from detector.policy import ListingTerms
-from detector.wording import duration
+from detector.listing.lifecycle import Lifecycle
+from detector.listing.lifecycle import Listing as Term
+from detector.policy.settings import ListingTerms
+from detector.policy.wording import duration
 from pipelines.cli.listings import print_json
 from pipelines.cli.shown import rfc3339, subject_of
 from pipelines.cli.stored import opened

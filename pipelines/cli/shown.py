@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from detector.subjects import ip_key, subject_text
+from detector.events.subjects import ip_key, subject_text
 from pipelines.cli.guarded import UsageError
 
 __all__ = ["columns", "network", "per_cent", "rfc3339", "subject_of"]

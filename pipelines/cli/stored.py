@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from detector.policy import Policy
-from detector.policy_text import policy_from_json
+from detector.policy.settings import Policy
+from detector.policy.text import policy_from_json
 from pipelines import clock
 from pipelines.cli.shown import network
 from pipelines.ports import BlockStore, Listing

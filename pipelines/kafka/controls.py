@@ -5,9 +5,9 @@ import contextlib
 from dataclasses import dataclass
 from typing import Any, Final
 
-from detector.closing import acts_at
-from detector.interning import KeyTables
-from detector.log import (
+from detector.events.interning import KeyTables
+from detector.log.closing import acts_at
+from detector.log.records import (
     AllowlistChange,
     AsnTableChange,
     Control,

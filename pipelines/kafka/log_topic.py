@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from detector.errors import LogFormatError
-from detector.interning import KeyTables
-from detector.log import LogRecord, decode_records
-from detector.tally import Tally
+from detector.events.interning import KeyTables
+from detector.log.records import LogRecord, decode_records
+from detector.tally.tally import Tally
 from pipelines.kafka.clients import Connected, KafkaClients, check_place, follower
 from pipelines.wire import Progress, read_listing
 

@@ -11,11 +11,11 @@ from typing import Final
 import orjson
 
 from detector.engine import Engine
-from detector.enrich import AsnLookup
 from detector.errors import SnapshotError
-from detector.interning import KeyTables
-from detector.policy import Policy
-from detector.providers import ProviderRegistry
+from detector.events.interning import KeyTables
+from detector.networks.enrich import AsnLookup
+from detector.networks.providers import ProviderRegistry
+from detector.policy.settings import Policy
 from detector.snapshot import restore, snapshot, snapshot_policy
 from pipelines.asn_file import AsnFiles, load_asn_files
 from pipelines.provider_file import load_providers

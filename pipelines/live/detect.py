@@ -10,9 +10,9 @@ from typing import Any, Final
 from detector.engine import Engine
 from detector.errors import SnapshotError, TallyGapError
 from detector.live_keys import release_due, release_keys
-from detector.log import AsnTableChange, Dead, Idle, LogRecord, Partitions, encode_record
-from detector.policy import Policy, policy_digest
-from detector.tally import Tally
+from detector.log.records import AsnTableChange, Dead, Idle, LogRecord, Partitions, encode_record
+from detector.policy.settings import Policy, policy_digest
+from detector.tally.tally import Tally
 from pipelines.clock import elapsed_s
 from pipelines.kafka.appender import Appender
 from pipelines.kafka.clients import KafkaClients

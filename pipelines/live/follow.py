@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final
 
 from detector.errors import SnapshotError
-from detector.partition_clock import UNSET_MS
+from detector.tally.partition_clock import UNSET_MS
 from pipelines.live.follow_begin import FollowSpec, begin, local_offset_s
 from pipelines.live.follow_decide import Deciding
 from pipelines.live.follow_format import format_of, reader_of

@@ -18,10 +18,10 @@ from detector.errors import (
     StoreLockedError,
     StoreUrlError,
 )
-from detector.interning import KeyTables
-from detector.log import LogRecord, Partitions, PolicyChange
-from detector.policy import Policy, policy_digest
-from detector.policy_text import policy_to_json
+from detector.events.interning import KeyTables
+from detector.log.records import LogRecord, Partitions, PolicyChange
+from detector.policy.settings import Policy, policy_digest
+from detector.policy.text import policy_to_json
 from detector.snapshot import restore, snapshot_policy
 from pipelines.asn_file import AsnFiles, load_asn_files
 from pipelines.clock import elapsed_s, now_ms

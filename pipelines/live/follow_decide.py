@@ -9,9 +9,9 @@ import orjson
 
 from detector.errors import SnapshotError, StoreError
 from detector.live_keys import release_due, release_keys
-from detector.log import LogRecord, RemovalRequest
-from detector.policy import policy_digest
-from detector.policy_text import policy_to_json
+from detector.log.records import LogRecord, RemovalRequest
+from detector.policy.settings import policy_digest
+from detector.policy.text import policy_to_json
 from detector.snapshot import snapshot
 from pipelines.clock import elapsed_s
 from pipelines.live.follow_begin import Begun

@@ -12,10 +12,10 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from detector.decode import HEARTBEAT, EventColumns, EventReader
-from detector.events import Reject
-from detector.interning import KeyTables
-from detector.tally import ResumePoint, Tally
+from detector.events.contract import Reject
+from detector.events.decode import HEARTBEAT, EventColumns, EventReader
+from detector.events.interning import KeyTables
+from detector.tally.tally import ResumePoint, Tally
 from pipelines.ingest import LineReader, PartitionIngest, ReadLines
 from pipelines.parsers.postfix import PostfixParser
 from pipelines.postfix_lines import PostfixLines

@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 from structlog.stdlib import BoundLogger
 
-from detector.events import Reject
+from detector.events.contract import Reject
 from pipelines.publish import OutputError
 from pipelines.wire import reject_line
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 
 from detector.errors import SnapshotError
-from detector.log import RemovalRequest
+from detector.log.records import RemovalRequest
 from pipelines.live.follow_partition import Beat
 from pipelines.ports import BlockStore
 

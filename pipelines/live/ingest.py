@@ -12,13 +12,13 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from detector.events import Reject
-from detector.interning import KeyTables
+from detector.events.contract import Reject
+from detector.events.interning import KeyTables
 from detector.live_keys import release_texts, tables_due
-from detector.log import Idle, Partitions, encode_record, encode_tallies
-from detector.partition_clock import UNSET_MS
-from detector.policy import Policy
-from detector.tally import ResumePoint, Tally
+from detector.log.records import Idle, Partitions, encode_record, encode_tallies
+from detector.policy.settings import Policy
+from detector.tally.partition_clock import UNSET_MS
+from detector.tally.tally import ResumePoint, Tally
 from pipelines.clock import elapsed_s, now_ms
 from pipelines.ingest import IngestCounts, LineReader, PartitionIngest
 from pipelines.kafka.appender import Appender

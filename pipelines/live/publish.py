@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from detector.errors import StoreError, StoreGapError
-from detector.interning import KeyTables
-from detector.log import RemovalRequest, encode_record
+from detector.events.interning import KeyTables
+from detector.log.records import RemovalRequest, encode_record
 from pipelines.clock import elapsed_s
 from pipelines.kafka.appender import Appender
 from pipelines.kafka.clients import KafkaClients

@@ -7,9 +7,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from detector.decode import EventReader
-from detector.policy import Policy, policy_digest
-from detector.policy_text import policy_to_json
+from detector.events.decode import EventReader
+from detector.policy.settings import Policy, policy_digest
+from detector.policy.text import policy_to_json
 from pipelines.config_file import load_policy
 from pipelines.field_mapping import lines_of
 from pipelines.kafka.clients import KafkaClients

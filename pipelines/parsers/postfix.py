@@ -32,8 +32,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
-from detector.decode import OVERSIZED
-from detector.events import OUTBOUND, EventLists, Outcome, Reject
+from detector.events.contract import OUTBOUND, EventLists, Outcome, Reject
+from detector.events.decode import OVERSIZED
 from pipelines.parsers.postfix_causes import reply_outcome
 from pipelines.parsers.postfix_clients import Clients
 from pipelines.parsers.postfix_kinds import kind_of

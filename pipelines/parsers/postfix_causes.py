@@ -4,7 +4,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from detector.events import Outcome
+from detector.events.contract import Outcome
 
 __all__ = ["refusal_outcome", "reply_outcome"]
 

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Collection, Container
 from typing import Final
 
-from detector.events import OUTBOUND
+from detector.events.contract import OUTBOUND
 from pipelines.parsers.postfix_lines import CLIENT
 
 __all__ = ["OUR_OWN", "Clients"]

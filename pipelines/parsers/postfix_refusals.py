@@ -19,7 +19,7 @@ with `info_log_addr_form = internal` quotes nothing, so there this holds for del
 import re
 from typing import Final, NamedTuple
 
-from detector.events import Outcome
+from detector.events.contract import Outcome
 from pipelines.parsers.postfix_causes import refusal_outcome, reply_outcome
 from pipelines.parsers.postfix_lines import CLIENT, LONGEST_ADDRESS, address_end, decoded
 

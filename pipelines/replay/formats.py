@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from detector.decode import EventReader
+from detector.events.decode import EventReader
 from pipelines.ingest import JsonLines, LineReader
 from pipelines.parsers.postfix import PostfixParser, looks_like_postfix
 from pipelines.postfix_lines import PostfixLines, PostfixTerms

@@ -6,8 +6,8 @@ A magic line, then each record behind its length (4 bytes, little-endian).
 from collections.abc import Iterator
 from typing import Final
 
-from detector.interning import KeyTables
-from detector.log import LogRecord, decode_records, encode_record
+from detector.events.interning import KeyTables
+from detector.log.records import LogRecord, decode_records, encode_record
 from pipelines.publish import SideFile
 from pipelines.replay.formats import LOG_MAGIC
 from pipelines.sources.files import UnreadableInputError

@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from detector.decode import EventReader
 from detector.engine import Engine
 from detector.errors import FloodwatchError
-from detector.events import Reject
-from detector.interning import KeyTables
+from detector.events.contract import Reject
+from detector.events.decode import EventReader
+from detector.events.interning import KeyTables
 from detector.live_keys import release_due, release_keys
-from detector.log import End, LogRecord, Partitions, RemovalRequest
-from detector.policy import Policy, policy_digest
-from detector.policy_text import policy_to_json
-from detector.tally import Tally, tally_rows
+from detector.log.records import End, LogRecord, Partitions, RemovalRequest
+from detector.policy.settings import Policy, policy_digest
+from detector.policy.text import policy_to_json
+from detector.tally.tally import Tally, tally_rows
 from pipelines.asn_file import load_asn_files
 from pipelines.clock import now_ms
 from pipelines.detect import Detection

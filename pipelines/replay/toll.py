@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.engine import Engine
-from detector.events import OUTBOUND
+from detector.events.contract import OUTBOUND
+from detector.events.subjects import mailbox_masked
 from detector.state import ATTEMPTS, MESSAGES
-from detector.subjects import mailbox_masked
-from detector.tally import Rows, join_rows, take_rows
+from detector.tally.tally import Rows, join_rows, take_rows
 
 __all__ = ["Toll"]
 

@@ -24,8 +24,8 @@ class Rows:
     """Events as int64 columns of equal length.
 
     `ip` indexes the world's hosts; `recipient` and `sender` its texts (-1: absent); `outcome` is a
-    code of `detector.events.Outcome`, plus `OUTBOUND`; events with the same `message` >= 0 are the
-    recipients of one message.
+    code of `detector.events.contract.Outcome`, plus `OUTBOUND`; events with the same `message` >= 0
+    are the recipients of one message.
     """
 
     time_ms: IntArray

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from detector.events import Outcome
+from detector.events.contract import Outcome
 from pipelines.simulate.columns import Draft, IntArray, Rows, as_ints
 from pipelines.simulate.outcomes import flood_outcomes
 from pipelines.simulate.scene import Scene

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from detector.events import Outcome
+from detector.events.contract import Outcome
 from pipelines.simulate.columns import Draft, IntArray, Rows, as_ints
 from pipelines.simulate.names import local_parts, tokens
 from pipelines.simulate.normal import pick_mailboxes, unknown_mailboxes

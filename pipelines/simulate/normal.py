@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from detector.events import OUTBOUND, Outcome
+from detector.events.contract import OUTBOUND, Outcome
 from pipelines.simulate.columns import OWN, IntArray, Rows, as_ints
 from pipelines.simulate.names import local_parts, tokens
 from pipelines.simulate.outcomes import mixed

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 from numpy.random import Generator
 
-from detector.events import Outcome
+from detector.events.contract import Outcome
 from pipelines.simulate.columns import IntArray, as_ints
 
 __all__ = ["ACTIONS", "CAUSES", "REASONS", "flood_outcomes", "mixed", "staged"]

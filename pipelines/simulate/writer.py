@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.random import Generator
 
-from detector.events import OUTBOUND, Outcome
+from detector.events.contract import OUTBOUND, Outcome
 from pipelines.simulate.columns import as_ints
 from pipelines.simulate.outcomes import ACTIONS, CAUSES, REASONS
 from pipelines.simulate.traffic import TrafficResult

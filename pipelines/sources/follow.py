@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from detector.decode import OVERSIZED
+from detector.events.decode import OVERSIZED
 from pipelines.escaped import escaped
 from pipelines.sources.files import InputError, UnreadableInputError
 from pipelines.sources.lines import LONGEST_LINE

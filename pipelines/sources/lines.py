@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from detector.decode import OVERSIZED
+from detector.events.decode import OVERSIZED
 
 __all__ = ["LONGEST_LINE", "LineBlocks"]
 

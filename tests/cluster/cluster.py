@@ -7,8 +7,8 @@ from random import Random
 from typing import Any
 
 from detector.engine import Engine
-from detector.interning import KeyTables
-from detector.log import (
+from detector.events.interning import KeyTables
+from detector.log.records import (
     AllowlistChange,
     AsnTableChange,
     Control,
@@ -21,7 +21,7 @@ from detector.log import (
     decode_record,
     encode_record,
 )
-from detector.policy_text import policy_to_json
+from detector.policy.text import policy_to_json
 from tests.builders import asn_table, quick_policy, story
 from tests.cluster.detect_node import Detector
 from tests.cluster.ingest_node import Owner

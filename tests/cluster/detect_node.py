@@ -4,10 +4,10 @@ from random import Random
 
 from detector.engine import Engine
 from detector.errors import SnapshotError
-from detector.interning import KeyTables
+from detector.events.interning import KeyTables
 from detector.live_keys import release_keys
-from detector.log import decode_record
-from detector.policy import Policy
+from detector.log.records import decode_record
+from detector.policy.settings import Policy
 from detector.snapshot import restore, snapshot, snapshot_policy
 from tests.builders import asn_table
 from tests.cluster.world import World

@@ -3,11 +3,11 @@
 from collections import deque
 from collections.abc import Sequence
 
-from detector.decode import EventReader
-from detector.interning import KeyTables
-from detector.log import End, Idle, LogRecord, encode_record
-from detector.policy import ClockSpec
-from detector.tally import PartitionTally, Tally
+from detector.events.decode import EventReader
+from detector.events.interning import KeyTables
+from detector.log.records import End, Idle, LogRecord, encode_record
+from detector.policy.settings import ClockSpec
+from detector.tally.tally import PartitionTally, Tally
 from tests.cluster.world import World
 
 __all__ = ["Owner"]

@@ -6,9 +6,9 @@ from typing import Any
 
 import orjson
 
-from detector.events import Reject
-from detector.log import LogRecord
-from detector.tally import ResumePoint, Tally
+from detector.events.contract import Reject
+from detector.log.records import LogRecord
+from detector.tally.tally import ResumePoint, Tally
 from tests.builders import START_MS, Event, event_line
 
 __all__ = ["World"]

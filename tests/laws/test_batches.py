@@ -12,13 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detector import tally as tally_module
-from detector.cases import LONG_S, SHORT_S, Case, CaseRow
-from detector.closing import LogCloser
-from detector.decode import EventReader
 from detector.engine import Engine
-from detector.interning import KeyTables
-from detector.log import (
+from detector.events.decode import EventReader
+from detector.events.interning import KeyTables
+from detector.judge.cases import LONG_S, SHORT_S, Case, CaseRow
+from detector.log.closing import LogCloser
+from detector.log.records import (
     AllowlistChange,
     AsnTableChange,
     End,
@@ -30,9 +29,10 @@ from detector.log import (
     decode_record,
     encode_record,
 )
-from detector.policy import Policy
-from detector.policy_text import policy_to_json
-from detector.tally import PartitionTally, ResumePoint, Rows, Tally
+from detector.policy.settings import Policy
+from detector.policy.text import policy_to_json
+from detector.tally import tally as tally_module
+from detector.tally.tally import PartitionTally, ResumePoint, Rows, Tally
 from tests.builders import KNOWN, START_MS, asn_table, event_line, quick_policy, story
 from tests.naive import Key, NaiveCase, NaivePartition, naive_events
 from tests.strategies import arrivals, batches, shuffled_within

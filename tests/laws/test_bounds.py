@@ -7,12 +7,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detector.cases import Flood
 from detector.engine import Engine
-from detector.gates import start_cases
-from detector.interning import KeyTables
-from detector.log import LogRecord, Partitions
-from detector.policy import MemoryBounds, Policy
+from detector.events.interning import KeyTables
+from detector.judge.cases import Flood
+from detector.judge.gates import start_cases
+from detector.log.records import LogRecord, Partitions
+from detector.policy.settings import MemoryBounds, Policy
 from tests.builders import START_MS, event_line
 from tests.laws.test_batches import tallies_of
 

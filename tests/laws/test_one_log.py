@@ -12,10 +12,10 @@ from random import Random
 import orjson
 import pytest
 
-from detector import tally
-from detector.interning import KeyTables
-from detector.log import End, LogRecord, Partitions
-from detector.tally import Tally
+from detector.events.interning import KeyTables
+from detector.log.records import End, LogRecord, Partitions
+from detector.tally import tally
+from detector.tally.tally import Tally
 from tests.cluster.cluster import Cluster
 from tests.naive import Key, NaivePartition, naive_events
 

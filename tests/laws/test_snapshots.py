@@ -12,18 +12,18 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from detector.cases import Case, CaseRow, Flood
-from detector.decode import EventReader
 from detector.engine import Engine
 from detector.errors import SnapshotError
-from detector.interning import KeyTables
-from detector.lifecycle import Listing
+from detector.events.decode import EventReader
+from detector.events.interning import KeyTables
+from detector.judge.cases import Case, CaseRow, Flood
+from detector.listing.lifecycle import Listing
 from detector.live_keys import live_keys, release_due, release_keys
-from detector.log import End, LogRecord, Partitions, decode_record, encode_record
+from detector.log.records import End, LogRecord, Partitions, decode_record, encode_record
 from detector.models.baseline import Baseline
-from detector.policy import Policy
+from detector.policy.settings import Policy
 from detector.snapshot import restore, snapshot
-from detector.tally import PartitionTally
+from detector.tally.tally import PartitionTally
 from pipelines.snapshot_file import load_snapshot, previous_path, save_snapshot
 from tests.builders import asn_table, event_line, quick_policy, story
 

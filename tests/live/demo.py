@@ -23,7 +23,7 @@ from typing import Final
 import httpx
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from detector.policy import Policy
+from detector.policy.settings import Policy
 from pipelines.clock import elapsed_s, now_ms
 from pipelines.simulate import SimulationSpec, event_lines, simulate, write_asn_table
 from pipelines.wire import Progress, read_listing

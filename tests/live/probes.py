@@ -11,9 +11,9 @@ from typing import Any, Final
 import httpx
 import orjson
 
-from detector.interning import KeyTables
-from detector.log import LogRecord, decode_record
-from detector.tally import Tally
+from detector.events.interning import KeyTables
+from detector.log.records import LogRecord, decode_record
+from detector.tally.tally import Tally
 from pipelines.clock import elapsed_s, now_ms
 from tests.builders import Event, event_line
 from tests.live.site import Member, Site

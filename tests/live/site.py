@@ -22,10 +22,10 @@ from typing import Any, Self
 import orjson
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 
-from detector.interning import KeyTables
-from detector.log import decode_record
-from detector.policy import Policy
-from detector.tally import Tally
+from detector.events.interning import KeyTables
+from detector.log.records import decode_record
+from detector.policy.settings import Policy
+from detector.tally.tally import Tally
 from pipelines.cli.dumping import dump_topic
 from pipelines.cli.policies import policy_toml
 from pipelines.clock import elapsed_s

@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 from random import Random
 
-from detector.tally import Tally
+from detector.tally.tally import Tally
 from tests.builders import Event
 from tests.live.probes import closed, furthest, log_records
 from tests.live.site import Site, traffic

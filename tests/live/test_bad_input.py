@@ -10,8 +10,8 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import RecordsToDelete
 
-from detector.interning import KeyTables
-from detector.log import (
+from detector.events.interning import KeyTables
+from detector.log.records import (
     AllowlistChange,
     AsnTableChange,
     LogRecord,
@@ -19,7 +19,7 @@ from detector.log import (
     PolicyChange,
     encode_record,
 )
-from detector.policy import Policy
+from detector.policy.settings import Policy
 from pipelines.kafka.appender import Appender
 from pipelines.snapshot_file import previous_path
 from tests.live.commands import commanded

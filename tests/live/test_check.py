@@ -8,7 +8,7 @@ import orjson
 import pytest
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from detector.policy import Policy, policy_digest
+from detector.policy.settings import Policy, policy_digest
 from pipelines.kafka.topics import create_topics
 from tests.cli.command_line import Call, Result
 from tests.live.site import Site, traffic

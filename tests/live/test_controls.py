@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from detector.interning import KeyTables
-from detector.log import AllowlistChange, AsnTableChange, Gap, decode_record
-from detector.policy import Policy, policy_digest
+from detector.events.interning import KeyTables
+from detector.log.records import AllowlistChange, AsnTableChange, Gap, decode_record
+from detector.policy.settings import Policy, policy_digest
 from pipelines.cli.policies import policy_toml
 from pipelines.clock import now_ms
 from tests.builders import Event, quick_policy, story

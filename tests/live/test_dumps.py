@@ -6,8 +6,8 @@ from random import Random
 import orjson
 import pytest
 
-from detector.interning import KeyTables
-from detector.log import Partitions, encode_record
+from detector.events.interning import KeyTables
+from detector.log.records import Partitions, encode_record
 from pipelines.cli.dumping import dump_topic, with_received
 from pipelines.cli.guarded import UsageError
 from pipelines.kafka.appender import Appender

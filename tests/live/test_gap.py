@@ -6,9 +6,9 @@ from random import Random
 
 from aiokafka import AIOKafkaProducer
 
-from detector.interning import KeyTables
-from detector.log import decode_record
-from detector.tally import Tally
+from detector.events.interning import KeyTables
+from detector.log.records import decode_record
+from detector.tally.tally import Tally
 from pipelines.wire import Progress, progress_line
 from tests.live.commands import commanded
 from tests.live.probes import furthest

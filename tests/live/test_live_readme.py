@@ -7,8 +7,8 @@ from typing import Any
 
 import orjson
 
-from detector.interning import KeyTables
-from detector.log import RemovalRequest, decode_record
+from detector.events.interning import KeyTables
+from detector.log.records import RemovalRequest, decode_record
 from pipelines.alerts import sign
 from pipelines.clock import now_ms
 from pipelines.settings_file import load_settings

@@ -11,11 +11,11 @@ from typing import Any
 
 import orjson
 
-from detector.closing import LogCloser
-from detector.interning import KeyTables
-from detector.log import Dead, Idle, decode_record
-from detector.policy import ClockSpec, Policy
-from detector.tally import Tally
+from detector.events.interning import KeyTables
+from detector.log.closing import LogCloser
+from detector.log.records import Dead, Idle, decode_record
+from detector.policy.settings import ClockSpec, Policy
+from detector.tally.tally import Tally
 from pipelines.clock import now_ms
 from pipelines.replay.formats import LOG_MAGIC
 from pipelines.replay.run import Replay, replay

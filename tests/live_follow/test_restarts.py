@@ -15,7 +15,7 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detector.policy import Policy
+from detector.policy.settings import Policy
 from pipelines.live.follow import Follower, FollowSpec
 from pipelines.live.follow_partition import FollowedPartition, Told
 from pipelines.live.vitals import Vitals

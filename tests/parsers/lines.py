@@ -1,6 +1,6 @@
 """Lines as Postfix writes them, from parts that a test chooses."""
 
-from detector.events import EventLists, Outcome
+from detector.events.contract import EventLists, Outcome
 from pipelines.parsers.postfix import Parsed, PostfixParser
 
 __all__ = ["MX", "REFERENCE_MS", "Row", "line", "message", "neutered", "parse", "quoted", "rows"]

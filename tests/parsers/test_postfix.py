@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.events import OUTBOUND, Outcome
+from detector.events.contract import OUTBOUND, Outcome
 from pipelines.parsers.postfix import PostfixParser, looks_like_postfix
 from tests.parsers.lines import MX_MS, REFERENCE_MS, Row, line, message, parse, rows
 

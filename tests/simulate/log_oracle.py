@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from detector.events import Outcome
+from detector.events.contract import Outcome
 
 __all__ = ["Told", "answer_of", "told_by"]
 

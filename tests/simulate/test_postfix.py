@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detector.events import Outcome
+from detector.events.contract import Outcome
 from pipelines.simulate import SimulationSpec, simulate
 from pipelines.simulate.postfix import PostfixError, for_postfix, send_through_postfix
 from pipelines.simulate.postfix.mail import letters

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detector.events import OUTBOUND, Outcome
+from detector.events.contract import OUTBOUND, Outcome
 from pipelines.simulate import (
     FLOOD_SHAPES,
     INNOCENT_PATTERNS,

@@ -8,7 +8,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.decode import OVERSIZED
+from detector.events.decode import OVERSIZED
 from pipelines.sources.files import InputError, UnreadableInputError, find_partitions
 from pipelines.sources.lines import LONGEST_LINE, LineBlocks
 from pipelines.sources.packed import CHUNK_BYTES, PackedFile

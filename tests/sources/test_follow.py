@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.decode import OVERSIZED
+from detector.events.decode import OVERSIZED
 from pipelines.sources.files import InputError, UnreadableInputError
 from pipelines.sources.follow import Block, FollowedLog
 from pipelines.sources.lines import LONGEST_LINE

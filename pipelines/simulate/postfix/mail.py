@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from detector.events import OUTBOUND, Outcome
+from detector.events.contract import OUTBOUND, Outcome
 from pipelines.simulate.columns import as_ints
 from pipelines.simulate.traffic import TrafficResult
 

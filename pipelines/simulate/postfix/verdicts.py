@@ -5,7 +5,7 @@ import struct
 from collections.abc import Coroutine
 from typing import Final
 
-from detector.events import Outcome
+from detector.events.contract import Outcome
 
 __all__ = ["VERDICT_HEADER", "Verdicts"]
 

@@ -1,0 +1,1 @@
+"""Judgement: whether a victim is flooded, and which sources take part."""

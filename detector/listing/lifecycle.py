@@ -1,0 +1,214 @@
+"""Listings: clear → listed → (extended) → quiet → removable on request → cleared.
+
+Pure bookkeeping over event time. Quiet is counted in *observed* ticks since the last attempt at a
+flooded victim; what nobody watched is not good behaviour.
+"""
+
+import heapq
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from detector.policy.settings import ListingTerms
+
+__all__ = ["STANDING", "TEMPORARY", "Answer", "Lifecycle", "Listing"]
+
+TEMPORARY: Final = "temporary"
+STANDING: Final = "standing"
+HOUR_S: Final = 3_600
+
+
+@dataclass(slots=True)
+class Listing:
+    """One listed (or held) subject. Ticks are event time in seconds."""
+
+    subject: str
+    slot: int
+    rule: str
+    tier: str
+    asn: int
+    provider: str
+    first_seen: int
+    last_seen: int
+    listed_at: int
+    observed_at: int
+    """Observed ticks at the last attempt: quiet is what was observed since."""
+    repeats: int
+    told_at: int
+    victim: str
+    cost: int = 0
+    policy: str = ""
+    held: bool = False
+    shadow: bool = False
+    part: int = 0
+    """Its messages into the flood it is listed for, at most those into one."""
+    sent: int = 0
+    """Its messages to anybody since it was listed."""
+    paused_s: int = 0
+    paused_until: int = 0
+    connects: deque[int] = field(default_factory=deque)
+
+    def quiet_s(self, observed: int) -> int:
+        """Count the observed seconds of good behaviour; negative while a pause lies ahead."""
+        return observed - self.observed_at - self.paused_s
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a removal request gets: granted, or the earliest tick at which it could be."""
+
+    granted: bool
+    earliest: int
+
+
+class Lifecycle:
+    """All listings in force, the memory of earlier ones, and when to look at each again."""
+
+    def __init__(self, terms: ListingTerms) -> None:
+        self.terms = terms
+        self.listings: dict[str, Listing] = {}
+        self.history: dict[str, list[int]] = {}
+        """By subject: when it was listed inside the memory."""
+        self._due: list[tuple[int, str]] = []
+
+    def take_terms(self, terms: ListingTerms, now: int) -> None:
+        """Take new terms into force; every listing is looked at under them at the next close."""
+        self.terms = terms
+        self._due = [(now + 1, subject) for subject in sorted(self.listings)]
+
+    def in_force(self) -> int:
+        """Count what is listed and published: neither held nor in the shadow."""
+        return sum(not (one.held or one.shadow) for one in self.listings.values())
+
+    def quiet_needed(self, listing: Listing, *, on_request: bool) -> int:
+        """Give the observed quiet that ends a listing, or that a request needs."""
+        terms = self.terms
+        if listing.tier == STANDING:
+            base = terms.standing_removal_quiet_s if on_request else terms.standing_quiet_s
+        else:
+            base = terms.temporary_removal_quiet_s if on_request else terms.temporary_quiet_s
+        return min(base << min(listing.repeats, 32), max(terms.most_quiet_s, base))
+
+    def hard_until(self, listing: Listing) -> int:
+        """Give the tick at which readers drop the listing, whatever happens."""
+        standing = listing.tier == STANDING
+        span = self.terms.standing_hard_s if standing else self.terms.temporary_hard_s
+        return listing.last_seen + max(span, self.quiet_needed(listing, on_request=False))
+
+    def until(self, listing: Listing, now: int, observed: int) -> int:
+        """Give the tick at which it ends if it stays quiet and observed from now on."""
+        left = self.quiet_needed(listing, on_request=False) - listing.quiet_s(observed)
+        return min(now + max(0, left), self.hard_until(listing))
+
+    def add(self, listing: Listing, now: int) -> None:
+        """Put a new listing in force; earlier ones decide its tier and how long it lasts."""
+        memory = [t for t in self.history.get(listing.subject, ()) if t > now - self.terms.memory_s]
+        listing.repeats = len(memory)
+        if len(memory) + 1 >= self.terms.standing_listings:
+            listing.tier = STANDING
+        self.history[listing.subject] = [*memory, now]
+        self.listings[listing.subject] = listing
+        self._watch(listing, now)
+
+    def next_due(self) -> int | None:
+        """Give the tick at which a listing has to be looked at next."""
+        return self._due[0][0] if self._due else None
+
+    def _watch(self, listing: Listing, now: int) -> None:
+        heapq.heappush(self._due, (now + 60, listing.subject))
+
+    def attempt(self, listing: Listing, tick: int, observed: int) -> None:
+        """Note an attempt at a flooded victim: quiet begins anew, behind a pause yet to come."""
+        listing.last_seen = max(listing.last_seen, tick)
+        listing.observed_at = observed
+        listing.paused_s = max(0, listing.paused_until - tick)
+        long_flood = listing.last_seen - listing.first_seen >= self.terms.standing_flood_s
+        if listing.tier == TEMPORARY and long_flood:
+            listing.tier = STANDING
+
+    def connect(self, listing: Listing, tick: int, count: int) -> None:
+        """Note attempts without a recipient; above the floor in an hour they pause the quiet."""
+        floor = self.terms.connect_floor
+        for _ in range(min(count, floor + 1)):
+            listing.connects.append(tick)
+        while len(listing.connects) > floor + 1:
+            listing.connects.popleft()
+        if len(listing.connects) == floor + 1:
+            until = listing.connects[0] + HOUR_S
+            begin = max(tick, listing.paused_until)
+            if until > begin:
+                listing.paused_s += until - begin
+                listing.paused_until = until
+
+    def ask(self, listing: Listing, now: int, observed: int) -> Answer:
+        """Answer a removal request at the close of tick `now`."""
+        left = self.quiet_needed(listing, on_request=True) - listing.quiet_s(observed)
+        left = max(left, listing.paused_until - now)
+        return Answer(left <= 0, now + max(0, left))
+
+    def remove(self, subject: str) -> Listing:
+        """Take a listing out of force."""
+        return self.listings.pop(subject)
+
+    def unmake(self, listing: Listing) -> None:
+        """Forget that a listing ever was: it was a mistake, or never in force, so no repeat."""
+        times = self.history.get(listing.subject, [])
+        if listing.listed_at in times:
+            times.remove(listing.listed_at)
+
+    def ended(self, now: int, observed: int) -> list[tuple[Listing, str]]:
+        """Take out the listings that end by themselves now, with the reason, by subject."""
+        out: list[tuple[Listing, str]] = []
+        seen: set[str] = set()
+        while self._due and self._due[0][0] <= now:
+            _, subject = heapq.heappop(self._due)
+            listing = self.listings.get(subject)
+            if listing is None or subject in seen:
+                continue
+            seen.add(subject)
+            hard = self.hard_until(listing)
+            left = self.quiet_needed(listing, on_request=False) - listing.quiet_s(observed)
+            if now >= hard:
+                out.append((listing, "hard end"))
+            elif left <= 0 and listing.paused_until <= now:
+                out.append((listing, "quiet"))
+            else:
+                again = min(hard, max(now + left, listing.paused_until, now + 1))
+                heapq.heappush(self._due, (again, subject))
+        out.sort(key=lambda item: item[0].subject)
+        for listing, _ in out:
+            del self.listings[listing.subject]
+        return out
+
+    def fade(self, now: int) -> None:
+        """Forget what lies beyond the memory."""
+        oldest = now - self.terms.memory_s
+        self.history = {
+            s: kept for s, ts in self.history.items() if (kept := [t for t in ts if t > oldest])
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Give what a snapshot needs."""
+        fields = [name for name in Listing.__dataclass_fields__ if name != "slot"]
+        return {
+            "listings": [
+                {
+                    name: list(value) if isinstance(value := getattr(item, name), deque) else value
+                    for name in fields
+                }
+                for _, item in sorted(self.listings.items())
+            ],
+            "history": dict(sorted(self.history.items())),
+            "due": sorted(self._due),
+        }
+
+    def restore(self, state: dict[str, Any], slot_of: Callable[[str], int]) -> None:
+        """Take back what `state` gave; `slot_of` gives a subject's slot, which may be another."""
+        self.listings = {}
+        for item in state["listings"]:
+            again = {"connects": deque(item["connects"]), "slot": slot_of(item["subject"])}
+            listing = Listing(**{**item, **again})
+            self.listings[listing.subject] = listing
+        self.history = {s: list(ts) for s, ts in state["history"].items()}
+        self._due = [(due, subject) for due, subject in state["due"]]

@@ -1,0 +1,380 @@
+"""The docket: offences and requests become changes to listings, numbered and written down."""
+
+import hashlib
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.events.numbering import Numbering
+from detector.events.subjects import ip_key, mailbox_masked, subject_text
+from detector.judge.cases import LONG_S
+from detector.judge.rules import PASSING
+from detector.judge.scene import Offence
+from detector.listing.collateral import Collateral
+from detector.listing.guard import NeverList
+from detector.listing.lifecycle import TEMPORARY, Lifecycle, Listing
+from detector.log.closing import PendingControl
+from detector.log.records import AllowlistChange, OperatorAction, RemovalRequest
+from detector.memory.evidence import EvidenceLog
+from detector.memory.tracking import Sources
+from detector.memory.windows import grown
+from detector.networks.providers import ProviderRegistry
+from detector.policy.settings import Policy, policy_digest
+
+__all__ = ["DECISION_VERSION", "Docket"]
+
+DECISION_VERSION: Final = 1
+
+
+class Docket:
+    """Listings in force, and the changes that the present close makes to them."""
+
+    def __init__(
+        self, policy: Policy, sources: Sources, collateral: Collateral,
+        providers: ProviderRegistry | None,
+    ) -> None:  # fmt: skip
+        self.policy = policy
+        self.digest = policy_digest(policy)
+        self.sources = sources
+        self.collateral = collateral
+        self.providers = providers
+        self.never = NeverList(policy.guard.never_list)
+        self.allowed: tuple[str, ...] = ()
+        """The operators' never-list, beside that of the policy."""
+        self.lifecycle = Lifecycle(policy.listing)
+        self.listed: NDArray[np.bool_] = np.zeros(0, np.bool_)
+        self.changes: list[dict[str, Any]] = []
+        self.complaints: list[str] = []
+        """Controls that could not be carried out, in words for the operator; nothing depends on it.
+        """
+        self.forgiven: dict[int, int] = {}
+        """By ip slot: the tick of its last removal."""
+        self.seq = 0
+        self.cost = 0
+        """Normal messages that the listings in force block."""
+        self._cost_for: dict[str, int] = {}
+        """The same, by the victim for whom they were listed."""
+        self._tick = self._observed = self._time_ms = 0
+
+    def take_policy(self, policy: Policy) -> None:
+        """Take a new policy into force; listings keep the tier and the rule they have.
+
+        What it never lists is removed; what it takes out of the shadow has to be listed anew.
+        """
+        self.policy = policy
+        self.digest = policy_digest(policy)
+        self.lifecycle.take_terms(policy.listing, self._tick)
+        self.collateral.limits = policy.guard
+        self.allow_ranges(self.allowed)
+        self._remove_allowed()
+        for _, listing in sorted(self.lifecycle.listings.items()):
+            rule = getattr(policy.rules, listing.rule)
+            if listing.shadow and "shadow" not in {policy.mode, rule.mode}:
+                self.lifecycle.unmake(listing)
+                self.lifecycle.remove(listing.subject)
+                self._clear(listing)
+                self._write("remove", listing, {"reason": "its rule is no longer in the shadow"})
+
+    def ensure(self, size: int) -> None:
+        """Make room for source slots."""
+        self.listed = grown(self.listed, size)
+
+    def begin(self, tick: int, observed: int, lateness_s: int) -> None:
+        """Begin a close; its changes are knowable at the end of the tick plus the lateness."""
+        self._tick, self._observed = tick, observed
+        self._time_ms = (tick + 1 + lateness_s) * 1000
+
+    def masked(self, victim: str) -> str:
+        """Give a victim as outsiders may see it."""
+        return mailbox_masked(victim)
+
+    def is_listed(self, ip: int) -> bool:
+        """Say whether a source has a listing (a held one too: it is being watched)."""
+        return bool(self.listed[ip])
+
+    def _subject(self, ip: int) -> str:
+        return self.sources.table.names[ip]
+
+    # -- offences ------------------------------------------------------------------------------
+
+    def offences(self, offences: list[Offence]) -> None:
+        """List the sources of offences, in the order of their subjects; one offence each."""
+        first: dict[int, Offence] = {}
+        for offence in offences:
+            first.setdefault(offence.ip, offence)
+        for ip in sorted(first, key=self._subject):
+            if self.listed[ip]:
+                self.attempt(ip, first[ip].last_tick, first[ip].messages)
+                continue
+            self._list(ip, first[ip])
+
+    def _list(self, ip: int, offence: Offence) -> None:
+        subject = self._subject(ip)
+        key = self.sources.table.key(ip)
+        rule = getattr(self.policy.rules, offence.rule)
+        if not rule.enabled or self.never.covers(key):
+            return
+        asn = offence.asn
+        provider = self.providers.provider_of(asn, key) if self.providers is not None else ""
+        listing = Listing(
+            subject=subject, slot=ip, rule=offence.rule, tier=TEMPORARY, asn=asn,
+            provider=provider, first_seen=offence.first_tick, last_seen=offence.last_tick,
+            listed_at=self._tick, observed_at=self._observed, repeats=0, told_at=self._tick,
+            victim=str(offence.evidence.get("victim", "")), cost=int(self.sources.normal[ip]),
+            policy=self.digest, shadow="shadow" in {self.policy.mode, rule.mode},
+            part=offence.messages,
+        )  # fmt: skip
+        for_victim = self._cost_for.get(listing.victim, 0)
+        cost = self.collateral.cost(listing.cost, self.cost, for_victim)
+        listing.held = cost.hold
+        evidence = dict(offence.evidence)
+        evidence["collateral"] = {
+            "own_share": round(cost.own, 6),
+            "share_in_all": round(cost.in_all, 6),
+            "share_for_victim": round(cost.for_victim, 6),
+            "alert": cost.alert,
+        }
+        self.lifecycle.add(listing, self._tick)
+        self.listed[ip] = True
+        if not cost.hold:
+            self._charge(listing, listing.cost)
+        self._write("hold" if cost.hold else "list", listing, evidence)
+
+    def attempt(self, ip: int, tick: int, part: int) -> None:
+        """Note that a listed source went on, with `part` messages; told at most once in a while."""
+        listing = self.lifecycle.listings[self._subject(ip)]
+        listing.part = max(listing.part, part)
+        before = listing.tier
+        self.lifecycle.attempt(listing, tick, self._observed)
+        due = self._tick - listing.told_at >= self.policy.listing.extend_every_s
+        if due or listing.tier != before:
+            listing.told_at = self._tick
+            if not listing.held:
+                self._write("extend", listing, {"reason": "attempts at a flooded victim go on"})
+
+    def connect(self, ip: int, tick: int, count: int) -> None:
+        """Note attempts of a source that named no recipient."""
+        if ip < self.listed.size and self.listed[ip]:
+            self.lifecycle.connect(self.lifecycle.listings[self._subject(ip)], tick, count)
+
+    # -- ends and removals ---------------------------------------------------------------------
+
+    def ends(self) -> None:
+        """End what has been quiet for long enough, or reached its hard end."""
+        for listing, reason in self.lifecycle.ended(self._tick, self._observed):
+            self._clear(listing)
+            quiet_s = listing.quiet_s(self._observed)
+            self._write("expire", listing, {"reason": reason, "quiet_s": quiet_s})
+
+    def withdraw(self, evidence: EvidenceLog, known_from: int) -> list[int]:
+        """Withdraw what was listed for a negligible part of its mail; give those ip slots.
+
+        Only what was listed before the tick `known_from`, when nothing was known yet of what
+        anybody sends to others. Called at the end of ten minutes. A source that is still at it
+        stays.
+        """
+        early = [one for one in self.lifecycle.listings.values() if one.listed_at < known_from]
+        if not early:
+            return []
+        rows, _ = evidence.between(self._tick + 1 - LONG_S, self._tick + 1)
+        sent = np.zeros(self.listed.size, np.int64)
+        np.add.at(sent, rows.ip.astype(np.intp), rows.count.astype(np.int64))
+        out = []
+        for listing in sorted(early, key=lambda one: one.subject):
+            listing.sent += int(sent[listing.slot])
+            quiet = self._tick - listing.last_seen >= LONG_S
+            if quiet and listing.part <= PASSING * (listing.sent - listing.part):
+                self.lifecycle.unmake(listing)
+                reason = {"reason": "a negligible part of its mail", "sent": listing.sent}
+                out.append(self._remove(listing, reason | {"source_messages": listing.part}))
+        return out
+
+    def _clear(self, listing: Listing) -> None:
+        self.listed[listing.slot] = False
+        if listing.held:
+            self.lifecycle.unmake(listing)
+        else:
+            self._charge(listing, -listing.cost)
+
+    def _charge(self, listing: Listing, cost: int) -> None:
+        """Count normal mail that a listing blocks from now on, or (below 0) no more."""
+        self.cost += cost
+        left = self._cost_for.get(listing.victim, 0) + cost
+        if left:
+            self._cost_for[listing.victim] = left
+        else:
+            self._cost_for.pop(listing.victim, None)
+
+    def forgive_until(self, tick: int) -> None:
+        """Forget removals up to a tick: rows from before it are in no window any more."""
+        self.forgiven = {ip: removed for ip, removed in self.forgiven.items() if removed > tick}
+
+    def _remove(self, listing: Listing, evidence: dict[str, Any], request: str = "") -> int:
+        self.lifecycle.remove(listing.subject)
+        self._clear(listing)
+        self.forgiven[listing.slot] = self._tick
+        self._write("remove", listing, evidence, request)
+        return listing.slot
+
+    def allow_ranges(self, ranges: tuple[str, ...]) -> None:
+        """Put the operators' never-list in force."""
+        self.never = NeverList((*self.policy.guard.never_list, *ranges))
+        self.allowed = ranges
+
+    def allow(self, controls: tuple[PendingControl, ...]) -> None:
+        """Take new never-lists into force and remove what they cover."""
+        for item in controls:
+            if isinstance(item.control, AllowlistChange):
+                try:
+                    self.allow_ranges(item.control.ranges)
+                except ValueError as error:
+                    self.complaints.append(f"allowlist at log offset {item.offset}: {error}")
+                    continue
+                self._remove_allowed()
+
+    def _remove_allowed(self) -> None:
+        """Remove what the never-list covers now."""
+        for _, listing in sorted(self.lifecycle.listings.items()):
+            if self.never.covers(self.sources.table.key(listing.slot)):
+                self._remove(listing, {"reason": "on the allowlist now"})
+
+    def answer(self, controls: tuple[PendingControl, ...]) -> list[int]:
+        """Answer removal requests and do what operators ask; give the removed ip slots."""
+        removed: list[int] = []
+        for item in controls:
+            match item.control:
+                case RemovalRequest(_, subject, request):
+                    removed += self._request(subject, request)
+                case OperatorAction(_, action, argument, request):
+                    removed += self._operate(action, argument, request)
+                case _:
+                    pass
+        return removed
+
+    def _request(self, text: str, request: str) -> list[int]:
+        subject = _named(text)
+        listing = self.lifecycle.listings.get(subject)
+        if listing is None or listing.held:
+            self._refuse(subject, {"reason": "not listed"}, request)
+            return []
+        answer = self.lifecycle.ask(listing, self._tick, self._observed)
+        if answer.granted:
+            quiet = listing.quiet_s(self._observed)
+            return [self._remove(listing, {"reason": "request", "quiet_s": quiet}, request)]
+        evidence = {
+            "reason": "its attempts at a flooded victim are too recent",
+            "rule": listing.rule,
+            "last_offence_ms": listing.last_seen * 1000,
+            "quiet_s": max(0, listing.quiet_s(self._observed)),
+            "quiet_needed_s": self.lifecycle.quiet_needed(listing, on_request=True),
+            "earliest_ms": (answer.earliest + 1) * 1000,
+        }
+        self._write("refuse", listing, evidence, request)
+        return []
+
+    def _operate(self, action: str, argument: str, request: str) -> list[int]:
+        listings = self.lifecycle.listings
+        if action == "purge":
+            what, _, value = argument.partition("=")
+            doomed = [
+                listings[subject] for subject in sorted(listings)
+                if (what == "rule" and listings[subject].rule == value)
+                or (what == "policy" and listings[subject].policy == value)
+            ]  # fmt: skip
+            for item in doomed:
+                self.lifecycle.unmake(item)
+            reason = {"reason": f"purged: {argument}"}
+            return [self._remove(item, dict(reason), request) for item in doomed]
+        argument = _named(argument)
+        listing = listings.get(argument)
+        if listing is None:
+            self._refuse(argument, {"reason": "not listed"}, request)
+            return []
+        if action == "release" and listing.held:
+            listing.held = False
+            self._charge(listing, listing.cost)
+            self._write("release", listing, {"reason": "released by an operator"}, request)
+            return []
+        if action == "remove":
+            return [self._remove(listing, {"reason": "removed by an operator"}, request)]
+        self._refuse(argument, {"reason": f"cannot {action} this listing"}, request)
+        return []
+
+    # -- snapshots -----------------------------------------------------------------------------
+
+    def state(self, ips: Numbering) -> dict[str, Any]:
+        """Give what a snapshot needs."""
+        numbers = ips.numbers(np.array(list(self.forgiven), np.int64)).tolist()
+        forgiven = sorted(zip(numbers, self.forgiven.values(), strict=True))
+        return {
+            "lifecycle": self.lifecycle.state(),
+            "forgiven": forgiven,
+            "allowed": self.allowed,
+            "seq": self.seq,
+        }
+
+    def restore(self, state: dict[str, Any], ips: Numbering) -> None:
+        """Take back what `state` gave, after that of the sources."""
+        self.ensure(self.sources.known.size)
+        self.lifecycle.restore(state["lifecycle"], self.sources.table.slot)
+        for listing in self.lifecycle.listings.values():
+            self.listed[listing.slot] = True
+            if not listing.held:
+                self._charge(listing, listing.cost)
+        numbers = np.array([number for number, _ in state["forgiven"]], np.int64)
+        ticks = [tick for _, tick in state["forgiven"]]
+        self.forgiven = dict(zip(ips.slots(numbers).tolist(), ticks, strict=True))
+        self.allow_ranges(tuple(state["allowed"]))
+        self.seq = state["seq"]
+
+    # -- writing -------------------------------------------------------------------------------
+
+    def _refuse(self, subject: str, evidence: dict[str, Any], request: str) -> None:
+        """Answer a request about a subject that has no listing."""
+        now = self._tick
+        listing = Listing(
+            subject=subject, slot=-1, rule="", tier="", asn=-1, provider="", first_seen=now,
+            last_seen=now, listed_at=now, observed_at=self._observed, repeats=0, told_at=now,
+            victim="",
+        )  # fmt: skip
+        self._write("refuse", listing, evidence, request)
+
+    def _write(
+        self, change: str, listing: Listing, evidence: dict[str, Any], request: str = ""
+    ) -> None:
+        """Number a change and keep it for whoever publishes it."""
+        self.seq += 1
+        standing = change in {"list", "extend", "hold", "release", "refuse"} and listing.slot >= 0
+        lifecycle = self.lifecycle
+        until = lifecycle.until(listing, self._tick, self._observed) if standing else self._tick
+        hard = lifecycle.hard_until(listing) if standing else self._tick
+        seed = f"{self.seq}|{self._time_ms}|{change}|{listing.subject}|{self.digest}"
+        decision: dict[str, Any] = {
+            "v": DECISION_VERSION,
+            "seq": self.seq,
+            "id": hashlib.blake2b(seed.encode(), digest_size=12).hexdigest(),
+            "time": self._time_ms,
+            "change": change,
+            "shadow": listing.shadow,
+            "subject": listing.subject,
+            "tier": listing.tier,
+            "rule": listing.rule,
+            "asn": listing.asn if listing.asn >= 0 else None,
+            "provider": listing.provider,
+            "first_seen": listing.first_seen * 1000,
+            "last_seen": listing.last_seen * 1000,
+            "until": (until + 1) * 1000,
+            "hard_until": (hard + 1) * 1000,
+            "policy": self.digest,
+            "evidence": evidence,
+        }
+        if request:
+            decision["request"] = request
+        self.changes.append(decision)
+
+
+def _named(text: str) -> str:
+    """Give the subject that an address names; other text stays."""
+    key = ip_key(text.removesuffix("/64"))
+    return subject_text(key) if key is not None else text

@@ -1,0 +1,156 @@
+"""Evidence: a bounded columnar log of recent tally rows, scanned only for flagged subjects."""
+
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.events.numbering import Numbering
+from detector.tally.tally import Rows
+
+__all__ = ["EvidenceLog"]
+
+_SECONDS: Final = (np.int32, np.int64)
+_COUNTS: Final = (np.uint8, np.uint16, np.uint32)
+_KINDS: Final[dict[str, tuple[type[np.generic], ...]]] = {
+    "at": _SECONDS, "tick": _SECONDS, "ip": (np.int32,), "rcpt": (np.int32,),
+    "outcome": (np.uint8,), "count": _COUNTS, "nulls": _COUNTS, "senders": (np.uint64,),
+    "group": _SECONDS, "messages": _COUNTS, "fresh": _COUNTS,
+}  # fmt: skip
+"""By column: the types it may have, the narrowest first: 33 B a row."""
+_SLACK: Final = 8
+
+
+class EvidenceLog:
+    """The last `capacity` inbound rows that name a recipient, in the order of their closes.
+
+    One flat array a column, narrow until a value needs more, with up to a quarter of spare room;
+    `covers_from` says from which close on the log is whole. Each row keeps the ASN group that its
+    source had then (in `asn` of rows given back), its `messages` that can make a flood, and how
+    many of them came from a stranger, as was known then (`fresh`).
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        """Rows to keep at most; a change acts at the next `trim`."""
+        self._columns: list[NDArray[Any]] = [np.zeros(0, kinds[0]) for kinds in _KINDS.values()]
+        self._size = 0
+        self.covers_from: int | None = None
+        self.dropped = 0
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        return self._size
+
+    def append(
+        self, rows: Rows, at: NDArray[np.int64], group: NDArray[np.int64],
+        messages: NDArray[np.uint32], fresh: NDArray[np.uint32],
+    ) -> None:  # fmt: skip
+        """Keep rows; `at` (n,) is the close at which each counts, never falling."""
+        need = self._size + len(rows)
+        if need > self._columns[0].size:
+            self._make_room(max(need + need // _SLACK, 4096))
+        if self.covers_from is None and len(rows):
+            self.covers_from = int(at[0])
+        values: tuple[NDArray[Any], ...] = (
+            at, rows.tick, rows.ip, rows.rcpt, rows.outcome, rows.count, rows.nulls,
+            rows.senders, group, messages, fresh,
+        )  # fmt: skip
+        for index, (value, kinds) in enumerate(zip(values, _KINDS.values(), strict=True)):
+            kept = _narrow(value, kinds)
+            if kept.itemsize > self._columns[index].itemsize:
+                self._columns[index] = self._columns[index].astype(kept.dtype)
+            self._columns[index][self._size : need] = kept
+        self._size = need
+
+    def _make_room(self, room: int) -> None:
+        for index, kinds in enumerate(_KINDS.values()):
+            kept = _narrow(self._columns[index][: self._size], kinds)
+            self._columns[index] = np.zeros(room, kept.dtype)
+            self._columns[index][: self._size] = kept
+
+    def between(self, first: int, stop: int) -> tuple[Rows, NDArray[np.int64]]:
+        """Give the rows that counted in `[first, stop)` (views: copy before the next append).
+
+        They may be of narrower types than rows usually are: compare freely, widen to multiply.
+        """
+        span = self._span(first, stop)
+        at, *columns = (column[span] for column in self._columns[:-2])
+        return Rows(*columns), at
+
+    def total(self, first: int, stop: int) -> int:
+        """Sum `messages`."""
+        return int(self._columns[-2][self._span(first, stop)].sum(dtype=np.int64))
+
+    def messages(self, first: int, stop: int) -> NDArray[np.uint32]:
+        """Give the messages that can make a flood, of the rows in `[first, stop)`."""
+        return self._columns[-2][self._span(first, stop)].astype(np.uint32)
+
+    def fresh(self, first: int, stop: int) -> NDArray[np.uint32]:
+        """Give those of them that came from strangers."""
+        return self._columns[-1][self._span(first, stop)].astype(np.uint32)
+
+    def _span(self, first: int, stop: int) -> slice:
+        first = max(first, self.covers_from or first)
+        return slice(self._index(first, "left"), self._index(stop, "left"))
+
+    def _index(self, at: int, side: Literal["left", "right"]) -> int:
+        """Find a close; what is sought must have the type of the column, or that is copied."""
+        times = self._columns[0][: self._size]
+        limits = np.iinfo(times.dtype)
+        if at > limits.max:
+            return self._size
+        return int(times.searchsorted(np.array(max(at, limits.min), times.dtype), side))
+
+    def trim(self, needed_from: int) -> None:
+        """Drop rows older than anybody needs, and whole closes beyond the capacity (counted).
+
+        Called at the end of a minute only, so that what is visible never depends on batches; the
+        log may therefore exceed its capacity by the rows of one minute.
+        """
+        old = self._index(needed_from, "left")
+        over = self._size - self.capacity
+        if over > old:
+            last = int(self._columns[0][over - 1])
+            over = self._index(last, "right")
+            self.dropped += over - old
+            self.covers_from = last + 1
+            old = over
+        if old > self._size // _SLACK:
+            self._size -= old
+            for column in self._columns:
+                column[: self._size] = column[old : old + self._size]
+            if self._columns[0].size > 2 * self._size + 4096:
+                self._make_room(self._size + self._size // _SLACK)
+
+    def slots_in_use(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Give the ip and mailbox slots that the rows refer to."""
+        return self._columns[2][: self._size], self._columns[3][: self._size]
+
+    def state(self, ips: Numbering, mailboxes: Numbering) -> dict[str, Any]:
+        """Give what a snapshot needs."""
+        columns = {
+            name: column[: self._size].astype(kinds[-1])
+            for (name, kinds), column in zip(_KINDS.items(), self._columns, strict=True)
+        }
+        columns["ip"] = ips.numbers(columns["ip"])
+        columns["rcpt"] = mailboxes.numbers(columns["rcpt"])
+        return {**columns, "covers_from": self.covers_from, "dropped": self.dropped}
+
+    def restore(self, state: dict[str, Any], ips: Numbering, mailboxes: Numbering) -> None:
+        """Take back what `state` gave."""
+        state = state | {
+            "ip": ips.slots(state["ip"]), "rcpt": mailboxes.slots(state["rcpt"]),
+        }  # fmt: skip
+        self._columns = [_narrow(state[name], kinds) for name, kinds in _KINDS.items()]
+        self._size = self._columns[0].size
+        self.covers_from, self.dropped = state["covers_from"], state["dropped"]
+
+
+def _narrow(values: NDArray[Any], kinds: tuple[type[np.generic], ...]) -> NDArray[Any]:
+    """Give a copy in the first type that holds all values."""
+    for kind in kinds[:-1]:
+        kept: NDArray[Any] = values.astype(kind)
+        if (kept == values).all():
+            return kept
+    return values.astype(kinds[-1])

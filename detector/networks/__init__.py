@@ -1,0 +1,1 @@
+"""Networks: the AS of an address and the provider of an AS."""

@@ -1,0 +1,1 @@
+"""The policy: its settings, their text form, and the criteria in words."""

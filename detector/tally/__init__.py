@@ -1,0 +1,1 @@
+"""Tallies: the events of one partition, counted by second."""
