@@ -2,7 +2,7 @@ PY ?= python3
 # The certificates of the system where it keeps some: company networks add their own.
 UV := .venv/tools/bin/uv $(if $(wildcard /etc/ssl/certs/ca-certificates.crt),--system-certs)
 BIN := .venv/dev/bin
-DEMO ?= .venv/runtime/bin/python -m pipelines.demo
+DEMO ?= .venv/runtime/bin/python -m pipelines.demo_traffic.demo
 BENCH ?= $(subst /,.,$(basename $(shell grep -l __main__ benchmarks/*.py 2>/dev/null)))
 TESTS ?=
 COMPILE := $(UV) pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate

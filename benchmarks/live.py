@@ -34,7 +34,7 @@ from benchmarks.throughput import blocks
 from benchmarks.traffic import FOLDER, ensure
 from pipelines.kafka.clients import KafkaClients
 from pipelines.kafka.topics import create_topics
-from pipelines.settings_file import load_settings
+from pipelines.settings.file import load_settings
 from pipelines.stores import open_store
 from tests.services.kafka_broker import Broker
 from tests.services.redis_server import redis_server

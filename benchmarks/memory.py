@@ -25,7 +25,7 @@ from detector.live_keys import release_due, release_keys
 from detector.log.records import End, LogRecord, Partitions
 from detector.policy.settings import Policy
 from detector.tally.tally import PartitionTally
-from pipelines.detect import Detection
+from pipelines.stages.detect import Detection
 
 __all__ = ["main"]
 

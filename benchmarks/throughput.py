@@ -128,10 +128,10 @@ def detector(traffic: Traffic) -> Figures:
     from detector.log.records import End, Partitions
     from detector.policy.settings import Policy
     from detector.tally.tally import PartitionTally, Tally
-    from pipelines.asn_file import load_asn_files
-    from pipelines.detect import Detection
-    from pipelines.provider_file import load_providers
-    from pipelines.resident import keep_freed
+    from pipelines.console.resident import keep_freed
+    from pipelines.stages.detect import Detection
+    from pipelines.tables.asn_file import load_asn_files
+    from pipelines.tables.provider_file import load_providers
 
     gc.set_threshold(200_000, 50, 50)
     keep_freed()
@@ -171,10 +171,10 @@ def keys(traffic: Traffic) -> Figures:
     from detector.log.records import Partitions
     from detector.policy.settings import Policy
     from detector.tally.tally import PartitionTally
-    from pipelines.asn_file import load_asn_files
-    from pipelines.detect import Detection
-    from pipelines.provider_file import load_providers
-    from pipelines.resident import give_back
+    from pipelines.console.resident import give_back
+    from pipelines.stages.detect import Detection
+    from pipelines.tables.asn_file import load_asn_files
+    from pipelines.tables.provider_file import load_providers
 
     policy = Policy()
     asns, providers = load_asn_files((traffic.asn_path,)), load_providers(None)

@@ -7,7 +7,7 @@ FloodwatchError
 ├── LogError                 the log cannot be followed
 │   ├── LogFormatError       a record that this version cannot read
 │   └── TallyGapError        tallies are missing
-├── OutputError              a file that cannot be written (pipelines/publish.py)
+├── OutputError              a file that cannot be written (pipelines/stages/publish.py)
 ├── PolicyError              a policy with errors, all of them at once
 ├── ProviderFileError        a provider file with errors, all of them at once
 ├── SettingsError            settings of a live run with errors, all of them at once

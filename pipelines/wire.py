@@ -14,7 +14,7 @@ import orjson
 from detector.errors import FloodwatchError
 from detector.events.contract import Reject
 from detector.tally.tally import ResumePoint
-from pipelines.escaped import escaped, escaped_bytes
+from pipelines.console.escaped import escaped, escaped_bytes
 
 __all__ = [
     "Progress",

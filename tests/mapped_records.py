@@ -5,9 +5,9 @@ from typing import Any
 
 from detector.events.decode import EventReader
 from detector.events.interning import KeyTables
-from pipelines.field_mapping import MappedLines
-from pipelines.ingest import ReadLines
-from pipelines.settings import SourceSettings
+from pipelines.settings.model import SourceSettings
+from pipelines.shapes.field_mapping import MappedLines
+from pipelines.stages.ingest import ReadLines
 
 __all__ = [
     "AT_MS",

@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-DEMO = f"{sys.executable} -m pipelines.demo"
+DEMO = f"{sys.executable} -m pipelines.demo_traffic.demo"
 CUT = "..."
 
 

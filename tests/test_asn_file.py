@@ -9,8 +9,8 @@ import pytest
 import zstandard
 
 from detector.errors import AsnTableError, ProviderFileError
-from pipelines.asn_file import load_asn_files
-from pipelines.provider_file import load_providers
+from pipelines.tables.asn_file import load_asn_files
+from pipelines.tables.provider_file import load_providers
 
 V4 = b"192.0.2.0\t192.0.2.255\t64496\tZZ\tEXAMPLE\n"
 V6 = b"2001:db8::\t2001:db8:0:ffff:ffff:ffff:ffff:ffff\t64497\tZZ\tEXAMPLE-SIX\n"
@@ -171,7 +171,7 @@ def test_what_cannot_be_unpacked_or_read_is_refused(
 def test_a_file_that_unpacks_to_too_much_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.asn_file._MAX_TABLE_BYTES", 1 << 20)
+    monkeypatch.setattr("pipelines.tables.asn_file._MAX_TABLE_BYTES", 1 << 20)
     bombs = {"b.gz": gzip.compress(bytes(1 << 22)), "b.zst": zstandard.compress(bytes(1 << 22))}
     for name, content in bombs.items():
         (tmp_path / name).write_bytes(content)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from detector.errors import FloodwatchError, PolicyError
 from detector.policy.settings import Policy, policy_digest
 from detector.policy.text import MOST_PROBLEMS, settings_of, value_at
-from pipelines.config_file import MAX_POLICY_BYTES, load_policy, parse_policy
+from pipelines.settings.config_file import MAX_POLICY_BYTES, load_policy, parse_policy
 
 SETTINGS = list(settings_of(Policy()))
 

@@ -12,11 +12,11 @@ from detector.errors import SettingsError
 from detector.events.contract import Outcome, Reject
 from detector.events.decode import HEARTBEAT, OVERSIZED, EventReader
 from detector.events.interning import NO_SENDER, KeyTables
-from pipelines.field_mapping import MappedLines, full_source, lines_of
-from pipelines.ingest import JsonLines
-from pipelines.settings import LiveSettings, SourceSettings
-from pipelines.settings_file import load_settings
-from pipelines.source_presets import PRESETS
+from pipelines.settings.file import load_settings
+from pipelines.settings.model import LiveSettings, SourceSettings
+from pipelines.shapes.field_mapping import MappedLines, full_source, lines_of
+from pipelines.shapes.source_presets import PRESETS
+from pipelines.stages.ingest import JsonLines
 from tests.mapped_records import (
     AT_MS,
     ECS,

@@ -16,7 +16,7 @@ from detector.events.decode import EventReader
 from detector.events.interning import KeyTables
 from detector.log.records import End, LogRecord, Partitions
 from detector.tally.tally import PartitionTally
-from pipelines.config_file import load_policy
+from pipelines.settings.config_file import load_policy
 
 GOLDEN: Final = Path(__file__).parent / "golden"
 LISTED: Final[dict[str, set[str]]] = {

@@ -7,8 +7,8 @@ from aiokafka.errors import KafkaError
 
 from detector.errors import FloodwatchError
 from pipelines.kafka.clients import BrokerError, KafkaClients
-from pipelines.live.lives import until_told
-from pipelines.settings import KafkaSettings
+from pipelines.live.supervisor import until_told
+from pipelines.settings.model import KafkaSettings
 
 CLIENTS = KafkaClients(KafkaSettings(bootstrap="127.0.0.1:1", request_s=1))
 

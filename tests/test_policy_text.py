@@ -16,7 +16,7 @@ from detector.policy.text import (
     policy_to_json,
     settings_of,
 )
-from pipelines.config_file import parse_policy
+from pipelines.settings.config_file import parse_policy
 
 SETTINGS = list(settings_of(Policy()))
 NUMBERS = [(key, about) for key, _, about in SETTINGS if about["least"] is not None]

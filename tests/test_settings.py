@@ -13,10 +13,10 @@ from pydantic.fields import FieldInfo
 from detector.errors import FloodwatchError, SettingsError
 from detector.policy.text import MOST_PROBLEMS
 from pipelines.cli.guarded import USAGE, guarded
-from pipelines.settings import LiveSettings
-from pipelines.settings_file import load_settings
-from pipelines.settings_text import sections, settings_toml, singles
-from pipelines.toml_file import MAX_BYTES
+from pipelines.settings.file import load_settings
+from pipelines.settings.model import LiveSettings
+from pipelines.settings.text import sections, settings_toml, singles
+from pipelines.settings.toml_file import MAX_BYTES
 
 SECRET = "hunter2-\N{SNOWMAN}"  # noqa: S105 - it is what the tests look for
 

@@ -8,10 +8,10 @@ import pytest
 
 from detector.errors import SettingsError
 from pipelines.kafka.security import TokenFile, client_arguments
-from pipelines.secret_file import MAX_SECRET_BYTES, read_secret
-from pipelines.settings import KafkaSettings, LiveSettings
-from pipelines.settings_text import settings_toml
-from pipelines.settings_warnings import settings_warnings
+from pipelines.settings.model import KafkaSettings, LiveSettings
+from pipelines.settings.secret_file import MAX_SECRET_BYTES, read_secret
+from pipelines.settings.text import settings_toml
+from pipelines.settings.warnings import settings_warnings
 
 SECRET = "hunter2-\N{SNOWMAN}"  # noqa: S105 - it is what the tests look for
 

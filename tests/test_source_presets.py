@@ -7,7 +7,7 @@ import pytest
 from detector.events.contract import OUTBOUND, Outcome
 from detector.events.decode import EventReader
 from detector.events.interning import NO_SENDER, NULL_SENDER, KeyTables
-from pipelines.field_mapping import MOST_KINDS, MappedLines
+from pipelines.shapes.field_mapping import MOST_KINDS, MappedLines
 from tests.mapped_records import (
     AT_MS,
     ECS,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.talk import logger_of, start_talking, stop_talking
+from pipelines.console.messages import logger_of, start_talking, stop_talking
 
 HOSTILE = "a\x1b[2Jb\r\nlevel=error\u202ec\u2028\udc80"
 ESCAPED = "a\\u001b[2Jb\\u000d\\u000alevel=error\\u202ec\\u2028\\udc80"

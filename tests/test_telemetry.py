@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pipelines.telemetry import Telemetry
+from pipelines.console.telemetry import Telemetry
 from pipelines.web.exposition import exposition
 
 README = Path(__file__).parent.parent / "pipelines" / "web" / "README.md"

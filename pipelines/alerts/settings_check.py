@@ -10,7 +10,7 @@ from typing import Final
 import httpx
 
 from detector.errors import SettingsError
-from pipelines.settings import WebhookSettings
+from pipelines.settings.model import WebhookSettings
 
 __all__ = ["AlertSettingsError", "checked_url", "secrets_of", "trust_of"]
 

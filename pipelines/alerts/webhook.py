@@ -18,10 +18,10 @@ from pipelines.alerts.pacing import Backoff, Clock, WallClock, retry_after_s
 from pipelines.alerts.posting import Attempt, client_for, post
 from pipelines.alerts.settings_check import checked_url, secrets_of, trust_of
 from pipelines.alerts.signing import ID_HEADER, SIGNATURE_HEADER, TIME_HEADER, sign
+from pipelines.console.messages import logger_of
+from pipelines.console.telemetry import Telemetry
 from pipelines.ports import Change
-from pipelines.settings import WebhookSettings
-from pipelines.talk import logger_of
-from pipelines.telemetry import Telemetry
+from pipelines.settings.model import WebhookSettings
 
 __all__ = ["WebhookAlerts"]
 

@@ -14,16 +14,16 @@ from pipelines.cli.guarded import FAILED, USAGE, exit_code
 from pipelines.cli.policies import asn_lines, policy_lines, provider_lines, store_lines
 from pipelines.cli.running import ask, load
 from pipelines.cli.shown import columns
-from pipelines.config_file import load_policy
-from pipelines.escaped import escaped
+from pipelines.console.escaped import escaped
 from pipelines.kafka.clients import BrokerError, KafkaClients
 from pipelines.kafka.probe import ask_brokers, check_log_place, write_heartbeat
 from pipelines.kafka.topics import check_topics
 from pipelines.live.beginning import Begun, begin_at_snapshot, load_tables
 from pipelines.live.detect import LOST_LOG
 from pipelines.live.run import live_store
-from pipelines.settings import LiveSettings, WebhookSettings
-from pipelines.settings_warnings import settings_warnings
+from pipelines.settings.config_file import load_policy
+from pipelines.settings.model import LiveSettings, WebhookSettings
+from pipelines.settings.warnings import settings_warnings
 
 __all__ = ["check_installation"]
 

@@ -15,9 +15,9 @@ from detector.errors import PolicyError
 from detector.policy.settings import Policy, Rules
 from detector.policy.text import MOST_PROBLEMS, shown
 from pipelines.cli.guarded import UsageError
-from pipelines.config_file import parse_policy
-from pipelines.escaped import escaped
-from pipelines.toml_file import (
+from pipelines.console.escaped import escaped
+from pipelines.settings.config_file import parse_policy
+from pipelines.settings.toml_file import (
     MAX_BYTES,
     TomlFileError,
     line_of,

@@ -9,17 +9,17 @@ from typing import Any
 from detector.log.records import AllowlistChange, AsnTableChange, Gap, OperatorAction, PolicyChange
 from detector.policy.settings import policy_digest
 from detector.policy.text import policy_to_json
-from pipelines.asn_file import load_asn_files
 from pipelines.cli.control_files import purge_argument, read_allowlist, read_new_policy
 from pipelines.cli.guarded import FAILED, UsageError, say
 from pipelines.cli.listings import print_json
 from pipelines.cli.running import ask, load
 from pipelines.cli.shown import rfc3339, subject_of
 from pipelines.clock import now_ms
-from pipelines.config_file import load_policy
 from pipelines.kafka.clients import KafkaClients
 from pipelines.kafka.controls import Operator, Sent, input_partitions, send_control
-from pipelines.settings import LiveSettings
+from pipelines.settings.config_file import load_policy
+from pipelines.settings.model import LiveSettings
+from pipelines.tables.asn_file import load_asn_files
 
 __all__ = ["Sending"]
 

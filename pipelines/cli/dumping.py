@@ -16,9 +16,9 @@ from pipelines.cli.running import ask, load
 from pipelines.kafka.clients import KafkaClients
 from pipelines.kafka.log_topic import listing_in
 from pipelines.kafka.topic_records import TopicRecords
-from pipelines.publish import SideFile
 from pipelines.replay.log_file import LogWriter
-from pipelines.settings import TopicKind
+from pipelines.settings.model import TopicKind
+from pipelines.stages.publish import SideFile
 from pipelines.wire import Progress
 
 __all__ = ["Dump", "dump_topic", "run_dump", "with_received"]

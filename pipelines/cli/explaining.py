@@ -9,7 +9,7 @@ from pipelines.cli.listings import print_json
 from pipelines.cli.reasons import bars, fired, part_in_flood
 from pipelines.cli.shown import columns, per_cent, rfc3339, subject_of
 from pipelines.cli.stored import Stored, opened
-from pipelines.escaped import escaped
+from pipelines.console.escaped import escaped
 
 __all__ = ["show_explanation"]
 

@@ -10,17 +10,17 @@ from typing import Final
 from pipelines.cli.guarded import UsageError
 from pipelines.cli.postfix_options import check_relays, offset_s
 from pipelines.cli.running import in_loop, load
-from pipelines.live.follow import Follower, FollowSpec
-from pipelines.live.follow_alerts import FollowAlerts
-from pipelines.live.follow_format import FOLLOWED_FORMATS
-from pipelines.live.lives import first_error, until_told
-from pipelines.live.vitals import Vitals
-from pipelines.resident import lazy_garbage
-from pipelines.settings import LiveSettings
-from pipelines.settings_warnings import settings_warnings
+from pipelines.console.messages import logger_of, start_talking, stop_talking
+from pipelines.console.resident import lazy_garbage
+from pipelines.console.telemetry import Telemetry
+from pipelines.follow.alerts import FollowAlerts
+from pipelines.follow.format import FOLLOWED_FORMATS
+from pipelines.follow.run import Follower, FollowSpec
+from pipelines.live.health import Vitals
+from pipelines.live.supervisor import first_error, until_told
+from pipelines.settings.model import LiveSettings
+from pipelines.settings.warnings import settings_warnings
 from pipelines.stores import open_store
-from pipelines.talk import logger_of, start_talking, stop_talking
-from pipelines.telemetry import Telemetry
 from pipelines.web.health import health_app
 from pipelines.web.loop_lag import measure_loop_lag
 from pipelines.web.progress import Health

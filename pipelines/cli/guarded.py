@@ -103,9 +103,9 @@ def guarded() -> Iterator[None]:
 
 def exit_code(error: FloodwatchError) -> int:
     """Give 2 for a command line or settings that somebody must change, else 1."""
-    from pipelines.publish import OutputError
     from pipelines.replay.same_input import OtherReplayError
     from pipelines.sources.files import InputError, UnreadableInputError
+    from pipelines.stages.publish import OutputError
 
     if isinstance(error, (UnreadableInputError, OutputError)):
         return FAILED

@@ -10,7 +10,7 @@ from detector.policy.settings import Policy, policy_digest
 from pipelines.cli.guarded import USAGE, UsageError
 from pipelines.cli.listings import print_json
 from pipelines.cli.shown import columns, rfc3339
-from pipelines.config_file import load_policy
+from pipelines.settings.config_file import load_policy
 
 __all__ = [
     "asn_lines",
@@ -102,7 +102,7 @@ def asn_lines(files: tuple[Path, ...], how: str = "give --asn-table") -> list[st
     """Say what ASN tables hold; `how` says what to do where there is none."""
     if not files:
         return [f"none: networks would be told apart by their prefix ({how})"]
-    from pipelines.asn_file import load_asn_files
+    from pipelines.tables.asn_file import load_asn_files
 
     found = load_asn_files(files)
     said = [f"ok  {len(files):,} in use, {found.digest[:12]}"]
@@ -111,7 +111,7 @@ def asn_lines(files: tuple[Path, ...], how: str = "give --asn-table") -> list[st
 
 def provider_lines(file: Path | None) -> list[str]:
     """Say what a provider file holds."""
-    from pipelines.provider_file import load_providers
+    from pipelines.tables.provider_file import load_providers
 
     registry = load_providers(file)
     named = "those shipped" if file is None else ascii(str(file))[1:-1]

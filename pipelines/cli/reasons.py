@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from detector.policy.wording import duration, many
 from pipelines.cli.shown import per_cent
-from pipelines.escaped import escaped
+from pipelines.console.escaped import escaped
 
 __all__ = ["bars", "fired", "part_in_flood", "victims"]
 

@@ -13,10 +13,10 @@ from pipelines.cli.guarded import FAILED, UsageError, say
 from pipelines.cli.listings import print_json
 from pipelines.cli.postfix_options import check_relays, offset_s
 from pipelines.cli.summary_page import summary_page
-from pipelines.config_file import load_policy
-from pipelines.postfix_lines import PostfixTerms
 from pipelines.replay.formats import FORMATS
 from pipelines.replay.run import Progress, Replay, replay
+from pipelines.settings.config_file import load_policy
+from pipelines.shapes.raw_postfix import PostfixTerms
 from pipelines.stores import open_store
 from pipelines.stores.redis_url import shown_url
 

@@ -11,14 +11,14 @@ from typing import Any, Final, TypeVar, get_args
 
 from pipelines.cli.guarded import FAILED, UsageError
 from pipelines.cli.listings import print_json
+from pipelines.console.messages import logger_of, start_talking, stop_talking
+from pipelines.console.resident import lazy_garbage
 from pipelines.kafka.clients import KafkaClients
 from pipelines.kafka.topics import check_topics, create_topics
-from pipelines.resident import lazy_garbage
-from pipelines.settings import LiveSettings, Role
-from pipelines.settings_file import load_settings
-from pipelines.settings_text import settings_toml
-from pipelines.settings_warnings import settings_warnings
-from pipelines.talk import logger_of, start_talking, stop_talking
+from pipelines.settings.file import load_settings
+from pipelines.settings.model import LiveSettings, Role
+from pipelines.settings.text import settings_toml
+from pipelines.settings.warnings import settings_warnings
 
 __all__ = [
     "ask",

@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 
 from detector.errors import FloodwatchError
 from pipelines.kafka.security import client_arguments
-from pipelines.settings import KafkaSettings, TopicKind
+from pipelines.settings.model import KafkaSettings, TopicKind
 
 __all__ = [
     "BrokerError",

@@ -8,9 +8,9 @@ from typing import Any, Final
 from aiokafka.abc import AbstractTokenProvider
 
 from detector.errors import SettingsError
-from pipelines.escaped import escaped
-from pipelines.secret_file import read_secret
-from pipelines.settings import KafkaSettings, TlsSettings
+from pipelines.console.escaped import escaped
+from pipelines.settings.model import KafkaSettings, TlsSettings
+from pipelines.settings.secret_file import read_secret
 
 __all__ = ["TokenFile", "client_arguments"]
 

@@ -6,11 +6,11 @@ from typing import Final
 from pipelines.alerts.webhook import WebhookAlerts
 from pipelines.kafka.clients import KafkaClients
 from pipelines.kafka.log_topic import TopicReader
-from pipelines.live.lives import broker_errors, lead_lives
-from pipelines.live.telling import Telling
-from pipelines.live.vitals import Vitals
+from pipelines.live.delivery import Telling
+from pipelines.live.health import Vitals
+from pipelines.live.supervisor import broker_errors, lead_lives
 from pipelines.ports import Change
-from pipelines.settings import WebhookSettings
+from pipelines.settings.model import WebhookSettings
 from pipelines.wire import Progress
 
 __all__ = ["AlertStage"]

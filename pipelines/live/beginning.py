@@ -17,10 +17,10 @@ from detector.networks.enrich import AsnLookup
 from detector.networks.providers import ProviderRegistry
 from detector.policy.settings import Policy
 from detector.snapshot import restore, snapshot, snapshot_policy
-from pipelines.asn_file import AsnFiles, load_asn_files
-from pipelines.provider_file import load_providers
-from pipelines.settings import DetectSettings
+from pipelines.settings.model import DetectSettings
 from pipelines.snapshot_file import load_snapshot
+from pipelines.tables.asn_file import AsnFiles, load_asn_files
+from pipelines.tables.provider_file import load_providers
 
 __all__ = ["Begun", "Tables", "begin_at_snapshot", "load_tables", "snapshot_bytes"]
 

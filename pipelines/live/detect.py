@@ -14,15 +14,15 @@ from detector.log.records import AsnTableChange, Dead, Idle, LogRecord, Partitio
 from detector.policy.settings import Policy, policy_digest
 from detector.tally.tally import Tally
 from pipelines.clock import elapsed_s
+from pipelines.console.resident import give_back
 from pipelines.kafka.appender import Appender
 from pipelines.kafka.clients import KafkaClients
 from pipelines.kafka.listings_book import ListingsBook
 from pipelines.kafka.log_topic import TopicReader, decoded
 from pipelines.live.beginning import Begun, Tables, begin_at_snapshot, snapshot_bytes
-from pipelines.live.lives import lead_lives
-from pipelines.live.vitals import Vitals
-from pipelines.resident import give_back
-from pipelines.settings import DetectSettings
+from pipelines.live.health import Vitals
+from pipelines.live.supervisor import lead_lives
+from pipelines.settings.model import DetectSettings
 from pipelines.snapshot_file import save_snapshot
 from pipelines.wire import Progress
 

@@ -20,15 +20,15 @@ from detector.policy.settings import Policy
 from detector.tally.partition_clock import UNSET_MS
 from detector.tally.tally import ResumePoint, Tally
 from pipelines.clock import elapsed_s, now_ms
-from pipelines.ingest import IngestCounts, LineReader, PartitionIngest
 from pipelines.kafka.appender import Appender
 from pipelines.kafka.clients import BrokerError, KafkaClients, LostRecordsError
 from pipelines.kafka.input_group import InputGroup
 from pipelines.kafka.log_topic import log_has_tallies
-from pipelines.live.lives import lead_lives
+from pipelines.live.health import Vitals
 from pipelines.live.progress_watch import ProgressWatch
-from pipelines.live.vitals import Vitals
-from pipelines.settings import IngestSettings
+from pipelines.live.supervisor import lead_lives
+from pipelines.settings.model import IngestSettings
+from pipelines.stages.ingest import IngestCounts, LineReader, PartitionIngest
 from pipelines.wire import commit_text, dead_letter, dead_letter_key, resume_point
 
 __all__ = ["IngestStage"]

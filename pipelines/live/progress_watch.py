@@ -5,8 +5,8 @@ from typing import Final
 
 from pipelines.kafka.clients import KafkaClients
 from pipelines.kafka.log_topic import TopicReader
-from pipelines.live.lives import lead_lives
-from pipelines.live.vitals import Vitals
+from pipelines.live.health import Vitals
+from pipelines.live.supervisor import lead_lives
 from pipelines.wire import Progress
 
 __all__ = ["ProgressWatch"]

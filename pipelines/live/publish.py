@@ -11,9 +11,9 @@ from pipelines.clock import elapsed_s
 from pipelines.kafka.appender import Appender
 from pipelines.kafka.clients import KafkaClients
 from pipelines.kafka.log_topic import TopicReader
-from pipelines.live.lives import lead_lives
+from pipelines.live.health import Vitals
 from pipelines.live.store_calls import insist
-from pipelines.live.vitals import Vitals
+from pipelines.live.supervisor import lead_lives
 from pipelines.ports import REMOVAL, BlockStore, Change
 from pipelines.wire import Progress
 

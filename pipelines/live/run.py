@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 from detector.events.decode import EventReader
 from detector.policy.settings import Policy, policy_digest
 from detector.policy.text import policy_to_json
-from pipelines.config_file import load_policy
-from pipelines.field_mapping import lines_of
+from pipelines.console.messages import logger_of
+from pipelines.console.telemetry import Telemetry
 from pipelines.kafka.clients import KafkaClients
-from pipelines.live.lives import Run, first_error, until_told
-from pipelines.live.vitals import Vitals
+from pipelines.live.health import Vitals
+from pipelines.live.supervisor import Run, first_error, until_told
 from pipelines.ports import BlockStore
-from pipelines.secret_file import read_secret
-from pipelines.settings import LiveSettings, Role, StoreSettings
+from pipelines.settings.config_file import load_policy
+from pipelines.settings.model import LiveSettings, Role, StoreSettings
+from pipelines.settings.secret_file import read_secret
+from pipelines.shapes.field_mapping import lines_of
 from pipelines.stores import open_store
-from pipelines.talk import logger_of
-from pipelines.telemetry import Telemetry
 from pipelines.web.health import health_app
 from pipelines.web.loop_lag import measure_loop_lag
 from pipelines.web.progress import Health

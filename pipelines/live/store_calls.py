@@ -13,8 +13,8 @@ from detector.errors import (
     StoreUrlError,
     StoreVersionError,
 )
-from pipelines.live.lives import pause
-from pipelines.live.vitals import Vitals
+from pipelines.live.health import Vitals
+from pipelines.live.supervisor import pause
 
 __all__ = ["HOPELESS", "count_store_error", "insist"]
 

@@ -4,9 +4,9 @@ import re
 from typing import Final
 
 from detector.events.decode import EventReader
-from pipelines.ingest import JsonLines, LineReader
 from pipelines.parsers.postfix import PostfixParser, looks_like_postfix
-from pipelines.postfix_lines import PostfixLines, PostfixTerms
+from pipelines.shapes.raw_postfix import PostfixLines, PostfixTerms
+from pipelines.stages.ingest import JsonLines, LineReader
 
 __all__ = ["FORMATS", "HEAD_BYTES", "LOG_MAGIC", "detect_format", "line_reader"]
 

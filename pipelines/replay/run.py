@@ -17,25 +17,25 @@ from detector.log.records import End, LogRecord, Partitions, RemovalRequest
 from detector.policy.settings import Policy, policy_digest
 from detector.policy.text import policy_to_json
 from detector.tally.tally import Tally, tally_rows
-from pipelines.asn_file import load_asn_files
 from pipelines.clock import now_ms
-from pipelines.detect import Detection
-from pipelines.escaped import escaped
-from pipelines.ingest import IngestCounts, PartitionIngest
+from pipelines.console.escaped import escaped
+from pipelines.console.resident import lazy_garbage
 from pipelines.ports import REMOVAL, BlockStore
-from pipelines.postfix_lines import PostfixTerms
-from pipelines.provider_file import load_providers
-from pipelines.publish import Publisher, SideFile
+from pipelines.replay.cost import Toll
 from pipelines.replay.formats import line_reader
+from pipelines.replay.inspection import LookedAt, look_at
 from pipelines.replay.log_file import LogWriter, read_log
-from pipelines.replay.looked_at import LookedAt, look_at
 from pipelines.replay.partition import PartitionFiles
 from pipelines.replay.same_input import INPUT, check_same_input, heads_fact
 from pipelines.replay.summary import Findings, Summary, largest, most_common
-from pipelines.replay.toll import Toll
-from pipelines.resident import lazy_garbage
+from pipelines.shapes.raw_postfix import PostfixTerms
 from pipelines.sources.files import UnreadableInputError
+from pipelines.stages.detect import Detection
+from pipelines.stages.ingest import IngestCounts, PartitionIngest
+from pipelines.stages.publish import Publisher, SideFile
 from pipelines.stores.redis_url import masked_url
+from pipelines.tables.asn_file import load_asn_files
+from pipelines.tables.provider_file import load_providers
 from pipelines.wire import reject_line
 
 __all__ = ["Progress", "Replay", "replay"]

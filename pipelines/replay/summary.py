@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from pipelines.escaped import escaped
+from pipelines.console.escaped import escaped
 
 __all__ = ["Findings", "FloodSeen", "Summary", "largest", "most_common"]
 

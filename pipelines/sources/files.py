@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from detector.errors import FloodwatchError
-from pipelines.escaped import escaped
+from pipelines.console.escaped import escaped
 from pipelines.sources.rotation import rotation_families
 
 __all__ = [

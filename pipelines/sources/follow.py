@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from detector.events.decode import OVERSIZED
-from pipelines.escaped import escaped
+from pipelines.console.escaped import escaped
 from pipelines.sources.files import InputError, UnreadableInputError
 from pipelines.sources.lines import LONGEST_LINE
 from pipelines.sources.rotated import (

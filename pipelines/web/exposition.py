@@ -6,7 +6,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.registry import Collector
 
-from pipelines.telemetry import Telemetry
+from pipelines.console.telemetry import Telemetry
 
 __all__ = ["CONTENT_TYPE", "exposition"]
 

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from pipelines.telemetry import Telemetry
+from pipelines.console.telemetry import Telemetry
 from pipelines.web.exposition import CONTENT_TYPE, exposition
 from pipelines.web.progress import Health
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from pipelines.telemetry import Telemetry
+from pipelines.console.telemetry import Telemetry
 from pipelines.web.progress import Pulse
 
 __all__ = ["measure_loop_lag"]

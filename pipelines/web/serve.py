@@ -11,7 +11,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from detector.errors import FloodwatchError
-from pipelines.settings import WebSettings
+from pipelines.settings.model import WebSettings
 
 __all__ = ["WebBindError", "WebServer"]
 

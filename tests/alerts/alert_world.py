@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from pipelines.alerts import WebhookAlerts
 from pipelines.alerts.pacing import Clock
-from pipelines.settings import WebhookSettings
-from pipelines.telemetry import Telemetry
+from pipelines.console.telemetry import Telemetry
+from pipelines.settings.model import WebhookSettings
 
 __all__ = ["KEY", "SECRET", "START_MS", "JumpingClock", "change", "listings", "running", "told"]
 

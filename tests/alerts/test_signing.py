@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipelines.alerts import AlertSettingsError, sign, verify
 from pipelines.alerts.settings_check import checked_url, secrets_of, trust_of
-from pipelines.settings import WebhookSettings
+from pipelines.settings.model import WebhookSettings
 from tests.alerts.alert_world import KEY, SECRET
 
 OTHER = bytes(24)

@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.alerts import WebhookAlerts, verify
 from pipelines.alerts.pacing import WallClock
-from pipelines.telemetry import Telemetry
+from pipelines.console.telemetry import Telemetry
 from tests.alerts.alert_world import (
     KEY,
     SECRET,

@@ -10,7 +10,7 @@ import pytest
 
 from detector.policy.settings import Policy, policy_digest
 from detector.policy.text import settings_of
-from pipelines.config_file import load_policy
+from pipelines.settings.config_file import load_policy
 from tests.cli.command_line import ROOT, START_MS, Call, event, lines, story
 
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.cli.shown import subject_of
-from pipelines.escaped import escaped, escaped_bytes
-from pipelines.publish import OutputError, SideFile
+from pipelines.console.escaped import escaped, escaped_bytes
+from pipelines.stages.publish import OutputError, SideFile
 from pipelines.wire import ascii_json
 from tests.cli.command_line import Call, event, lines, started, story
 

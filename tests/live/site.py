@@ -33,8 +33,8 @@ from pipelines.kafka.clients import KafkaClients
 from pipelines.kafka.topics import create_topics
 from pipelines.ports import BlockStore
 from pipelines.replay.run import Replay, replay
-from pipelines.settings import LiveSettings
-from pipelines.settings_file import load_settings
+from pipelines.settings.file import load_settings
+from pipelines.settings.model import LiveSettings
 from pipelines.stores import open_store
 from pipelines.stores.memory import MemoryStore
 from tests.builders import START_MS, Event, event_line, quick_policy, story

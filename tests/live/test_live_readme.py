@@ -11,7 +11,7 @@ from detector.events.interning import KeyTables
 from detector.log.records import RemovalRequest, decode_record
 from pipelines.alerts import sign
 from pipelines.clock import now_ms
-from pipelines.settings_file import load_settings
+from pipelines.settings.file import load_settings
 from pipelines.wire import Progress, commit_text, read_listing, resume_point
 
 ROOT = Path(__file__).parents[2]

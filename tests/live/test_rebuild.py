@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 
+from pipelines.console.telemetry import Telemetry
 from pipelines.kafka.clients import BrokerError
 from pipelines.kafka.input_group import InputGroup
-from pipelines.live import lives
+from pipelines.live import supervisor
+from pipelines.live.health import Vitals
 from pipelines.live.run import Live
-from pipelines.live.vitals import Vitals
-from pipelines.telemetry import Telemetry
 from pipelines.web.progress import Health
 from tests.builders import Event, story
 from tests.live.site import Site, same, traffic
@@ -114,7 +114,7 @@ async def test_a_stage_that_was_ready_once_never_loses_patience() -> None:
         if lived < 3:
             raise BrokerError("here", "away")
 
-    await lives.lead_lives(vitals, life, asyncio.Event(), 0.0)
+    await supervisor.lead_lives(vitals, life, asyncio.Event(), 0.0)
     assert lived == 3
 
 

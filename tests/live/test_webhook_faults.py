@@ -14,7 +14,7 @@ from aiokafka.errors import for_code
 
 from pipelines.clock import elapsed_s
 from pipelines.live.run import Live
-from pipelines.settings_file import load_settings
+from pipelines.settings.file import load_settings
 from tests.builders import Event
 from tests.live.site import Site, traffic
 from tests.live.test_faults import SOAK

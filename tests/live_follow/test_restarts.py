@@ -16,15 +16,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.policy.settings import Policy
-from pipelines.live.follow import Follower, FollowSpec
-from pipelines.live.follow_partition import FollowedPartition, Told
-from pipelines.live.vitals import Vitals
+from pipelines.console.telemetry import Telemetry
+from pipelines.follow.partition import FollowedPartition, Told
+from pipelines.follow.run import Follower, FollowSpec
+from pipelines.live.health import Vitals
 from pipelines.ports import REMOVAL
 from pipelines.replay.run import Replay, replay
-from pipelines.settings import LiveSettings
+from pipelines.settings.model import LiveSettings
 from pipelines.stores import open_store
 from pipelines.stores.memory import MemoryStore
-from pipelines.telemetry import Telemetry
 from pipelines.web.progress import Health
 from tests.builders import START_MS, Event, event_line, quick_policy, story
 from tests.sources.test_follow import rotate
@@ -61,7 +61,7 @@ class Site:
             now_ms=lambda: self.now_ms, elapsed_s=lambda: self.now_ms / 1000,
         )  # fmt: skip
         # A policy with limits below those of a file: minutes are as good as days then.
-        with patch("pipelines.live.follow_begin.load_policy", lambda _: self.policy):
+        with patch("pipelines.follow.begin.load_policy", lambda _: self.policy):
             self.follower = Follower(spec, Vitals.of("follow", Health(), Telemetry()), self.stack)
         await self.follower.begin(self.stop)
         return self.follower

@@ -9,8 +9,8 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from pipelines.settings import WebSettings
-from pipelines.telemetry import Telemetry
+from pipelines.console.telemetry import Telemetry
+from pipelines.settings.model import WebSettings
 from pipelines.web.health import health_app
 from pipelines.web.loop_lag import measure_loop_lag
 from pipelines.web.progress import Health

@@ -7,7 +7,7 @@ from typing import BinaryIO
 from structlog.stdlib import BoundLogger
 
 from detector.events.contract import Reject
-from pipelines.publish import OutputError
+from pipelines.stages.publish import OutputError
 from pipelines.wire import reject_line
 
 __all__ = ["RejectsFile"]

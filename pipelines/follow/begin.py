@@ -23,25 +23,25 @@ from detector.log.records import LogRecord, Partitions, PolicyChange
 from detector.policy.settings import Policy, policy_digest
 from detector.policy.text import policy_to_json
 from detector.snapshot import restore, snapshot_policy
-from pipelines.asn_file import AsnFiles, load_asn_files
 from pipelines.clock import elapsed_s, now_ms
-from pipelines.config_file import load_policy
-from pipelines.detect import Detection
-from pipelines.escaped import escaped
-from pipelines.ingest import IngestCounts, PartitionIngest
-from pipelines.live.follow_lock import Lock, TakenError
-from pipelines.live.follow_partition import FollowedPartition, KeepingLines, place_of
-from pipelines.live.follow_state import Head, Journal, read_state
-from pipelines.live.vitals import Vitals
+from pipelines.console.escaped import escaped
+from pipelines.follow.lock import Lock, TakenError
+from pipelines.follow.partition import FollowedPartition, KeepingLines, place_of
+from pipelines.follow.state import Head, Journal, read_state
+from pipelines.live.health import Vitals
 from pipelines.ports import BlockStore
-from pipelines.provider_file import load_providers
-from pipelines.settings import LiveSettings
+from pipelines.settings.config_file import load_policy
+from pipelines.settings.model import LiveSettings
 from pipelines.snapshot_file import load_snapshot
 from pipelines.sources.files import InputError
 from pipelines.sources.follow import FollowedLog
 from pipelines.sources.rotated import open_log
+from pipelines.stages.detect import Detection
+from pipelines.stages.ingest import IngestCounts, PartitionIngest
 from pipelines.stores import open_store
 from pipelines.stores.redis_url import shown_url
+from pipelines.tables.asn_file import AsnFiles, load_asn_files
+from pipelines.tables.provider_file import load_providers
 
 __all__ = ["Begun", "FollowSpec", "begin", "local_offset_s"]
 

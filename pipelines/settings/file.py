@@ -12,11 +12,11 @@ from pydantic.fields import FieldInfo
 
 from detector.errors import SettingsError
 from detector.policy.text import MOST_PROBLEMS, key_text, shown
-from pipelines.escaped import escaped
-from pipelines.settings import LiveSettings
-from pipelines.settings_section import CONTRADICTION
-from pipelines.settings_text import allowed, choices, kind_of, sections, singles, value_text
-from pipelines.toml_file import (
+from pipelines.console.escaped import escaped
+from pipelines.settings.model import LiveSettings
+from pipelines.settings.section import CONTRADICTION
+from pipelines.settings.text import allowed, choices, kind_of, sections, singles, value_text
+from pipelines.settings.toml_file import (
     TomlFileError,
     line_of,
     lines_of_keys,

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
-from pipelines.escaped import escaped
-from pipelines.secret_file import exposed
-from pipelines.settings import LiveSettings
-from pipelines.settings_section import SECRET
-from pipelines.settings_text import singles
+from pipelines.console.escaped import escaped
+from pipelines.settings.model import LiveSettings
+from pipelines.settings.secret_file import exposed
+from pipelines.settings.section import SECRET
+from pipelines.settings.text import singles
 
 __all__ = ["settings_warnings"]
 

@@ -4,14 +4,14 @@ import re
 from typing import Final
 
 from pipelines.clock import now_ms
-from pipelines.field_mapping import lines_of
-from pipelines.ingest import LineReader
-from pipelines.live.follow_partition import KeepingLines
+from pipelines.follow.partition import KeepingLines
 from pipelines.parsers.postfix import PostfixParser, looks_like_postfix
 from pipelines.parsers.syslog_time import SyslogTime
-from pipelines.postfix_lines import PostfixLines
-from pipelines.settings import SourceSettings
+from pipelines.settings.model import SourceSettings
+from pipelines.shapes.field_mapping import lines_of
+from pipelines.shapes.raw_postfix import PostfixLines
 from pipelines.sources.files import InputError
+from pipelines.stages.ingest import LineReader
 
 __all__ = ["FOLLOWED_FORMATS", "format_of", "reader_of"]
 

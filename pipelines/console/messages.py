@@ -16,7 +16,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from pipelines import clock
-from pipelines.escaped import escaped
+from pipelines.console.escaped import escaped
 
 __all__ = ["Level", "Throttle", "logger_of", "start_talking", "stop_talking"]
 

@@ -9,7 +9,7 @@ with dots in its names. Vector: the global log schema, our own names for the res
 from collections.abc import Mapping
 from typing import Final
 
-from pipelines.settings_source import FieldSettings, SourceSettings, ValueSettings
+from pipelines.settings.source import FieldSettings, SourceSettings, ValueSettings
 
 __all__ = ["CONTRACT", "PRESETS"]
 

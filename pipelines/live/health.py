@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from structlog.stdlib import BoundLogger
 
-from pipelines.talk import logger_of
-from pipelines.telemetry import Telemetry
+from pipelines.console.messages import logger_of
+from pipelines.console.telemetry import Telemetry
 from pipelines.web.progress import Gate, Health, Pulse
 
 __all__ = ["Vitals"]

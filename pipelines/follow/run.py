@@ -14,13 +14,13 @@ from typing import Final
 
 from detector.errors import SnapshotError
 from detector.tally.partition_clock import UNSET_MS
-from pipelines.live.follow_begin import FollowSpec, begin, local_offset_s
-from pipelines.live.follow_decide import Deciding
-from pipelines.live.follow_format import format_of, reader_of
-from pipelines.live.follow_partition import Beat, FollowedPartition, Told
-from pipelines.live.follow_rejects import RejectsFile
-from pipelines.live.lives import pause
-from pipelines.live.vitals import Vitals
+from pipelines.follow.begin import FollowSpec, begin, local_offset_s
+from pipelines.follow.decide import Deciding
+from pipelines.follow.format import format_of, reader_of
+from pipelines.follow.partition import Beat, FollowedPartition, Told
+from pipelines.follow.rejects import RejectsFile
+from pipelines.live.health import Vitals
+from pipelines.live.supervisor import pause
 from pipelines.sources.files import UnreadableInputError
 
 __all__ = ["FollowSpec", "Follower"]

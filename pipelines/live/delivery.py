@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from pipelines.alerts.webhook import WebhookAlerts
-from pipelines.live.vitals import Vitals
+from pipelines.live.health import Vitals
 from pipelines.ports import Change
 
 __all__ = ["Feed", "Telling"]

@@ -18,11 +18,18 @@ from detector.events.contract import Reject
 from detector.events.decode import EXCERPT_BYTES, OVERSIZED, EventReader
 from detector.events.framing import DEEPEST, depth
 from detector.policy.text import shown
-from pipelines.field_picks import Pick, field_pick, first_there, meant_pick, sender_pick, time_pick
-from pipelines.ingest import JsonLines, LineReader, ReadLines
-from pipelines.record_shape import Shape
-from pipelines.settings_source import FieldSettings, SourceSettings, ValueSettings
-from pipelines.source_presets import PRESETS
+from pipelines.settings.source import FieldSettings, SourceSettings, ValueSettings
+from pipelines.shapes.field_picks import (
+    Pick,
+    field_pick,
+    first_there,
+    meant_pick,
+    sender_pick,
+    time_pick,
+)
+from pipelines.shapes.record_shape import Shape
+from pipelines.shapes.source_presets import PRESETS
+from pipelines.stages.ingest import JsonLines, LineReader, ReadLines
 
 __all__ = ["MOST_KINDS", "MappedLines", "full_source", "lines_of"]
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from pipelines.settings_section import Section
+from pipelines.settings.section import Section
 
 __all__ = ["FieldSettings", "SourceSettings", "ValueSettings"]
 

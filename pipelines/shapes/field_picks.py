@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from detector.events.event_time import LATEST_MS
-from pipelines.record_shape import Find
+from pipelines.shapes.record_shape import Find
 
 __all__ = ["Pick", "field_pick", "first_there", "meant_pick", "sender_pick", "time_pick"]
 

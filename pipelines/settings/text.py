@@ -12,8 +12,8 @@ from pydantic.fields import FieldInfo
 
 from detector.policy.text import shown
 from detector.policy.wording import wrapped
-from pipelines.settings import LiveSettings
-from pipelines.settings_section import Section
+from pipelines.settings.model import LiveSettings
+from pipelines.settings.section import Section
 
 __all__ = ["allowed", "choices", "kind_of", "sections", "settings_toml", "singles", "value_text"]
 

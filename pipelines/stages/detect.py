@@ -6,7 +6,7 @@ from typing import Any, Final
 from detector.engine import Engine
 from detector.log.records import LogRecord
 from detector.tally.tally import Tally
-from pipelines.resident import give_back
+from pipelines.console.resident import give_back
 
 __all__ = ["Detection"]
 

@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 
-from pipelines.settings_section import SECRET, Flag, Number, OptionalPath, Section, Whole
+from pipelines.settings.section import SECRET, Flag, Number, OptionalPath, Section, Whole
 
 __all__ = ["KafkaSettings", "SaslSettings", "TlsSettings", "TopicSettings"]
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from detector.events.decode import EventReader
-from pipelines.ingest import ReadLines
 from pipelines.parsers.postfix import PostfixParser
+from pipelines.stages.ingest import ReadLines
 
 __all__ = ["PostfixLines", "PostfixTerms"]
 

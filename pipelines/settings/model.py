@@ -7,9 +7,9 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, Field
 
-from pipelines.settings_kafka import KafkaSettings, SaslSettings, TlsSettings, TopicSettings
-from pipelines.settings_section import SECRET, FilePath, Number, OptionalPath, Section, Whole
-from pipelines.settings_source import FieldSettings, SourceSettings, ValueSettings
+from pipelines.settings.kafka import KafkaSettings, SaslSettings, TlsSettings, TopicSettings
+from pipelines.settings.section import SECRET, FilePath, Number, OptionalPath, Section, Whole
+from pipelines.settings.source import FieldSettings, SourceSettings, ValueSettings
 
 __all__ = [
     "DetectSettings",

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from detector.errors import SettingsError
-from pipelines.escaped import escaped
+from pipelines.console.escaped import escaped
 
 __all__ = ["MAX_SECRET_BYTES", "exposed", "read_secret"]
 

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from pipelines.alerts.webhook import WebhookAlerts
+from pipelines.live.delivery import Telling
+from pipelines.live.health import Vitals
 from pipelines.live.store_calls import insist
-from pipelines.live.telling import Telling
-from pipelines.live.vitals import Vitals
 from pipelines.ports import BlockStore, Change
-from pipelines.settings import WebhookSettings
+from pipelines.settings.model import WebhookSettings
 
 __all__ = ["FollowAlerts"]
 

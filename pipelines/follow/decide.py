@@ -14,15 +14,15 @@ from detector.policy.settings import policy_digest
 from detector.policy.text import policy_to_json
 from detector.snapshot import snapshot
 from pipelines.clock import elapsed_s
-from pipelines.live.follow_begin import Begun
-from pipelines.live.follow_state import written_state
+from pipelines.console.resident import give_back
+from pipelines.follow.begin import Begun
+from pipelines.follow.state import written_state
+from pipelines.live.health import Vitals
 from pipelines.live.store_calls import HOPELESS, count_store_error, insist
-from pipelines.live.vitals import Vitals
 from pipelines.ports import REMOVAL
-from pipelines.publish import Publisher
-from pipelines.resident import give_back
-from pipelines.settings import DetectSettings
+from pipelines.settings.model import DetectSettings
 from pipelines.snapshot_file import save_snapshot
+from pipelines.stages.publish import Publisher
 
 __all__ = ["Deciding"]
 

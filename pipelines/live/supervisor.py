@@ -8,7 +8,7 @@ from typing import Final
 from detector.errors import FloodwatchError
 from pipelines.clock import elapsed_s
 from pipelines.kafka.clients import BrokerError, is_asked_to_end
-from pipelines.live.vitals import Vitals
+from pipelines.live.health import Vitals
 
 __all__ = ["Run", "broker_errors", "first_error", "lead_lives", "pause", "until_told"]
 

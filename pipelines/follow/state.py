@@ -14,7 +14,7 @@ import orjson
 
 from detector.errors import SnapshotError
 from detector.log.records import RemovalRequest
-from pipelines.live.follow_partition import Beat
+from pipelines.follow.partition import Beat
 from pipelines.ports import BlockStore
 
 __all__ = ["Head", "Journal", "read_state", "written_state"]

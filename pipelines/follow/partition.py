@@ -16,11 +16,11 @@ from detector.events.contract import Reject
 from detector.events.decode import HEARTBEAT, EventColumns, EventReader
 from detector.events.interning import KeyTables
 from detector.tally.tally import ResumePoint, Tally
-from pipelines.ingest import LineReader, PartitionIngest, ReadLines
 from pipelines.parsers.postfix import PostfixParser
-from pipelines.postfix_lines import PostfixLines
+from pipelines.shapes.raw_postfix import PostfixLines
 from pipelines.sources.follow import NOTHING, FollowedLog
 from pipelines.sources.rotated import Place
+from pipelines.stages.ingest import LineReader, PartitionIngest, ReadLines
 
 __all__ = ["Beat", "FollowedPartition", "KeepingLines", "Told", "place_of"]
 

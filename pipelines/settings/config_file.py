@@ -5,8 +5,8 @@ from typing import Final
 from detector.errors import PolicyError
 from detector.policy.settings import Policy
 from detector.policy.text import policy_from_tables
-from pipelines.escaped import escaped
-from pipelines.toml_file import (
+from pipelines.console.escaped import escaped
+from pipelines.settings.toml_file import (
     MAX_BYTES,
     TomlFileError,
     line_of,

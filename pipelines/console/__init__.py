@@ -1,0 +1,1 @@
+"""The console: messages, metrics and safe output of a running process."""

@@ -1,0 +1,1 @@
+"""Settings: the configuration files, their keys, and errors in them."""

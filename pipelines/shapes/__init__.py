@@ -1,0 +1,1 @@
+"""Shapes: how records of other formats become events."""

@@ -1,0 +1,1 @@
+"""Stages: ingest, detect and publish as steps that know no broker."""

@@ -1,0 +1,1 @@
+"""Tables: the ASN and provider files."""
