@@ -2,7 +2,7 @@
 
 Python's `ipaddress` needs 2 to 4 µs an address, and a table of 500 k ranges has a million of
 them. Here each step works on one character position of all rows; what is read, and what is
-refused, is the same (`tests/test_enrich.py` compares them).
+refused, is the same (`tests/networks/test_enrich.py` compares them).
 """
 
 import ipaddress

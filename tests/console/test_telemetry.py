@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pipelines.console.telemetry import Telemetry
 from pipelines.web.exposition import exposition
 
-README = Path(__file__).parent.parent / "pipelines" / "web" / "README.md"
+README = Path(__file__).parents[2] / "pipelines" / "web" / "README.md"
 PROMTOOL = shutil.which("promtool")
 
 

@@ -20,7 +20,7 @@ from pipelines.stores.sqlite import SqliteStore
 from tests.services.small_disk import small_disk
 from tests.stored_changes import FAR, change, mixed
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def end_of(changes: list[dict[str, Any]]) -> tuple[dict[str, int], dict[str, int]]:

@@ -10,8 +10,8 @@ from pathlib import Path
 from subprocess import Popen
 
 from tests.cli.command_line import lines, story
-from tests.live_follow.followers import Started, ahead, die, stopped, until_it_follows
-from tests.live_follow.test_follow_run import LISTED
+from tests.follow.followers import Started, ahead, die, stopped, until_it_follows
+from tests.follow.test_run import LISTED
 from tests.services.ports import free_ports
 from tests.services.webhook_target import WebhookTarget
 

@@ -16,7 +16,7 @@ from tests.stored_changes import change
 
 __all__ = ["shared_redis"]
 
-README = Path(__file__).parent.parent / "pipelines" / "stores" / "README.md"
+README = Path(__file__).parents[2] / "pipelines" / "stores" / "README.md"
 
 
 def test_every_key_is_in_the_table() -> None:

@@ -1,4 +1,4 @@
 from tests.cli.command_line import floodwatch
-from tests.live_follow.followers import follow
+from tests.follow.followers import follow
 
 __all__ = ["floodwatch", "follow"]

@@ -18,7 +18,7 @@ import pytest
 from pipelines.clock import elapsed_s, now_ms
 from pipelines.demo_traffic import MAIL_LOG
 from tests.cli.command_line import START_MS, Call, lines, story
-from tests.live_follow.followers import Started, ahead, die, stopped, until_it_follows
+from tests.follow.followers import Started, ahead, die, stopped, until_it_follows
 from tests.services.ports import free_ports
 from tests.sources.test_follow import rotate
 
