@@ -62,8 +62,8 @@ class Engine(State):
             if not isinstance(record, Tally):
                 self._close_due()
         self._close_due()
-        out = self.docket.changes
-        self.docket.changes = []
+        out = self.listings.changes
+        self.listings.changes = []
         return out
 
     def _close_due(self) -> None:
@@ -113,7 +113,7 @@ class Engine(State):
         ahead = [close.last + 1, *(stop for stop in stops if stop >= tick)]
         if row < close.at.size:
             ahead.append(int(close.at[row]))
-        due = self.docket.lifecycle.next_due()
+        due = self.listings.lifecycle.next_due()
         target = min(ahead)
         if due is not None and max(due, tick) < target:
             minute_end = max(due, tick) // MINUTE_S * MINUTE_S + MINUTE_S - 1
@@ -218,7 +218,7 @@ class Engine(State):
                 mine = mine[at[mine] == first[place[rows.ip[mine]]]]
                 np.maximum.at(said, place[rows.ip[mine]], rows.asn[mine])
             self.sources.admit(new, said, self.lookup)
-            self.docket.ensure(self.sources.known.size)
+            self.listings.ensure(self.sources.known.size)
         named = np.flatnonzero(rows.rcpt >= 0)
         new, first = self.mailboxes.newcomers(rows.rcpt[named])
         if new.size:
@@ -262,10 +262,10 @@ class Engine(State):
         *, minute_ends: bool,
     ) -> None:  # fmt: skip
         """Close one tick: allowlist, then offences, then ends and removals."""
-        docket, observed = self.docket, self._observed(tick)
+        listings, observed = self.listings, self._observed(tick)
         self.collateral.observed_s = observed
-        docket.begin(tick, observed, self.policy.clock.lateness_s)
-        docket.allow(controls)
+        listings.begin(tick, observed, self.policy.clock.lateness_s)
+        listings.allow(controls)
         touched: dict[Case, dict[int, tuple[int, int]]] = {}
         for row, case, own in hot:
             if is_forgiven(self, row):
@@ -279,17 +279,17 @@ class Engine(State):
             for case in sorted(mine, key=lambda case: self.name(case.scope, case.slot)):
                 offences += self._examiner.examine(case, touched[case], tick)
         for _, ip, count in connects:
-            docket.connect(ip, tick, count)
+            listings.connect(ip, tick, count)
         if minute_ends:
             offences += self._examiner.minute_rules(tick)
-        docket.offences(offences)
+        listings.offences(offences)
         if (tick + 1) % PERIOD_S == 0:
             known_from = (self.log_start or 0) + self.policy.baseline.cold_start_s
-            for ip in docket.withdraw(self.evidence, known_from):
+            for ip in listings.withdraw(self.evidence, known_from):
                 self._examiner.forgive(ip, tick)
         if minute_ends:
-            docket.ends()
-        for ip in docket.answer(controls):
+            listings.ends()
+        for ip in listings.answer(controls):
             self._examiner.forgive(ip, tick)
         self._apply_changes(controls)
         if minute_ends:
@@ -349,15 +349,15 @@ class Engine(State):
             for case in self.cases.values():
                 if case.flood is not None:
                     frozen[case.scope == "domain"][case.slot] = case.flood.usual
-            self.learner.period(tick, self.log_start, self.evidence, frozen, self.docket.listed)
+            self.learner.period(tick, self.log_start, self.evidence, frozen, self.listings.listed)
             self.collateral.total = int(self.sources.normal.sum(dtype=np.int64))
         if (tick + 1) % 86_400 == 0:
             self.collateral.fade(self.sources.normal)
-            self.docket.lifecycle.fade(tick)
+            self.listings.lifecycle.fade(tick)
         self.learner.relations.decay(tick // 86_400, self.mailboxes.missed_s, self.domains.missed_s)
         reach = max(memory, 2 * PERIOD_S, PERIOD_S + self.policy.relations.learn_delay_s)
         self.evidence.trim(tick + 1 - reach)
-        self.docket.forgive_until(tick - memory)
+        self.listings.forgive_until(tick - memory)
         self.evict()
         self._begin_minute(tick // MINUTE_S + 1)
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from detector.events.interning import KeyTable, KeyTables
 from detector.judge.cases import Case
 from detector.listing.collateral import Collateral
-from detector.listing.listings import Docket
+from detector.listing.listings import Listings
 from detector.log.closing import LogCloser
 from detector.memory.evidence import EvidenceLog
 from detector.memory.learning import Learner
@@ -50,7 +50,7 @@ class EngineState(Protocol):
     learner: Learner
     evidence: EvidenceLog
     collateral: Collateral
-    docket: Docket
+    listings: Listings
     cases: dict[tuple[str, int], Case]
     observed: int
     log_start: int | None
@@ -74,9 +74,9 @@ def live_keys(engine: EngineState) -> LiveKeys:
     mailboxes = _known(engine.mailboxes.known, engine.tables.mailboxes)
     domains = _known(engine.domains.known, engine.domain_table)
     domains[0] = True
-    docket = engine.docket
-    listed = [listing.slot for listing in docket.lifecycle.listings.values()]
-    _mark(ips, [np.array([*listed, *docket.forgiven], np.int64)])
+    listings = engine.listings
+    listed = [listing.slot for listing in listings.lifecycle.listings.values()]
+    _mark(ips, [np.array([*listed, *listings.forgiven], np.int64)])
     for part in (engine.closer, engine.evidence):
         rows = part.slots_in_use()
         _mark(ips, [rows[0]])

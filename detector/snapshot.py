@@ -72,7 +72,7 @@ def snapshot(engine: EngineState, log_offset: int) -> bytes:
         "learner": engine.learner.state(mailboxes, domains),
         "evidence": engine.evidence.state(ips, mailboxes),
         "collateral": [engine.collateral.total, engine.collateral.observed_s],
-        "docket": engine.docket.state(ips),
+        "docket": engine.listings.state(ips),
         "cases": {
             str(i): {
                 "scope": scope,
@@ -152,7 +152,7 @@ def _restored(engine: EngineState, tree: dict[str, Any]) -> int:
     engine.evidence.restore(tree["evidence"], ips, mailboxes)
     _identify(engine)
     engine.collateral.total, engine.collateral.observed_s = tree["collateral"]
-    engine.docket.restore(tree["docket"], ips)
+    engine.listings.restore(tree["docket"], ips)
     for state in tree["cases"].values():
         scope = state["scope"]
         numbering = mailboxes if scope == "mailbox" else domains

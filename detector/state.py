@@ -10,7 +10,7 @@ from detector.events.contract import Outcome
 from detector.events.interning import KeyTable, KeyTables
 from detector.judge.cases import LONG_S, Case
 from detector.listing.collateral import Collateral
-from detector.listing.listings import Docket
+from detector.listing.listings import Listings
 from detector.log.closing import BEFORE_ALL, LogCloser
 from detector.memory.evidence import EvidenceLog
 from detector.memory.learning import Learner
@@ -72,7 +72,7 @@ class State:
         self.learner = Learner(policy, self.sources, self.mailboxes, self.domains)
         self.evidence = EvidenceLog(policy.memory.evidence_rows)
         self.collateral = Collateral(policy.guard)
-        self.docket = Docket(policy, self.sources, self.collateral, providers)
+        self.listings = Listings(policy, self.sources, self.collateral, providers)
         self.cases: dict[tuple[str, int], Case] = {}
         self.observed = 0
         self.log_start: int | None = None
@@ -103,7 +103,7 @@ class State:
     def take_policy(self, policy: Policy) -> None:
         """Take a new policy into force. The size of the relation table stays as it began."""
         self.policy = policy
-        self.docket.take_policy(policy)
+        self.listings.take_policy(policy)
         self.learner.take_policy(policy)
         self.evidence.capacity = policy.memory.evidence_rows
 
@@ -117,11 +117,11 @@ class State:
         try:
             policy = policy_from_json(text, name)
         except PolicyError as error:
-            self.docket.complaints.append(f"{error} (the policy in force stays)")
+            self.listings.complaints.append(f"{error} (the policy in force stays)")
             return
         if policy.clock != self.policy.clock:
             said = "tick and lateness are those of the tallies, new ones need a new log"
-            self.docket.complaints.append(f"{name}: changes [clock]: {said}")
+            self.listings.complaints.append(f"{name}: changes [clock]: {said}")
             return
         self.take_policy(policy)
 
@@ -167,7 +167,7 @@ class State:
         """Forget the longest unseen keys when there are more than the bound."""
         bound = self.policy.memory.keys
         if np.count_nonzero(self.sources.known) > bound:
-            kept = self.docket.listed[: self.sources.known.size].copy()
+            kept = self.listings.listed[: self.sources.known.size].copy()
             for case in self.cases.values():
                 kept[case.slots_in_use()[0]] = True
             self.sources.forget(evictable(self.sources, bound, kept))

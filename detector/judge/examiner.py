@@ -130,7 +130,7 @@ class Examiner:
                     continue
                 net, group = flood.parts[ip].net, flood.parts[ip].group
                 spared = flood.spared.setdefault(group, {})
-                if self._state.docket.is_listed(ip):
+                if self._state.listings.is_listed(ip):
                     spared.pop(ip, None)
                     if ip in looked_at:
                         listed.append(ip)
@@ -139,7 +139,7 @@ class Examiner:
                 relations = self._state.learner.relations
                 takes = takes_part(flood, victim, self._state.policy, relations, source, tick)
                 if takes and case.scope == "domain":
-                    listed_now = self._state.docket.is_listed
+                    listed_now = self._state.listings.is_listed
                     aims = aimed(case, listed_now, self._scene(tick)) if aims is None else aims
                     takes = ip in aims
                 if takes:
@@ -148,7 +148,7 @@ class Examiner:
                 else:
                     spared[ip] = (net, group)
         for ip in listed:
-            self._state.docket.attempt(ip, flood.parts[ip].last, flood.parts[ip].attempts)
+            self._state.listings.attempt(ip, flood.parts[ip].last, flood.parts[ip].attempts)
         return out
 
     def _source(self, part: Part, ip: int, tick: int) -> Source:
@@ -208,7 +208,7 @@ class Examiner:
             rule = "victim_flood"
         evidence: dict[str, object] = {
             "scope": case.scope,
-            "victim": self._state.docket.masked(self._state.name(case.scope, case.slot)),
+            "victim": self._state.listings.masked(self._state.name(case.scope, case.slot)),
             "window_s": flood.span_s,
             "count": flood.count,
             "limit": flood.limit,
@@ -240,7 +240,7 @@ class Examiner:
         if backscatter.enabled:
             for one in bounces(
                 backscatter, tick, self._state.evidence, MESSAGES,
-                self._state.mailboxes, self._state.docket.forgiven,
+                self._state.mailboxes, self._state.listings.forgiven,
             ):  # fmt: skip
                 out += self._concentrated("backscatter", one, tick)
         if self._state.cold:
@@ -255,7 +255,7 @@ class Examiner:
             if rule.enabled:
                 found = concentrations(
                     rule, tick, self._state.evidence, self._state.sources, self._state.mailboxes,
-                    self._state.learner.relations, models, self._state.docket.forgiven,
+                    self._state.learner.relations, models, self._state.listings.forgiven,
                 )  # fmt: skip
                 for one in found:
                     out += self._concentrated(name, one, tick)
@@ -300,8 +300,8 @@ class Examiner:
                 continue
             evidence: dict[str, object] = {
                 "scope": _SCOPES[rule],
-                "victim": self._state.docket.masked(names[found.victims[0]]),
-                "victims": [self._state.docket.masked(names[slot]) for slot in found.victims],
+                "victim": self._state.listings.masked(names[found.victims[0]]),
+                "victims": [self._state.listings.masked(names[slot]) for slot in found.victims],
                 "window_s": found.span_s,
                 "count": found.count,
                 "limit": found.limit,

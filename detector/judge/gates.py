@@ -168,5 +168,5 @@ def rests(case: Case) -> bool:
 
 def is_forgiven(state: State, row: CaseRow) -> bool:
     """Say whether a row is from before its source's removal and counts nothing against it."""
-    forgiven = state.docket.forgiven
+    forgiven = state.listings.forgiven
     return row.ip in forgiven and row.tick <= forgiven[row.ip]

@@ -1,4 +1,4 @@
-"""The docket: offences and requests become changes to listings, numbered and written down."""
+"""Turns offences and requests into changes to listings, which it numbers and writes down."""
 
 import hashlib
 from typing import Any, Final
@@ -22,12 +22,12 @@ from detector.memory.windows import grown
 from detector.networks.providers import ProviderRegistry
 from detector.policy.settings import Policy, policy_digest
 
-__all__ = ["DECISION_VERSION", "Docket"]
+__all__ = ["DECISION_VERSION", "Listings"]
 
 DECISION_VERSION: Final = 1
 
 
-class Docket:
+class Listings:
     """Listings in force, and the changes that the present close makes to them."""
 
     def __init__(

@@ -10,13 +10,13 @@ from typing import Final
 from pipelines.cli.guarded import UsageError
 from pipelines.cli.postfix_options import check_relays, offset_s
 from pipelines.cli.running import in_loop, load
-from pipelines.console.messages import logger_of, start_talking, stop_talking
+from pipelines.console.messages import logger_of, start_logging, stop_logging
 from pipelines.console.resident import lazy_garbage
 from pipelines.console.telemetry import Telemetry
 from pipelines.follow.alerts import FollowAlerts
 from pipelines.follow.format import FOLLOWED_FORMATS
 from pipelines.follow.run import Follower, FollowSpec
-from pipelines.live.health import Vitals
+from pipelines.live.health import StageHealth
 from pipelines.live.supervisor import first_error, until_told
 from pipelines.settings.model import LiveSettings
 from pipelines.settings.warnings import settings_warnings
@@ -48,7 +48,7 @@ class FollowOptions:
 def run_follow(options: FollowOptions) -> None:
     """Follow logs until SIGTERM or SIGINT; both end it in order, with exit code 0."""
     spec = _spec(options)
-    handler = start_talking()
+    handler = start_logging()
     try:
         log = logger_of("run")
         for warning in settings_warnings(spec.settings):
@@ -56,7 +56,7 @@ def run_follow(options: FollowOptions) -> None:
         with lazy_garbage():
             in_loop(_run(spec))
     finally:
-        stop_talking(handler)
+        stop_logging(handler)
 
 
 async def _run(spec: FollowSpec) -> None:
@@ -65,7 +65,7 @@ async def _run(spec: FollowSpec) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     telemetry, health = Telemetry(), Health()
-    vitals = Vitals.of("follow", health, telemetry)
+    stage = StageHealth.of("follow", health, telemetry)
     alerts = _alerts(spec.settings, health, telemetry)
     with contextlib.ExitStack() as stack:
         beside = [measure_loop_lag(telemetry)]
@@ -73,20 +73,20 @@ async def _run(spec: FollowSpec) -> None:
             beside.append(WebServer(health_app(health, telemetry), spec.settings.web).run())
         tasks = [loop.create_task(one) for one in beside]
         try:
-            follower = await asyncio.to_thread(Follower, spec, vitals, stack)
+            follower = await asyncio.to_thread(Follower, spec, stage, stack)
             await _follow(follower, alerts, stop)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-    vitals.log.info("has stopped in order")
+    stage.log.info("has stopped in order")
 
 
 def _alerts(settings: LiveSettings, health: Health, telemetry: Telemetry) -> FollowAlerts | None:
     if not settings.webhook.url:
         return None
-    vitals = Vitals.of("alert", health, telemetry)
-    return FollowAlerts(lambda: open_store(settings.store.url), settings.webhook, vitals)
+    stage = StageHealth.of("alert", health, telemetry)
+    return FollowAlerts(lambda: open_store(settings.store.url), settings.webhook, stage)
 
 
 async def _follow(follower: Follower, alerts: FollowAlerts | None, stop: asyncio.Event) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar, get_args
 
 from pipelines.cli.guarded import FAILED, UsageError
 from pipelines.cli.listings import print_json
-from pipelines.console.messages import logger_of, start_talking, stop_talking
+from pipelines.console.messages import logger_of, start_logging, stop_logging
 from pipelines.console.resident import lazy_garbage
 from pipelines.kafka.clients import KafkaClients
 from pipelines.kafka.topics import check_topics, create_topics
@@ -47,7 +47,7 @@ def run_live(config: Path | None, roles: Sequence[str]) -> None:
         if role not in ROLES:
             raise UsageError(f"--role: got {role!a}, must be one of {', '.join(ROLES)}")
     settings = load(config)
-    handler = start_talking()
+    handler = start_logging()
     try:
         log = logger_of("run")
         for warning in settings_warnings(settings):
@@ -56,7 +56,7 @@ def run_live(config: Path | None, roles: Sequence[str]) -> None:
         with lazy_garbage():
             in_loop(_run(settings, chosen))
     finally:
-        stop_talking(handler)
+        stop_logging(handler)
 
 
 def needs_input(*options: object) -> None:

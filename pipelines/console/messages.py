@@ -2,7 +2,7 @@
 
 Every value is escaped, because most of them come from logs that attackers write. Loggers are bound
 to `logging` by themselves: nothing here depends on structlog's global configuration, and a program
-that never calls `start_talking` still has its warnings on stderr.
+that never calls `start_logging` still has its warnings on stderr.
 """
 
 import logging
@@ -18,7 +18,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from pipelines import clock
 from pipelines.console.escaped import escaped
 
-__all__ = ["Level", "Throttle", "logger_of", "start_talking", "stop_talking"]
+__all__ = ["Level", "Throttle", "logger_of", "start_logging", "stop_logging"]
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -47,7 +47,7 @@ def logger_of(name: str) -> structlog.stdlib.BoundLogger:
     return bound
 
 
-def start_talking(
+def start_logging(
     level: Level = "info",
     *,
     stream: TextIO | None = None,
@@ -56,7 +56,7 @@ def start_talking(
     """Write what all loggers say from `level` up to `stream` (stderr); give the handler.
 
     Libraries are heard from `warning` up. Of aiokafka at most 5 lines of a kind come in 10 s,
-    because it writes about 100 a second while a broker is down. Undo with `stop_talking`.
+    because it writes about 100 a second while a broker is down. Undo with `stop_logging`.
     """
     out = sys.stderr if stream is None else stream
     handler = _Handler(out, Throttle("aiokafka", elapsed_s=elapsed_s))
@@ -68,7 +68,7 @@ def start_talking(
     return handler
 
 
-def stop_talking(handler: logging.Handler) -> None:
+def stop_logging(handler: logging.Handler) -> None:
     """Take the handler away; what it has held back is told as a count."""
     logging.getLogger().removeHandler(handler)
     handler.close()

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from pipelines.alerts.webhook import WebhookAlerts
-from pipelines.live.delivery import Telling
-from pipelines.live.health import Vitals
+from pipelines.live.delivery import Delivery
+from pipelines.live.health import StageHealth
 from pipelines.live.store_calls import insist
 from pipelines.ports import BlockStore, Change
 from pipelines.settings.model import WebhookSettings
@@ -24,8 +24,8 @@ T = TypeVar("T")
 class _StoredChanges:
     """The changes of a store as a feed; the store keeps the place, which is a `seq`."""
 
-    def __init__(self, store: BlockStore, vitals: Vitals, stop: asyncio.Event) -> None:
-        self._store, self._vitals, self._stop = store, vitals, stop
+    def __init__(self, store: BlockStore, health: StageHealth, stop: asyncio.Event) -> None:
+        self._store, self._health, self._stop = store, health, stop
         self._seq = 0
 
     async def begin(self) -> None:
@@ -48,7 +48,7 @@ class _StoredChanges:
         await self._call(lambda: self._store.set_fact(_TOLD, str(place)))
 
     async def _call(self, call: Callable[[], T]) -> T:
-        return await insist(call, self._stop, self._vitals, lambda _error: None)
+        return await insist(call, self._stop, self._health, lambda _error: None)
 
 
 class FollowAlerts:
@@ -59,10 +59,10 @@ class FollowAlerts:
     """
 
     def __init__(
-        self, opened: Callable[[], BlockStore], settings: WebhookSettings, vitals: Vitals
+        self, opened: Callable[[], BlockStore], settings: WebhookSettings, health: StageHealth
     ) -> None:
-        self._opened, self._vitals = opened, vitals
-        self._alerts = WebhookAlerts(settings, telemetry=vitals.telemetry)
+        self._opened, self._health = opened, health
+        self._alerts = WebhookAlerts(settings, telemetry=health.telemetry)
 
     async def run(self, begun: asyncio.Event, stop: asyncio.Event) -> None:
         """Tell until told to stop; `begun` is set once it is known from which change on.
@@ -70,12 +70,12 @@ class FollowAlerts:
         Raises:
             StoreError: one that waiting does not mend.
         """
-        store = await insist(self._opened, stop, self._vitals, lambda _error: None)
+        store = await insist(self._opened, stop, self._health, lambda _error: None)
         try:
-            feed = _StoredChanges(store, self._vitals, stop)
+            feed = _StoredChanges(store, self._health, stop)
             await feed.begin()
             begun.set()
-            self._vitals.gate.open()
-            await Telling(feed, self._alerts, self._vitals).run(stop)
+            self._health.gate.open()
+            await Delivery(feed, self._alerts, self._health).run(stop)
         finally:
             await asyncio.to_thread(store.close)

@@ -28,7 +28,7 @@ from pipelines.console.escaped import escaped
 from pipelines.follow.lock import Lock, TakenError
 from pipelines.follow.partition import FollowedPartition, KeepingLines, place_of
 from pipelines.follow.state import Head, Journal, read_state
-from pipelines.live.health import Vitals
+from pipelines.live.health import StageHealth
 from pipelines.ports import BlockStore
 from pipelines.settings.config_file import load_policy
 from pipelines.settings.model import LiveSettings
@@ -88,7 +88,7 @@ class Begun:
     anew: bool = True
 
 
-def begin(spec: FollowSpec, vitals: Vitals, stack: contextlib.ExitStack) -> Begun:
+def begin(spec: FollowSpec, health: StageHealth, stack: contextlib.ExitStack) -> Begun:
     """Take the store and the snapshot for us, and go on from the latter.
 
     Raises:
@@ -131,8 +131,8 @@ def begin(spec: FollowSpec, vitals: Vitals, stack: contextlib.ExitStack) -> Begu
     else:
         (head, made, offset), passed_over = found
         for error in passed_over:
-            vitals.log.warning("goes on from the snapshot before", reason=str(error))
-    _check_pair(store, url, head, names, made.docket.seq, detect.snapshot, anew=found is None)
+            health.log.warning("goes on from the snapshot before", reason=str(error))
+    _check_pair(store, url, head, names, made.listings.seq, detect.snapshot, anew=found is None)
     begun = Begun(
         head, store, Detection(made, None, offset), [], IngestCounts(), asns,
         {"live": "1", _ID: head.id, "asn_digest": asns.digest if asns is not None else "",
@@ -140,7 +140,7 @@ def begin(spec: FollowSpec, vitals: Vitals, stack: contextlib.ExitStack) -> Begu
         anew=found is None,
     )  # fmt: skip
     begun.journal = Journal() if begun.anew else Journal.of(store)
-    _open_partitions(begun, paths, vitals, stack)
+    _open_partitions(begun, paths, health, stack)
     begun.due += begun.journal.requests(head.given)
     given = [number for number, _, _ in begun.journal.given]
     begun.head = replace(head, given=max([head.given, *given]))
@@ -211,13 +211,13 @@ def _check_pair(
 
 
 def _open_partitions(
-    begun: Begun, paths: Sequence[str], vitals: Vitals, stack: contextlib.ExitStack
+    begun: Begun, paths: Sequence[str], health: StageHealth, stack: contextlib.ExitStack
 ) -> None:
     """Open the logs at their places."""
     engine, head = begun.detection.engine, begun.head
 
     def tell(words: str, path: str) -> None:
-        vitals.log.info("input", file=path, what=words)
+        health.log.info("input", file=path, what=words)
 
     if begun.anew:
         begun.due.append(Partitions(len(paths)))

@@ -17,7 +17,7 @@ from pipelines.clock import elapsed_s
 from pipelines.console.resident import give_back
 from pipelines.follow.begin import Begun
 from pipelines.follow.state import written_state
-from pipelines.live.health import Vitals
+from pipelines.live.health import StageHealth
 from pipelines.live.store_calls import HOPELESS, count_store_error, insist
 from pipelines.ports import REMOVAL
 from pipelines.settings.model import DetectSettings
@@ -35,11 +35,11 @@ _LEAST_SAVE_S: Final = 5.0
 class Deciding:
     """Takes records, publishes what follows, and keeps snapshots."""
 
-    def __init__(self, begun: Begun, settings: DetectSettings, vitals: Vitals) -> None:
-        self._begun, self._settings, self._vitals = begun, settings, vitals
+    def __init__(self, begun: Begun, settings: DetectSettings, health: StageHealth) -> None:
+        self._begun, self._settings, self._health = begun, settings, health
         self._engine, self._store = begun.detection.engine, begun.store
         self._known = begun.store.last_seq()
-        self._publisher = Publisher(begun.store, None, self._engine.docket.seq)
+        self._publisher = Publisher(begun.store, None, self._engine.listings.seq)
         self._waiting: list[dict[str, Any]] = []
         self._names: dict[str, str] = orjson.loads(begun.store.fact("asn_names") or "{}")
         self._policy_facts: tuple[object, dict[str, str]] = (None, {})
@@ -53,10 +53,10 @@ class Deciding:
         changes: list[dict[str, Any]] = []
         for _, found in self._begun.detection.take(records):
             changes += found
-        docket, telemetry = self._engine.docket, self._vitals.telemetry
-        for complaint in docket.complaints:
-            self._vitals.log.error("leaves out a control", reason=complaint)
-        docket.complaints.clear()
+        listings, telemetry = self._engine.listings, self._health.telemetry
+        for complaint in listings.complaints:
+            self._health.log.error("leaves out a control", reason=complaint)
+        listings.complaints.clear()
         telemetry.log_records.inc(len(records))
         self._waiting += changes
         for change in changes:
@@ -65,7 +65,7 @@ class Deciding:
             if self._begun.asns is not None and asn is not None and str(asn) not in self._names:
                 self._names[str(asn)] = self._begun.asns.name(asn)
         if changes:
-            telemetry.listed.set(docket.lifecycle.in_force())
+            telemetry.listed.set(listings.lifecycle.in_force())
         watermark_ms = self._begun.detection.watermark_ms
         if watermark_ms is not None:
             telemetry.watermark(watermark_ms)
@@ -93,7 +93,7 @@ class Deciding:
             self._publisher.publish(given, now)
             self._publisher.finish(now)
 
-        await insist(put, stop, self._vitals, self._tell_waiting)
+        await insist(put, stop, self._health, self._tell_waiting)
         self._facts_s, self._is_waiting = elapsed_s(), False
 
     def _facts(self) -> dict[str, str]:
@@ -119,7 +119,7 @@ class Deciding:
             except HOPELESS:
                 raise
             except StoreError as error:
-                count_store_error(error, self._vitals)
+                count_store_error(error, self._health)
                 self._tell_waiting(error)
                 return False
             journal.is_new = self._is_waiting = False
@@ -127,7 +127,7 @@ class Deciding:
 
     def _tell_waiting(self, error: StoreError) -> None:
         if not self._is_waiting:
-            self._vitals.log.warning("decisions wait for the store", reason=str(error))
+            self._health.log.warning("decisions wait for the store", reason=str(error))
         self._is_waiting = True
 
     def look_for_requests(self, now_ms: int) -> None:
@@ -137,7 +137,7 @@ class Deciding:
         acts there after every restart too. None is given while changes that stand in the store
         already are made again, because it would come before them.
         """
-        if self._engine.docket.seq < self._known or any(p.again for p in self._begun.partitions):
+        if self._engine.listings.seq < self._known or any(p.again for p in self._begun.partitions):
             return
         closed = self._engine.watermark()
         if closed is None:
@@ -159,7 +159,7 @@ class Deciding:
         except HOPELESS:
             raise
         except StoreError as error:
-            count_store_error(error, self._vitals)
+            count_store_error(error, self._health)
             return
         if due:
             self._begun.head = replace(self._begun.head, given=due[-1][0])
@@ -185,11 +185,11 @@ class Deciding:
         except SnapshotError as error:
             if needed:
                 raise
-            self._vitals.log.warning(
+            self._health.log.warning(
                 "no snapshot, a restart would go on from the one before", reason=str(error)
             )
         else:
-            self._vitals.telemetry.snapshot_written(size)
+            self._health.telemetry.snapshot_written(size)
             self.save_soon = False
         self._saved_s = elapsed_s()
 

@@ -19,7 +19,7 @@ from pipelines.follow.decide import Deciding
 from pipelines.follow.format import format_of, reader_of
 from pipelines.follow.partition import Beat, FollowedPartition, Told
 from pipelines.follow.rejects import RejectsFile
-from pipelines.live.health import Vitals
+from pipelines.live.health import StageHealth
 from pipelines.live.supervisor import pause
 from pipelines.sources.files import UnreadableInputError
 
@@ -41,11 +41,11 @@ class Follower:
         FloodwatchError: an input, store, snapshot, policy or table that cannot be used.
     """
 
-    def __init__(self, spec: FollowSpec, vitals: Vitals, stack: contextlib.ExitStack) -> None:
-        self._spec, self._vitals = spec, vitals
-        self._begun = begun = begin(spec, vitals, stack)
-        self._deciding = Deciding(begun, spec.settings.detect, vitals)
-        self._rejects = RejectsFile(spec.rejects, vitals.log)
+    def __init__(self, spec: FollowSpec, health: StageHealth, stack: contextlib.ExitStack) -> None:
+        self._spec, self._health = spec, health
+        self._begun = begun = begin(spec, health, stack)
+        self._deciding = Deciding(begun, spec.settings.detect, health)
+        self._rejects = RejectsFile(spec.rejects, health.log)
         stack.callback(self._rejects.close)
         self._looked_s = self._zone_s = spec.elapsed_s()
         self._told: set[str] = set()
@@ -81,13 +81,13 @@ class Follower:
         await asyncio.to_thread(deciding.take, self._begun.due)
         await deciding.save(needed=True)
         await deciding.publish(stop, facts=True)
-        self._vitals.log.info(
+        self._health.log.info(
             "follows", inputs=list(self._spec.inputs), store=self._spec.settings.store.url
         )
 
     async def step(self, stop: asyncio.Event) -> bool:
         """Read and decide what there is, up to some 2 MiB; say whether there may be more."""
-        self._vitals.pulse.beat()
+        self._health.pulse.beat()
         busy = await asyncio.to_thread(self._round)
         await self._deciding.publish(stop)
         if self._spec.elapsed_s() - self._looked_s >= _LOOK_S:
@@ -115,7 +115,7 @@ class Follower:
             if one.number in drained and not one.again and one.log.path not in self._told:
                 self._beat(one)
         watched = all(one.log.is_watched for one in self._begun.partitions)
-        change: Callable[[], None] = self._vitals.gate.open if watched else self._vitals.gate.shut
+        change: Callable[[], None] = self._health.gate.open if watched else self._health.gate.shut
         if not busy:
             change()
         moved = sum(one.log.moved for one in self._begun.partitions)
@@ -148,7 +148,7 @@ class Follower:
             told = one.read()
         except UnreadableInputError as error:
             if one.log.path not in self._told:
-                self._vitals.log.warning("an input waits until it can be read", reason=str(error))
+                self._health.log.warning("an input waits until it can be read", reason=str(error))
             self._told.add(one.log.path)
             return Told()
         self._told.discard(one.log.path)
@@ -179,7 +179,7 @@ class Follower:
 
     def _keep(self, told: Told) -> None:
         """Count what a step came to, and let the detector have it."""
-        telemetry, counts = self._vitals.telemetry, self._begun.counts
+        telemetry, counts = self._health.telemetry, self._begun.counts
         for _, _, reject in told.rejects:
             telemetry.rejects.add(reject.reason)
         self._rejects.write(told.rejects)

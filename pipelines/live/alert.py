@@ -6,9 +6,9 @@ from typing import Final
 from pipelines.alerts.webhook import WebhookAlerts
 from pipelines.kafka.clients import KafkaClients
 from pipelines.kafka.log_topic import TopicReader
-from pipelines.live.delivery import Telling
-from pipelines.live.health import Vitals
-from pipelines.live.supervisor import broker_errors, lead_lives
+from pipelines.live.delivery import Delivery
+from pipelines.live.health import StageHealth
+from pipelines.live.supervisor import broker_errors, supervise
 from pipelines.ports import Change
 from pipelines.settings.model import WebhookSettings
 from pipelines.wire import Progress
@@ -38,8 +38,10 @@ class _Listings:
 class AlertStage:
     """Delivers each alert at least once. The first start begins with the oldest change there is."""
 
-    def __init__(self, clients: KafkaClients, settings: WebhookSettings, vitals: Vitals) -> None:
-        self._clients, self._settings, self._vitals = clients, settings, vitals
+    def __init__(
+        self, clients: KafkaClients, settings: WebhookSettings, health: StageHealth
+    ) -> None:
+        self._clients, self._settings, self._health = clients, settings, health
 
     async def run(self, stop: asyncio.Event) -> None:
         """Tell until told to stop."""
@@ -50,13 +52,13 @@ class AlertStage:
             async with TopicReader(clients, clients.listings_topic, group=group) as listings:
                 await self._live(listings, stop)
 
-        await lead_lives(self._vitals, life, stop, self._clients.kafka.patience_s)
+        await supervise(self._health, life, stop, self._clients.kafka.patience_s)
 
     async def _live(self, listings: TopicReader, stop: asyncio.Event) -> None:
         place = await listings.committed()
         first, end = await listings.bounds()
         await listings.start_at(first if place is None else max(first, min(place, end)))
-        alerts = WebhookAlerts(self._settings, telemetry=self._vitals.telemetry)
-        self._vitals.gate.open()
+        alerts = WebhookAlerts(self._settings, telemetry=self._health.telemetry)
+        self._health.gate.open()
         with broker_errors():
-            await Telling(_Listings(listings), alerts, self._vitals).run(stop)
+            await Delivery(_Listings(listings), alerts, self._health).run(stop)

@@ -1,4 +1,4 @@
-"""Tells a webhook of the changes of a feed; what has come is committed, not remembered."""
+"""Delivers the changes of a feed to a webhook; what was delivered is committed."""
 
 import asyncio
 from collections import deque
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from pipelines.alerts.webhook import WebhookAlerts
-from pipelines.live.health import Vitals
+from pipelines.live.health import StageHealth
 from pipelines.ports import Change
 
-__all__ = ["Feed", "Telling"]
+__all__ = ["Delivery", "Feed"]
 
 _COMMIT_S: Final = 1.0
 _CLOSE_S: Final = 3.0
@@ -27,11 +27,11 @@ class Feed(Protocol):
         ...
 
 
-class Telling:
+class Delivery:
     """While the receiver is away the feed waits, and nothing else does."""
 
-    def __init__(self, feed: Feed, alerts: WebhookAlerts, vitals: Vitals) -> None:
-        self._feed, self._alerts, self._vitals = feed, alerts, vitals
+    def __init__(self, feed: Feed, alerts: WebhookAlerts, health: StageHealth) -> None:
+        self._feed, self._alerts, self._health = feed, alerts, health
         self._places: deque[tuple[int, int]] = deque()
         """Of changes taken and not yet committed: number, and the place behind."""
 
@@ -63,7 +63,7 @@ class Telling:
     async def _commit_often(self) -> None:
         while True:
             await asyncio.sleep(_COMMIT_S)
-            self._vitals.pulse.beat()
+            self._health.pulse.beat()
             await self._commit()
 
     async def _commit(self) -> None:

@@ -20,8 +20,8 @@ from pipelines.kafka.clients import KafkaClients
 from pipelines.kafka.listings_book import ListingsBook
 from pipelines.kafka.log_topic import TopicReader, decoded
 from pipelines.live.beginning import Begun, Tables, begin_at_snapshot, snapshot_bytes
-from pipelines.live.health import Vitals
-from pipelines.live.supervisor import lead_lives
+from pipelines.live.health import StageHealth
+from pipelines.live.supervisor import supervise
 from pipelines.settings.model import DetectSettings
 from pipelines.snapshot_file import save_snapshot
 from pipelines.wire import Progress
@@ -43,9 +43,9 @@ class DetectStage:
 
     def __init__(
         self, clients: KafkaClients, settings: DetectSettings, policy: Policy, tables: Tables,
-        vitals: Vitals,
+        health: StageHealth,
     ) -> None:  # fmt: skip
-        self.clients, self.settings, self.vitals = clients, settings, vitals
+        self.clients, self.settings, self.health = clients, settings, health
         self._policy, self._tables = policy, tables
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -67,20 +67,20 @@ class DetectStage:
             ):
                 begun = await asyncio.to_thread(self._begin)
                 engine = begun.engine
-                book = ListingsBook(clients, listings, appender, engine.docket.seq)
+                book = ListingsBook(clients, listings, appender, engine.listings.seq)
                 await log.start_at(begun.log_offset)
                 await book.open(begun.listings_offset)
                 await _Life(self, engine, log, book, appender).run(stop)
 
-        await lead_lives(self.vitals, life, stop, self.clients.kafka.patience_s)
+        await supervise(self.health, life, stop, self.clients.kafka.patience_s)
 
     def _begin(self) -> Begun:
         """Make an engine that stands where the last snapshot was taken."""
         begun = begin_at_snapshot(self.settings.snapshot, self._policy, self._tables)
         for error in begun.passed_over:
-            self.vitals.log.warning("goes on from the snapshot before", reason=str(error))
+            self.health.log.warning("goes on from the snapshot before", reason=str(error))
         if begun.engine.policy != self._policy:
-            self.vitals.log.warning(
+            self.health.log.warning(
                 "the policy in force is that of the log, not that of the file: floodwatch control "
                 "policy FILE puts another in force",
                 in_force=policy_digest(begun.engine.policy), file=policy_digest(self._policy),
@@ -104,9 +104,9 @@ class DetectStage:
             return len(blob)
 
         try:
-            self.vitals.telemetry.snapshot_written(await asyncio.to_thread(write))
+            self.health.telemetry.snapshot_written(await asyncio.to_thread(write))
         except (SnapshotError, TallyGapError) as error:
-            self.vitals.log.warning(
+            self.health.log.warning(
                 "no snapshot, a restart would go on from the one before", reason=str(error)
             )
 
@@ -119,7 +119,7 @@ class _Life:
         appender: Appender,
     ) -> None:  # fmt: skip
         self._stage, self._engine = stage, engine
-        self._vitals = stage.vitals
+        self._health = stage.health
         self._log, self._book, self._appender = log, book, appender
         self._heard_s: dict[int, float] = {}
         self._at_end_s: float | None = None
@@ -130,7 +130,7 @@ class _Life:
     async def run(self, stop: asyncio.Event) -> None:
         """Follow the log; a snapshot stands at the end."""
         while not stop.is_set():
-            self._vitals.pulse.beat()
+            self._health.pulse.beat()
             await self._follow(_POLL_S)
             await self._book.listen()
             await self._tell_progress()
@@ -151,21 +151,21 @@ class _Life:
             self._at_end_s = None
         elif self._at_end_s is None:
             self._at_end_s = elapsed_s()
-            self._vitals.gate.open()
+            self._health.gate.open()
         if not records:
             return
         changes = await asyncio.to_thread(self._accept, records)
         await self._book.publish(changes)
-        docket, telemetry = self._engine.docket, self._vitals.telemetry
-        for complaint in docket.complaints:
-            self._vitals.log.error("leaves out a control of the log", reason=complaint)
-        docket.complaints.clear()
+        listings, telemetry = self._engine.listings, self._health.telemetry
+        for complaint in listings.complaints:
+            self._health.log.error("leaves out a control of the log", reason=complaint)
+        listings.complaints.clear()
         self._complain_of_missing()
         telemetry.log_records.inc(len(records))
         for change in changes:
             telemetry.changes.add(change["change"])
         if changes:
-            telemetry.listed.set(docket.lifecycle.in_force())
+            telemetry.listed.set(listings.lifecycle.in_force())
         closed = self._engine.watermark()
         if closed is not None:
             telemetry.watermark(closed * 1000 + 999)
@@ -174,7 +174,7 @@ class _Life:
         missing = self._engine.closer.missing()
         said = "" if missing is None else str(missing)
         if said and said != self._missing:
-            self._vitals.log.error("waits for tallies that the log does not have", reason=said)
+            self._health.log.error("waits for tallies that the log does not have", reason=said)
         self._missing = said
 
     def _accept(self, records: Sequence[Any]) -> list[dict[str, Any]]:
@@ -204,7 +204,10 @@ class _Life:
             engine = self._engine
             await self._book.say(
                 Progress(
-                    engine.watermark(), engine.docket.seq, self._log.position, engine.closer.torn()
+                    engine.watermark(),
+                    engine.listings.seq,
+                    self._log.position,
+                    engine.closer.torn(),
                 )
             )
 
@@ -219,7 +222,7 @@ class _Life:
                 self._heard_s[partition] = now_s
                 dead = encode_record(Dead(partition), self._engine.tables)
                 await self._appender.append(self._stage.clients.log_topic, dead)
-                self._vitals.log.warning(
+                self._health.log.warning(
                     "a partition of the input is silent: the others no longer wait for it, and "
                     "quiet time stands still", partition=partition, silent_s=limit_s,
                 )  # fmt: skip

@@ -1,6 +1,6 @@
 """The ingest stage on Kafka: our partitions of the input become tallies in the log.
 
-A stage lives in lives: after a failure of Kafka everything is let go and begun anew from what was
+A stage restarts: after a failure of Kafka everything is let go and begun anew from what was
 committed, which is what a restart does too. What the log has already is computed again and not
 sent, and what a predecessor sends late is the same bytes, which the detector drops.
 """
@@ -24,9 +24,9 @@ from pipelines.kafka.appender import Appender
 from pipelines.kafka.clients import BrokerError, KafkaClients, LostRecordsError
 from pipelines.kafka.input_group import InputGroup
 from pipelines.kafka.log_topic import log_has_tallies
-from pipelines.live.health import Vitals
+from pipelines.live.health import StageHealth
 from pipelines.live.progress_watch import ProgressWatch
-from pipelines.live.supervisor import lead_lives
+from pipelines.live.supervisor import supervise
 from pipelines.settings.model import IngestSettings
 from pipelines.stages.ingest import IngestCounts, LineReader, PartitionIngest
 from pipelines.wire import commit_text, dead_letter, dead_letter_key, resume_point
@@ -67,11 +67,11 @@ class IngestStage:
 
     def __init__(
         self, clients: KafkaClients, settings: IngestSettings, policy: Policy,
-        reader: Callable[[KeyTables], LineReader], progress: ProgressWatch, vitals: Vitals,
+        reader: Callable[[KeyTables], LineReader], progress: ProgressWatch, health: StageHealth,
     ) -> None:  # fmt: skip
         self.clients, self.settings, self.policy = clients, settings, policy
         self.make_reader = reader
-        self.progress, self.vitals = progress, vitals
+        self.progress, self.health = progress, health
 
     async def run(self, stop: asyncio.Event) -> None:
         """Go on through every failure of Kafka until told to stop; then commit and leave.
@@ -85,7 +85,7 @@ class IngestStage:
             async with Appender(self.clients) as appender, InputGroup(self.clients) as group:
                 await _Life(self, group, appender).run(stop)
 
-        await lead_lives(self.vitals, life, stop, self.clients.kafka.patience_s)
+        await supervise(self.health, life, stop, self.clients.kafka.patience_s)
 
 
 class _Life:
@@ -94,7 +94,7 @@ class _Life:
     def __init__(self, stage: IngestStage, group: InputGroup, appender: Appender) -> None:
         self._group, self._appender = group, appender
         self._clients, self._settings, self._policy = stage.clients, stage.settings, stage.policy
-        self._progress, self._vitals = stage.progress, stage.vitals
+        self._progress, self._health = stage.progress, stage.health
         self._tables = KeyTables()
         self._reader = stage.make_reader(self._tables)
         self._counts = IngestCounts()
@@ -107,7 +107,7 @@ class _Life:
     async def run(self, stop: asyncio.Event) -> None:
         """Read until told to stop; then see that all has arrived, commit and leave."""
         while not stop.is_set():
-            self._vitals.pulse.beat()
+            self._health.pulse.beat()
             if self._generation != self._group.generation and not await self._adopt():
                 await asyncio.sleep(0.05)
                 self._watch(waiting=True)
@@ -132,9 +132,9 @@ class _Life:
         """Begin with the partitions that are ours now; False where that is not settled yet."""
         group, generation = self._group, self._group.generation
         for partition in self._owned:
-            self._vitals.telemetry.input_lag.forget(partition)
+            self._health.telemetry.input_lag.forget(partition)
         self._owned = {}
-        self._vitals.gate.shut()
+        self._health.gate.shut()
         if not group.settled:
             return False
         claims = await group.claim()
@@ -162,9 +162,9 @@ class _Life:
         if not await group.commit(begun) or group.generation != generation:
             return False
         self._owned, self._generation = owned, generation
-        self._vitals.gate.open()
-        self._vitals.telemetry.rebalances.inc()
-        self._vitals.log.info("reads", partitions=sorted(owned), of=count)
+        self._health.gate.open()
+        self._health.telemetry.rebalances.inc()
+        self._health.log.info("reads", partitions=sorted(owned), of=count)
         self._moved_s = elapsed_s()
         return True
 
@@ -214,7 +214,7 @@ class _Life:
         self._moved_s = elapsed_s()
 
     def _count(self, partition: int, records: int) -> None:
-        telemetry, counts = self._vitals.telemetry, self._counts
+        telemetry, counts = self._health.telemetry, self._counts
         events, late = self._counted
         self._counted = (counts.events, counts.late)
         telemetry.records.inc(records)
@@ -230,7 +230,7 @@ class _Life:
 
             def arrived(tally: Tally = tally) -> None:
                 one.ingest.acknowledge([tally])
-                self._vitals.telemetry.tallies.inc()
+                self._health.telemetry.tallies.inc()
 
             await self._appender.append(self._clients.log_topic, message, then=arrived)
             if self._appender.outstanding > _MOST_OUTSTANDING:
@@ -247,7 +247,7 @@ class _Life:
         topic = self._clients.input_topic
         by_offset = {record.offset: record for record in records}
         for reject in rejects:
-            self._vitals.telemetry.rejects.add(reject.reason)
+            self._health.telemetry.rejects.add(reject.reason)
             # One that was held until more had come lies in an earlier batch.
             record = by_offset.get(reject.position)
             value = None if record is None else record.value or b""

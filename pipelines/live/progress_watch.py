@@ -5,8 +5,8 @@ from typing import Final
 
 from pipelines.kafka.clients import KafkaClients
 from pipelines.kafka.log_topic import TopicReader
-from pipelines.live.health import Vitals
-from pipelines.live.supervisor import lead_lives
+from pipelines.live.health import StageHealth
+from pipelines.live.supervisor import supervise
 from pipelines.wire import Progress
 
 __all__ = ["ProgressWatch"]
@@ -21,12 +21,12 @@ class ProgressWatch:
     `torn` are the partitions that wait for a lost tally, as the detector says that is furthest.
     """
 
-    def __init__(self, clients: KafkaClients, vitals: Vitals) -> None:
+    def __init__(self, clients: KafkaClients, health: StageHealth) -> None:
         self.closed: int | None = None
         self.torn: frozenset[int] = frozenset()
         self._torn_offset = -1
         self._clients = clients
-        self._vitals = vitals
+        self._health = health
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow until told to stop."""
@@ -36,14 +36,14 @@ class ProgressWatch:
             async with TopicReader(self._clients, topic) as reader:
                 first, end = await reader.bounds()
                 await reader.start_at(max(first, end - _LOOK_BACK))
-                self._vitals.gate.open()
+                self._health.gate.open()
                 while not stop.is_set():
-                    self._vitals.pulse.beat()
+                    self._health.pulse.beat()
                     for _, message in await reader.next_listings(0.5):
                         if isinstance(message, Progress):
                             self._hear(message)
 
-        await lead_lives(self._vitals, life, stop, self._clients.kafka.patience_s)
+        await supervise(self._health, life, stop, self._clients.kafka.patience_s)
 
     def _hear(self, progress: Progress) -> None:
         """Take what is further than we know: a copy that is behind must not hold others back."""

@@ -11,9 +11,9 @@ from pipelines.clock import elapsed_s
 from pipelines.kafka.appender import Appender
 from pipelines.kafka.clients import KafkaClients
 from pipelines.kafka.log_topic import TopicReader
-from pipelines.live.health import Vitals
+from pipelines.live.health import StageHealth
 from pipelines.live.store_calls import insist
-from pipelines.live.supervisor import lead_lives
+from pipelines.live.supervisor import supervise
 from pipelines.ports import REMOVAL, BlockStore, Change
 from pipelines.wire import Progress
 
@@ -34,9 +34,9 @@ class PublishStage:
 
     def __init__(
         self, clients: KafkaClients, open_it: Callable[[], BlockStore], facts: Mapping[str, str],
-        vitals: Vitals,
+        health: StageHealth,
     ) -> None:  # fmt: skip
-        self.clients, self._open, self.vitals = clients, open_it, vitals
+        self.clients, self._open, self.health = clients, open_it, health
         self.facts = {"live": "1", **facts}
         self._store: BlockStore | None = None
         self._stop = asyncio.Event()
@@ -59,7 +59,7 @@ class PublishStage:
                 await _Life(self, listings, appender).run(stop)
 
         try:
-            await lead_lives(self.vitals, life, stop, self.clients.kafka.patience_s)
+            await supervise(self.health, life, stop, self.clients.kafka.patience_s)
         finally:
             if self._store is not None:
                 await asyncio.to_thread(self._store.close)
@@ -76,10 +76,10 @@ class PublishStage:
         def failed(error: StoreError) -> None:
             nonlocal told
             if not told:
-                self.vitals.log.warning("listings wait for the store", reason=str(error))
+                self.health.log.warning("listings wait for the store", reason=str(error))
             told = True
 
-        return await insist(lambda: self._call(call), self._stop, self.vitals, failed)
+        return await insist(lambda: self._call(call), self._stop, self.health, failed)
 
     def _call(self, call: Callable[[BlockStore], T]) -> T:
         if self._store is None:
@@ -98,9 +98,9 @@ class _Life:
     async def run(self, stop: asyncio.Event) -> None:
         """Apply what comes; at the end what is there already."""
         await self._find_place()
-        self._stage.vitals.gate.open()
+        self._stage.health.gate.open()
         while not stop.is_set():
-            self._stage.vitals.pulse.beat()
+            self._stage.health.pulse.beat()
             await self._next(0.2)
             if elapsed_s() - self._looked_s >= _LOOK_S:
                 await self._look()
@@ -138,7 +138,7 @@ class _Life:
         if not stage.seq and changes[0]["seq"] > 1:
             gone = changes[0]["seq"] - 1
             await stage.with_store(lambda store: store.start_behind(gone))
-            stage.vitals.log.warning("older changes are gone by retention", first=gone + 1)
+            stage.health.log.warning("older changes are gone by retention", first=gone + 1)
             stage.seq = gone
         try:
             await stage.with_store(lambda store: store.apply(changes, facts))
@@ -160,7 +160,7 @@ class _Life:
         now = await stage.with_store(lambda store: store.last_seq())
         if now >= stage.seq and error is not None:
             raise error
-        stage.vitals.log.warning(
+        stage.health.log.warning(
             "the store was emptied or put back: it is filled from the listings again",
             store_seq=now, our_seq=stage.seq,
         )  # fmt: skip

@@ -13,7 +13,7 @@ from detector.policy.text import policy_to_json
 from pipelines.console.messages import logger_of
 from pipelines.console.telemetry import Telemetry
 from pipelines.kafka.clients import KafkaClients
-from pipelines.live.health import Vitals
+from pipelines.live.health import StageHealth
 from pipelines.live.supervisor import Run, first_error, until_told
 from pipelines.ports import BlockStore
 from pipelines.settings.config_file import load_policy
@@ -62,19 +62,19 @@ class Live:
         if settings.web.port:
             self._web = WebServer(health_app(self.health, self.telemetry), settings.web)
 
-    def _vitals(self, name: str) -> Vitals:
-        return Vitals.of(name, self.health, self.telemetry)
+    def _stage_health(self, name: str) -> StageHealth:
+        return StageHealth.of(name, self.health, self.telemetry)
 
     def _ingest(self, policy: Policy) -> list[Run]:
         from pipelines.live.ingest import IngestStage
         from pipelines.live.progress_watch import ProgressWatch
 
-        progress = ProgressWatch(self._clients, self._vitals("progress"))
+        progress = ProgressWatch(self._clients, self._stage_health("progress"))
         source = self.settings.source
         ingest = IngestStage(
             self._clients, self.settings.ingest, policy,
             lambda tables: lines_of(source, EventReader(tables)), progress,
-            self._vitals("ingest"),
+            self._stage_health("ingest"),
         )  # fmt: skip
         return [ingest.run, progress.run]
 
@@ -83,7 +83,9 @@ class Live:
         from pipelines.live.detect import DetectStage
 
         detect, tables = self.settings.detect, load_tables(self.settings.detect)
-        return [DetectStage(self._clients, detect, policy, tables, self._vitals("detect")).run]
+        return [
+            DetectStage(self._clients, detect, policy, tables, self._stage_health("detect")).run
+        ]
 
     def _publish(self, policy: Policy) -> list[Run]:
         from pipelines.live.publish import PublishStage
@@ -91,7 +93,7 @@ class Live:
         facts = {"policy": policy_to_json(policy), "policy_digest": policy_digest(policy)}
         store = self.settings.store
         publish = PublishStage(
-            self._clients, lambda: live_store(store), facts, self._vitals("publish")
+            self._clients, lambda: live_store(store), facts, self._stage_health("publish")
         )
         return [publish.run]
 
@@ -100,7 +102,7 @@ class Live:
             return []
         from pipelines.live.alert import AlertStage
 
-        return [AlertStage(self._clients, self.settings.webhook, self._vitals("alert")).run]
+        return [AlertStage(self._clients, self.settings.webhook, self._stage_health("alert")).run]
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until told to stop, then let each step finish, first to last, within the budget.

@@ -13,7 +13,7 @@ from detector.errors import (
     StoreUrlError,
     StoreVersionError,
 )
-from pipelines.live.health import Vitals
+from pipelines.live.health import StageHealth
 from pipelines.live.supervisor import pause
 
 __all__ = ["HOPELESS", "count_store_error", "insist"]
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 async def insist(
-    call: Callable[[], T], stop: asyncio.Event, vitals: Vitals,
+    call: Callable[[], T], stop: asyncio.Event, health: StageHealth,
     failed: Callable[[StoreError], None],
 ) -> T:  # fmt: skip
     """Call a store in a thread until it answers; `failed` hears of each time it did not.
@@ -47,14 +47,14 @@ async def insist(
         except StoreError as error:
             if stop.is_set():
                 raise
-            count_store_error(error, vitals)
+            count_store_error(error, health)
             failed(error)
-        vitals.pulse.beat()
+        health.pulse.beat()
         await pause(stop, wait_s)
         wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
 
 
-def count_store_error(error: StoreError, vitals: Vitals) -> None:
+def count_store_error(error: StoreError, health: StageHealth) -> None:
     """Count an error by its kind: StoreLockedError is `locked`."""
     kind = type(error).__name__.removeprefix("Store").removesuffix("Error").lower()
-    vitals.telemetry.store_errors.add(kind or "other")
+    health.telemetry.store_errors.add(kind or "other")

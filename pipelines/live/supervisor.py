@@ -1,4 +1,4 @@
-"""How a stage goes on when Kafka fails: it lets go of everything and begins anew."""
+"""Restarts a stage after a failure of Kafka: it drops everything it held and starts again."""
 
 import asyncio
 import contextlib
@@ -8,16 +8,16 @@ from typing import Final
 from detector.errors import FloodwatchError
 from pipelines.clock import elapsed_s
 from pipelines.kafka.clients import BrokerError, is_asked_to_end
-from pipelines.live.health import Vitals
+from pipelines.live.health import StageHealth
 
-__all__ = ["Run", "broker_errors", "first_error", "lead_lives", "pause", "until_told"]
+__all__ = ["Run", "broker_errors", "first_error", "pause", "supervise", "until_told"]
 
 Run = Callable[[asyncio.Event], Awaitable[None]]
 
 _FIRST_WAIT_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 5.0
 _LONG_LIFE_S: Final = 30.0
-"""After a life of this length the next failure is a new one, not more of the last."""
+"""After a run of this length the next failure is a new one, not more of the last."""
 
 
 async def pause(stop: asyncio.Event, seconds: float) -> None:
@@ -40,10 +40,10 @@ def broker_errors() -> Iterator[None]:
         raise _first_of(kafka) from None
 
 
-async def lead_lives(
-    vitals: Vitals, life: Callable[[], Awaitable[None]], stop: asyncio.Event, patience_s: float
+async def supervise(
+    health: StageHealth, life: Callable[[], Awaitable[None]], stop: asyncio.Event, patience_s: float
 ) -> None:
-    """Lead lives until one ends by itself or we are told to stop.
+    """Run a stage, again after each failure of Kafka, until it ends by itself or must stop.
 
     Once a stage was ready, Kafka may be away for as long as it likes: trying again is moving too.
     One that is not ready within `patience_s` of its start ends: the settings may be wrong.
@@ -59,13 +59,13 @@ async def lead_lives(
             return
         except BrokerError as error:
             now_s = elapsed_s()
-            if not vitals.gate.was_open and now_s - first_s >= patience_s:
+            if not health.gate.was_open and now_s - first_s >= patience_s:
                 raise
-            vitals.log.warning("begins anew", reason=str(error), wait_s=wait_s)
+            health.log.warning("begins anew", reason=str(error), wait_s=wait_s)
             wait_s = _FIRST_WAIT_S if now_s - began_s > _LONG_LIFE_S else wait_s
         finally:
-            vitals.gate.shut()
-            vitals.pulse.beat()
+            health.gate.shut()
+            health.pulse.beat()
         await pause(stop, wait_s)
         wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
 

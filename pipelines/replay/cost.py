@@ -17,14 +17,14 @@ from detector.events.subjects import mailbox_masked
 from detector.state import ATTEMPTS, MESSAGES
 from detector.tally.tally import Rows, join_rows, take_rows
 
-__all__ = ["Toll"]
+__all__ = ["FloodCost"]
 
 _NEVER: Final = 2**62
 _BEGINS: Final = frozenset({"list", "release"})
 _ENDS: Final = frozenset({"remove", "expire"})
 
 
-class Toll:
+class FloodCost:
     """Counts messages against the listings of an engine; one array entry a source and mailbox."""
 
     def __init__(self, engine: Engine) -> None:

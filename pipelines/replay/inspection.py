@@ -1,4 +1,4 @@
-"""What the inputs of a replay are, found out before anything is read of them."""
+"""Inspects the inputs of a replay: partitions, formats and sizes, before anything is read."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from pipelines.replay.formats import FORMATS, HEAD_BYTES, detect_format
 from pipelines.sources.files import STDIN, InputError, InputPartition, find_partitions
 from pipelines.sources.packed import PackedFile
 
-__all__ = ["LookedAt", "look_at"]
+__all__ = ["Inspection", "inspect"]
 
 _WANTED: Final = "want events in JSON, one a line, a raw Postfix log, Parquet or a dump of the log"
 _SHOWN_BYTES: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
-class LookedAt:
+class Inspection:
     """The partitions with their format and how they begin (at most HEAD_BYTES, unpacked).
 
     `opened` are the pipes, by name of the partition: they can be read only once.
@@ -43,7 +43,7 @@ class LookedAt:
         return self.modified_ms.get(partition.name)
 
 
-def look_at(inputs: Sequence[str], name: str | None) -> LookedAt:
+def inspect(inputs: Sequence[str], name: str | None) -> Inspection:
     """Find the files of all inputs and tell their formats; `name` is the format where it is given.
 
     Raises:
@@ -94,4 +94,4 @@ def look_at(inputs: Sequence[str], name: str | None) -> LookedAt:
             next(p.name for p, kind, _ in found if kind == "log"),
             "a dump of the log is a whole input: replay it alone",
         )
-    return LookedAt(tuple(found), opened, tuple(left_out), total, modified)
+    return Inspection(tuple(found), opened, tuple(left_out), total, modified)

@@ -21,9 +21,9 @@ from pipelines.clock import now_ms
 from pipelines.console.escaped import escaped
 from pipelines.console.resident import lazy_garbage
 from pipelines.ports import REMOVAL, BlockStore
-from pipelines.replay.cost import Toll
+from pipelines.replay.cost import FloodCost
 from pipelines.replay.formats import line_reader
-from pipelines.replay.inspection import LookedAt, look_at
+from pipelines.replay.inspection import Inspection, inspect
 from pipelines.replay.log_file import LogWriter, read_log
 from pipelines.replay.partition import PartitionFiles
 from pipelines.replay.same_input import INPUT, check_same_input, heads_fact
@@ -81,9 +81,9 @@ def replay(
     Raises:
         FloodwatchError: what cannot be used as it was named, or an output that cannot be written.
     """
-    looked_at = look_at(spec.inputs, spec.input_format)
+    inspection = inspect(spec.inputs, spec.input_format)
     with contextlib.ExitStack() as stack, lazy_garbage():
-        run = _Run(spec, store, looked_at, stack, progress)
+        run = _Run(spec, store, inspection, stack, progress)
         run.read()
         return run.finish()
 
@@ -92,10 +92,10 @@ class _Run:
     """The wiring of one replay."""
 
     def __init__(
-        self, spec: Replay, store: BlockStore, looked_at: LookedAt,
+        self, spec: Replay, store: BlockStore, inspection: Inspection,
         stack: contextlib.ExitStack, progress: Callable[[Progress], None],
     ) -> None:  # fmt: skip
-        self._spec, self._store, self._looked_at = spec, store, looked_at
+        self._spec, self._store, self._inspection = spec, store, inspection
         self._progress = progress
         self._asns = asns = load_asn_files(spec.asn_tables) if spec.asn_tables else None
         self._keys = KeyTables()
@@ -106,9 +106,9 @@ class _Run:
             "policy_digest": policy_digest(spec.policy),
             "asn_digest": asns.digest if asns is not None else "",
             "provider_digest": providers.digest,
-            "input_names": json.dumps([escaped(p.name) for p, _, _ in looked_at.partitions]),
+            "input_names": json.dumps([escaped(p.name) for p, _, _ in inspection.partitions]),
         }
-        heads = [head for _, _, head in looked_at.partitions]
+        heads = [head for _, _, head in inspection.partitions]
         check_same_input(store, masked_url(spec.store_url), heads, self._facts)
         self._facts[INPUT] = heads_fact(heads)
 
@@ -121,10 +121,10 @@ class _Run:
         keep = None if self._log is None else LogWriter(self._log, self._keys).write
         self._detection = Detection(engine, keep)
         self._publisher = Publisher(store, self._decisions)
-        self._counts, self._findings, self._toll = IngestCounts(), Findings(), Toll(engine)
+        self._counts, self._findings, self._cost = IngestCounts(), Findings(), FloodCost(engine)
         self._files = [
-            PartitionFiles(p, kind, looked_at.opened.get(p.name))
-            for p, kind, _ in looked_at.partitions
+            PartitionFiles(p, kind, inspection.opened.get(p.name))
+            for p, kind, _ in inspection.partitions
         ]
         for file in self._files:
             stack.callback(file.close)
@@ -133,7 +133,7 @@ class _Run:
 
     def read(self) -> None:
         """Read all there is."""
-        if self._looked_at.is_log:
+        if self._inspection.is_log:
             self._read_log()
         else:
             self._read_lines()
@@ -141,7 +141,7 @@ class _Run:
     def _read_log(self) -> None:
         """Follow a dump of the log: its records are what they were."""
         self._take(self._requests(pending_only=True))
-        with contextlib.closing(self._looked_at.opened_log()) as file:
+        with contextlib.closing(self._inspection.opened_log()) as file:
             try:
                 for records in read_log(file, self._keys):
                     self._counts.count_tallies([r for r in records if isinstance(r, Tally)])
@@ -156,8 +156,8 @@ class _Run:
         clock = self._spec.policy.clock
         events = EventReader(self._keys)
         partitions = []
-        for number, (partition, kind, _) in enumerate(self._looked_at.partitions):
-            newest = self._looked_at.newest_ms(partition) or now_ms()
+        for number, (partition, kind, _) in enumerate(self._inspection.partitions):
+            newest = self._inspection.newest_ms(partition) or now_ms()
             reader = line_reader(kind, events, self._spec.postfix, newest)
             partitions.append(PartitionIngest(number, reader, clock, self._counts))
         self._take([Partitions(len(partitions)), *self._requests(pending_only=False)])
@@ -188,13 +188,13 @@ class _Run:
         engine = self._detection.engine
         if not release_due(engine):
             return
-        ips, mailboxes = self._toll.slots_in_use()
+        ips, mailboxes = self._cost.slots_in_use()
         for one in reading:
             own_ips, own_mailboxes = one.slots_in_use()
             ips += own_ips
             mailboxes += own_mailboxes
         release_keys(engine, ips, mailboxes)
-        self._toll.let_go()
+        self._cost.let_go()
 
     def _requests(self, *, pending_only: bool) -> list[LogRecord]:
         """Give the removal requests of the store as controls, answered ones at their old place."""
@@ -211,7 +211,7 @@ class _Run:
             if self._first_ms is None and len(rows):
                 self._first_ms = int(rows.tick.min()) * 1000
             self._findings.count(changes)
-            self._toll.count(rows, changes)
+            self._cost.count(rows, changes)
             self._publisher.publish(changes, self._facts_now() if changes else {})
 
     def _facts_now(self) -> dict[str, str]:
@@ -228,7 +228,7 @@ class _Run:
         self._progress(
             Progress(
                 bytes_read,
-                self._looked_at.total_bytes,
+                self._inspection.total_bytes,
                 self._counts.lines,
                 self._findings.changes["list"],
             )
@@ -250,12 +250,12 @@ class _Run:
                 file.commit()
         watermark = self._detection.watermark_ms
         at = watermark or 0
-        counts, findings, toll = self._counts, self._findings, self._toll
+        counts, findings, cost = self._counts, self._findings, self._cost
         floods = findings.floods()
         return Summary(
             inputs=tuple(
                 (escaped(p.name), kind or "empty", len(p.paths))
-                for p, kind, _ in self._looked_at.partitions
+                for p, kind, _ in self._inspection.partitions
             ),
             bytes_read=sum(file.raw_bytes for file in self._files),
             lines=counts.lines, records=counts.records, events=counts.events, late=counts.late,
@@ -266,12 +266,12 @@ class _Run:
             providers=most_common(findings.providers), networks=networks[:_MOST_NETWORKS],
             floods_found=len(floods), floods=largest(floods),
             in_force=len(self._store.listings(at)), held=len(self._store.held(at)),
-            messages=toll.messages, stopped=toll.stopped, cost=toll.cost, alerts=findings.alerts,
+            messages=cost.messages, stopped=cost.stopped, cost=cost.cost, alerts=findings.alerts,
             policy=self._facts["policy_digest"], shadow=self._spec.policy.mode == "shadow",
             store=masked_url(self._spec.store_url), new_changes=self._publisher.new,
             asn_table=self._asns is not None,
             asn_problems=len(self._asns.problems) if self._asns is not None else 0,
-            left_out=tuple(map(escaped, self._looked_at.left_out)),
+            left_out=tuple(map(escaped, self._inspection.left_out)),
             failures=tuple(map(str, self._failures)),
         )  # fmt: skip
 

@@ -194,12 +194,12 @@ class Cluster:
 
     def _subjects(self) -> list[str]:
         """Give who is listed, as the first detector sees it, and somebody who is not."""
-        listings = self.detectors[0].engine.docket.lifecycle.listings
+        listings = self.detectors[0].engine.listings.lifecycle.listings
         return [*sorted(listings), "192.0.2.200", "no subject"]
 
     def _held(self) -> list[str]:
         """Give who waits for an operator, as the first detector sees it."""
-        listings = self.detectors[0].engine.docket.lifecycle.listings
+        listings = self.detectors[0].engine.listings.lifecycle.listings
         return sorted(subject for subject, listing in listings.items() if listing.held)
 
     def _when(self) -> int:

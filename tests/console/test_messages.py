@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.console.messages import logger_of, start_talking, stop_talking
+from pipelines.console.messages import logger_of, start_logging, stop_logging
 
 HOSTILE = "a\x1b[2Jb\r\nlevel=error\u202ec\u2028\udc80"
 ESCAPED = "a\\u001b[2Jb\\u000d\\u000alevel=error\\u202ec\\u2028\\udc80"
@@ -43,12 +43,12 @@ def lines(out: io.StringIO) -> list[dict[str, Any]]:
 
 def test_where_no_terminal_is_each_saying_is_a_json_object_on_a_line() -> None:
     out = io.StringIO()
-    handler = start_talking(stream=out)
+    handler = start_logging(stream=out)
     logger_of("alerts").info("webhook answered", status=500, host="hook.example")
     logging.getLogger("aiokafka.conn").warning("node %s is down", 1)
     logger_of("alerts").debug("not heard")
     logging.getLogger("httpx").info("not heard")
-    stop_talking(handler)
+    stop_logging(handler)
     first, second = lines(out)
     assert first.pop("timestamp").endswith("Z")
     assert first == {
@@ -61,10 +61,10 @@ def test_where_no_terminal_is_each_saying_is_a_json_object_on_a_line() -> None:
 
 @pytest.mark.parametrize("out", [io.StringIO(), Terminal()], ids=["json", "people"])
 def test_no_value_moves_a_cursor_or_makes_a_line(out: io.StringIO) -> None:
-    handler = start_talking(stream=out)
+    handler = start_logging(stream=out)
     logger_of("x").warning("said", text=HOSTILE, deep={"k\x1b": [HOSTILE]}, raw=b"\x1b")
     logging.getLogger("lib\x1b").warning("got %s", HOSTILE)
-    stop_talking(handler)
+    stop_logging(handler)
     text = out.getvalue()
     wrong = ("\r", "\u202e", "\u2028", "\udc80", "\x1b[2J", "k\x1b", "lib\x1b")
     assert [c for c in wrong if c in text] == []
@@ -73,9 +73,9 @@ def test_no_value_moves_a_cursor_or_makes_a_line(out: io.StringIO) -> None:
 
 def test_values_are_escaped_the_same_at_every_depth() -> None:
     out = io.StringIO()
-    handler = start_talking(stream=out)
+    handler = start_logging(stream=out)
     logger_of("x").warning("said", text=HOSTILE, deep={"k": [HOSTILE, 1, None, True]})
-    stop_talking(handler)
+    stop_logging(handler)
     (line,) = lines(out)
     assert line["text"] == ESCAPED
     assert line["deep"] == {"k": [ESCAPED, 1, None, True]}
@@ -83,13 +83,13 @@ def test_values_are_escaped_the_same_at_every_depth() -> None:
 
 @pytest.mark.parametrize("out", [io.StringIO(), Terminal()], ids=["json", "people"])
 def test_a_traceback_keeps_its_lines_and_its_message_is_escaped(out: io.StringIO) -> None:
-    handler = start_talking(stream=out)
+    handler = start_logging(stream=out)
     try:
         raise ValueError(HOSTILE)  # noqa: TRY301 - the case
     except ValueError:
         logger_of("x").exception("failed")
         logging.getLogger("lib").exception("failed there")
-    stop_talking(handler)
+    stop_logging(handler)
     text = out.getvalue()
     assert text.count("Traceback (most recent call last)") == 2
     assert "\x1b[2J" not in text
@@ -98,16 +98,16 @@ def test_a_traceback_keeps_its_lines_and_its_message_is_escaped(out: io.StringIO
 
 def test_on_a_terminal_a_saying_is_a_line_for_people() -> None:
     out = Terminal()
-    handler = start_talking(stream=out)
+    handler = start_logging(stream=out)
     logger_of("x").warning("store is slow", waited_s=3)
-    stop_talking(handler)
+    stop_logging(handler)
     assert "store is slow" in out.getvalue()
     assert not out.getvalue().startswith("{")
 
 
 def test_a_storm_of_one_library_is_five_lines_and_a_count() -> None:
     out, now = io.StringIO(), Now()
-    handler = start_talking(stream=out, elapsed_s=now)
+    handler = start_logging(stream=out, elapsed_s=now)
     noisy = logging.getLogger("aiokafka.conn")
     for _ in range(955):
         noisy.error("Unable connect to node with id %s", 1)
@@ -117,7 +117,7 @@ def test_a_storm_of_one_library_is_five_lines_and_a_count() -> None:
     now.s += 10
     logger_of("x").warning("later")
     told = lines(out)[7:]
-    stop_talking(handler)
+    stop_logging(handler)
     assert [line["event"] for line in told] == [
         "and 950 more like it: Unable connect to node with id %s", "later",
     ]  # fmt: skip
@@ -126,18 +126,18 @@ def test_a_storm_of_one_library_is_five_lines_and_a_count() -> None:
 
 def test_what_was_held_back_is_told_at_the_end_too() -> None:
     out = io.StringIO()
-    handler = start_talking(stream=out, elapsed_s=Now())
+    handler = start_logging(stream=out, elapsed_s=Now())
     for number in range(8):
         logging.getLogger("aiokafka").warning("down %d", number)
-    stop_talking(handler)
+    stop_logging(handler)
     assert lines(out)[-1]["event"] == "and 3 more like it: down %d"
 
 
 def test_the_throttle_keeps_a_bounded_number_of_templates() -> None:
     out = io.StringIO()
-    handler = start_talking(stream=out, elapsed_s=Now())
+    handler = start_logging(stream=out, elapsed_s=Now())
     for number in range(1_000):
         logging.getLogger("aiokafka").warning(f"made with an f-string {number}")  # noqa: G004 - the case
-    stop_talking(handler)
+    stop_logging(handler)
     assert len(lines(out)) == 64 + 5 + 1
     assert lines(out)[-1]["event"].startswith("and 931 more like it")

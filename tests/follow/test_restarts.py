@@ -19,7 +19,7 @@ from detector.policy.settings import Policy
 from pipelines.console.telemetry import Telemetry
 from pipelines.follow.partition import FollowedPartition, Told
 from pipelines.follow.run import Follower, FollowSpec
-from pipelines.live.health import Vitals
+from pipelines.live.health import StageHealth
 from pipelines.ports import REMOVAL
 from pipelines.replay.run import Replay, replay
 from pipelines.settings.model import LiveSettings
@@ -62,7 +62,9 @@ class Site:
         )  # fmt: skip
         # A policy with limits below those of a file: minutes are as good as days then.
         with patch("pipelines.follow.begin.load_policy", lambda _: self.policy):
-            self.follower = Follower(spec, Vitals.of("follow", Health(), Telemetry()), self.stack)
+            self.follower = Follower(
+                spec, StageHealth.of("follow", Health(), Telemetry()), self.stack
+            )
         await self.follower.begin(self.stop)
         return self.follower
 

@@ -142,7 +142,7 @@ def test_memory_is_bounded_by_the_policy_not_by_the_input() -> None:
 STATE: dict[str, set[str]] = {
     "Engine": {
         "policy", "tables", "lookup", "closer", "sources", "mailboxes", "domain_table", "domains",
-        "learner", "evidence", "collateral", "docket", "cases", "observed", "log_start",
+        "learner", "evidence", "collateral", "listings", "cases", "observed", "log_start",
         "last_rows_at", "cold", "outbound",
         "_base",  # set at the begin of each close
         "offered",  # by the runner
@@ -177,7 +177,7 @@ STATE: dict[str, set[str]] = {
     },
     "EvidenceLog": {"capacity", "_columns", "_size", "covers_from", "dropped"},
     "Collateral": {"limits", "total", "observed_s"},
-    "Docket": {
+    "Listings": {
         "policy", "digest", "sources", "collateral", "providers", "never", "allowed", "lifecycle",
         "listed", "forgiven", "seq",
         "cost", "_cost_for",  # summed from the listings
@@ -209,7 +209,7 @@ def test_nothing_that_decides_is_missing_from_a_snapshot() -> None:
     parts: list[Any] = [
         engine, engine.closer, engine.sources, engine.mailboxes, engine.mailboxes.day,
         engine.learner, engine.learner.mailbox_normals, engine.learner.relations, engine.evidence,
-        engine.collateral, engine.docket, engine.docket.lifecycle, case,
+        engine.collateral, engine.listings, engine.listings.lifecycle, case,
     ]  # fmt: skip
     for part in parts:
         name = type(part).__name__

@@ -1,4 +1,4 @@
-"""The docket: one listing a subject, numbered changes, shadow, holds above the budget, purges."""
+"""The listings: one listing a subject, numbered changes, shadow, holds above the budget, purges."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -143,7 +143,7 @@ def test_a_listing_above_the_budget_is_held_for_an_operator() -> None:
     assert 0.25 < shown["own_share"] == shown["share_in_all"] < 0.75
     assert shown["alert"] is True
     assert out[1]["evidence"] == {"reason": "not listed"}
-    assert days.engine.docket.cost == 0
+    assert days.engine.listings.cost == 0
 
 
 def test_a_held_listing_is_released_by_an_operator_and_then_lives_as_any() -> None:
@@ -153,7 +153,7 @@ def test_a_held_listing_is_released_by_an_operator_and_then_lives_as_any() -> No
     days.ask(3 * HOUR + 400, BUSY)
     out = days.run(3 * HOUR + 500)
     assert changes(out) == ["hold", "release", "refuse"]
-    assert days.engine.docket.cost > 0
+    assert days.engine.listings.cost > 0
     assert out[1]["until"] > out[1]["time"]
     assert "quiet_needed_s" in out[2]["evidence"]
 
@@ -257,7 +257,7 @@ def test_an_operator_removes_in_mid_flood(ip: str, subject: str) -> None:
     out = days.run(DAY)
     assert changes(out) == ["list", "remove"]
     assert out[1]["subject"] == subject
-    assert not days.engine.docket.listed.any()
+    assert not days.engine.listings.listed.any()
 
 
 def test_an_operator_is_told_what_cannot_be_done() -> None:

@@ -18,7 +18,7 @@ from pipelines.console.telemetry import Telemetry
 from pipelines.kafka.clients import BrokerError
 from pipelines.kafka.input_group import InputGroup
 from pipelines.live import supervisor
-from pipelines.live.health import Vitals
+from pipelines.live.health import StageHealth
 from pipelines.live.run import Live
 from pipelines.web.progress import Health
 from tests.builders import Event, story
@@ -103,18 +103,18 @@ async def test_the_group_throws_us_out_again_and_again(
 
 async def test_a_stage_that_was_ready_once_never_loses_patience() -> None:
     """Also where it was between two assignments when it failed."""
-    vitals, lived = Vitals.of("ingest", Health(), Telemetry()), 0
+    health, lived = StageHealth.of("ingest", Health(), Telemetry()), 0
 
     async def life() -> None:
         nonlocal lived
         lived += 1
         if lived == 1:
-            vitals.gate.open()
-            vitals.gate.shut()
+            health.gate.open()
+            health.gate.shut()
         if lived < 3:
             raise BrokerError("here", "away")
 
-    await supervisor.lead_lives(vitals, life, asyncio.Event(), 0.0)
+    await supervisor.supervise(health, life, asyncio.Event(), 0.0)
     assert lived == 3
 
 
