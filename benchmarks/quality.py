@@ -2,6 +2,8 @@
 
     python -m benchmarks.quality score --events E --truth T --decisions D [--json]
     python -m benchmarks.quality run --seeds 11 12 13 14 15 [--events 300000] [--json]
+    python -m benchmarks.quality matrix [--sizes 30000 301000] [--compare COMMIT]
+    python -m benchmarks.quality sensitivity
 
 It shares no code with the detector. What the columns mean: `quality_score`; who is listed when by
 the oracle and the references: `quality_listings`. Exit 0: scored (whatever the figures), 1: failed.
@@ -16,6 +18,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from benchmarks.matrix import run as matrix
+from benchmarks.matrix import sensitivity
 from benchmarks.quality_listings import read_decisions
 from benchmarks.quality_report import Report, as_json, report, summary_text, text
 from benchmarks.quality_traffic import BadInputError, read_traffic
@@ -71,7 +75,7 @@ def _simulate(seed: int, events: int, out: Path) -> list[str | Path]:
 
 def _replay(out: Path, decisions: Path) -> list[str | Path]:
     return [
-        Path(sys.executable).with_name("floodwatch"), "replay", out / EVENTS,
+        sys.executable, "-m", "pipelines.cli", "replay", out / EVENTS,
         "--asn-table", out / TABLE, "--decisions", decisions, "--store", "memory:",
     ]  # fmt: skip
 
@@ -102,6 +106,10 @@ def _parser() -> argparse.ArgumentParser:
     many.add_argument("--seeds", type=int, nargs="+", required=True, metavar="N")
     many.add_argument("--events", type=int, default=300_000, metavar="N")
     many.add_argument("--keep", type=Path, metavar="DIR", help="keep traffic and decisions there")
+    matrix.add_arguments(commands.add_parser("matrix", help="sizes and seeds, held to targets"))
+    sensitivity.add_arguments(
+        commands.add_parser("sensitivity", help="what each constant times 0.5 and 1.5 changes")
+    )
     for command in (one, many):
         command.add_argument("--floods", action="store_true", help="a line for each flood too")
         command.add_argument("--json", action="store_true", help="every figure, as JSON")
@@ -113,6 +121,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     chosen = _parser().parse_args(given or _PLAIN)
     try:
+        if chosen.command == "matrix":
+            return matrix.main(chosen)
+        if chosen.command == "sensitivity":
+            return sensitivity.main(chosen)
         if chosen.command == "score":
             scored = score_files(chosen.events, chosen.truth, chosen.decisions)
             shown = as_json(scored).decode() if chosen.json else text(scored, floods=chosen.floods)

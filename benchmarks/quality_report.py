@@ -11,7 +11,7 @@ from benchmarks.quality_listings import Listings, oracle, references
 from benchmarks.quality_score import Check, Listed, Score, checks, score, shapes
 from benchmarks.quality_traffic import Traffic
 
-__all__ = ["Report", "as_json", "report", "summary_text", "text"]
+__all__ = ["Report", "as_json", "report", "summary_text", "table", "text"]
 
 NONE = "-"
 
@@ -68,7 +68,7 @@ def _listed(one: Listed) -> str:
     return f"{one.listed:,}/{one.total:,} ({_percent(one.share)})"
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Lay out cells, the first column to the left, the others to the right."""
     lines = [list(head), *map(list, rows)]
     widths = [max(len(line[at]) for line in lines) for at in range(len(head))]
@@ -156,13 +156,13 @@ def text(one: Report, *, floods: bool = False) -> str:
     parts = [
         one.traffic,
         f"innocent patterns: {', '.join(one.patterns) or 'none'}",
-        _table(shape_head, _shape_rows(one.product)),
+        table(shape_head, _shape_rows(one.product)),
         (
             "* share of the messages whose source was listed; +n: floods below 30 messages; seconds"
             "\n  from the 30th message to the first listing; rate/min of slow ramps at that listing"
         ),
-        _table(rival_head, map(_rival_row, rivals)),
-        _table(
+        table(rival_head, map(_rival_row, rivals)),
+        table(
             ("target", "figure", "wanted", ""),
             [(c.name, _figure(c, c.value), c.target, _verdict(c.kept)) for c in one.checks],
         ),
@@ -172,7 +172,7 @@ def text(one: Report, *, floods: bool = False) -> str:
             "flood", "sources", "messages", "listed*", "of all", "of oracle", "seconds",
             "rate/min", "",
         )  # fmt: skip
-        parts.append(_table(flood_head, _flood_rows(one.product)))
+        parts.append(table(flood_head, _flood_rows(one.product)))
     if patterns:
         parts.append(f"must-not sources listed, by pattern: {patterns}")
     return "\n\n".join(parts)
@@ -229,8 +229,8 @@ def summary_text(reports: Mapping[int, Report]) -> str:
     return "\n\n".join(
         [
             f"over seeds {', '.join(map(str, reports))}",
-            _table(("target", "mean", "worst", "wanted", ""), rows),
-            _table(head, [_mean_row(name, results) for name, results in rivals.items()]),
+            table(("target", "mean", "worst", "wanted", ""), rows),
+            table(head, [_mean_row(name, results) for name, results in rivals.items()]),
         ]
     )
 

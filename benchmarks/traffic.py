@@ -3,7 +3,8 @@
 3 M events of about 292 B: zipf over 200 k addresses (13 % IPv6), 5 k ASNs, 100 k mailboxes; and in
 the last three quarters of the hour floods from 1,500 botnet addresses. Beside the events, the ASN
 table and the raw Postfix log of a sixth of the background and of all the flood mail. The files lie
-in build/bench and are made once.
+in build/bench and are made once. `flooded` traffic has a quarter of its messages in floods, each
+from 600 addresses of many networks, and no Postfix log.
 
     .venv/dev/bin/python -m benchmarks.traffic [--events N] [--folder DIR] [--again]
 """
@@ -35,6 +36,8 @@ FOLDER = Path("build/bench")
 START_MS = 1_772_524_800_000  # 2026-03-03T08:00:00Z
 HOUR_MS = 3_600_000
 SHARDS = 6
+FLOOD_MESSAGES = 3_000
+FLOODED_SHARE, FLOODED_SOURCES = 0.25, 600
 _CHUNK = 100_000
 _FIRST_ASN = 4_200_000_000
 _TLDS = ("example", "test", "invalid")
@@ -189,7 +192,7 @@ def floods(world: World, rng: np.random.Generator, count: int = 10, sources: int
     for number, victim in enumerate(victims):
         mine = world.add_addresses(sources, v6_share=0.3)
         everyone += mine
-        size = 3_000
+        size = FLOOD_MESSAGES
         begin = START_MS + HOUR_MS // 4 + number * (HOUR_MS * 3 // 5) // count
         parts.append(
             Columns(
@@ -280,12 +283,16 @@ def log_lines(world: World, events: Columns, first: int) -> list[str]:
     return out
 
 
-def make(folder: Path, events: int, seed: int) -> Traffic:
-    """Write the files of one seed."""
+def make(folder: Path, events: int, seed: int, *, flooded: bool = False) -> Traffic:
+    """Write the files of one seed; `flooded` traffic has an empty Postfix log."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     world = World(rng, addresses=200_000, asns=5_000, mailboxes=100_000)
-    flood = floods(world, rng)
+    if flooded:
+        many = max(int(events * FLOODED_SHARE / FLOOD_MESSAGES), 1)
+        flood = floods(world, rng, many, FLOODED_SOURCES)
+    else:
+        flood = floods(world, rng)
     mail = ordinary(world, rng, events - flood.columns.time_ms.size)
     columns = in_log_order(flood.columns.behind(mail), rng)
     paths = (folder / "events.ndjson", folder / "mail.log", folder / "asn.tsv")
@@ -294,6 +301,8 @@ def make(folder: Path, events: int, seed: int) -> Traffic:
         for start in range(0, events, _CHUNK):
             chunk = columns.take(np.arange(start, min(start + _CHUNK, events)))
             lines.writelines(json_lines(world, chunk))
+            if flooded:
+                continue
             logged = chunk.take(chunk.is_flood | (np.arange(chunk.time_ms.size) % SHARDS == 0))
             written = log_lines(world, logged, start + 0x10000000)
             lines_written += len(written)
@@ -303,16 +312,18 @@ def make(folder: Path, events: int, seed: int) -> Traffic:
     return Traffic(events, lines_written, victims, [world.ips[i] for i in flood.sources], *paths)
 
 
-def ensure(folder: Path = FOLDER, events: int = 3_000_000, seed: int = 1) -> Traffic:
+def ensure(
+    folder: Path = FOLDER, events: int = 3_000_000, seed: int = 1, *, flooded: bool = False
+) -> Traffic:
     """Give the traffic, making it when this folder holds no such traffic yet."""
     note = folder / "traffic.json"
-    want = {"events": events, "seed": seed, "version": 1}
+    want = {"events": events, "seed": seed, "version": 1} | ({"flooded": 1} if flooded else {})
     if note.exists():
         found = json.loads(note.read_text())
         if found.pop("made") == want:
             paths = [Path(found.pop(name)) for name in ("events_path", "log_path", "asn_path")]
             return Traffic(**found, events_path=paths[0], log_path=paths[1], asn_path=paths[2])
-    traffic = make(folder, events, seed)
+    traffic = make(folder, events, seed, flooded=flooded)
     note.write_text(json.dumps({"made": want, **asdict(traffic)}, default=str))
     return traffic
 

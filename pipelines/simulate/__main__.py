@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None, program: str = "python -m pipelines
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--events", type=int, default=300_000)
     parser.add_argument("--hours", type=float, default=24.0)
-    parser.add_argument("--flood-share", type=float, help="default: drawn from the seed")
+    parser.add_argument("--flood-share", type=float, help="the most that floods are of all events")
     parser.add_argument("--shapes", help="comma list, or 'none': " + ",".join(FLOOD_SHAPES))
     parser.add_argument("--patterns", help="comma list, or 'none': " + ",".join(INNOCENT_PATTERNS))
     parser.add_argument("--time-format", choices=("ms", "rfc3339"), help="default: drawn")

@@ -44,8 +44,9 @@ INNOCENT_PATTERNS: Final = (
 class SimulationSpec:
     """Settings of one simulation. What is None is drawn from the seed.
 
-    `events` lines are written over `hours` of event time. `flood_share` is the share of them that
-    belong to floods. `shapes` and `patterns` choose from `FLOOD_SHAPES` and `INNOCENT_PATTERNS`.
+    `events` lines are written over `hours` of event time. `flood_share` is the most of them that
+    belong to floods; the size of a flood does not depend on `events`. `shapes` and `patterns`
+    choose from `FLOOD_SHAPES` and `INNOCENT_PATTERNS`.
     `disorder=False` gives lines in exact time order, without a late lump.
     """
 

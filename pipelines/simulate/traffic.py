@@ -12,6 +12,7 @@ from pipelines.simulate.floods import FLOODS
 from pipelines.simulate.innocents import INNOCENTS
 from pipelines.simulate.normal import Habits, draw_normal
 from pipelines.simulate.scene import Scene
+from pipelines.simulate.sizes import draw_floods
 from pipelines.simulate.spec import Group, SimulationSpec
 from pipelines.simulate.timing import Horizon, Wave, log_uniform
 from pipelines.simulate.world import World, draw_world
@@ -98,19 +99,12 @@ class _Streams:
 
 
 def _draw_floods(spec: SimulationSpec, stream: _Streams, world: World, wave: Wave) -> list[Draft]:
-    if not spec.shapes:
-        return []
-    rng = stream.of("flood sizes")
-    share = spec.flood_share if spec.flood_share is not None else rng.uniform(0.1, 0.27)
-    shapes = [*spec.shapes]
-    extra = int(rng.integers(0, 5)) if spec.events >= 200_000 else 0  # noqa: PLR2004
-    shapes += [str(shape) for shape in rng.choice(spec.shapes, size=extra)]
-    weight = np.clip(rng.lognormal(0, 0.6, len(shapes)), 0.35, 4)
-    sizes = as_ints(weight / weight.sum() * share * spec.events)
+    floods = draw_floods(stream.of("flood sizes"), spec)
+    shapes = [shape for shape, _ in floods]
     turns = [shapes[:at].count(shape) for at, shape in enumerate(shapes)]
     return [
-        FLOODS[shape](Scene(stream.of(shape, turn), world, wave, max(size, 40)))
-        for shape, turn, size in zip(shapes, turns, sizes.tolist(), strict=True)
+        FLOODS[shape](Scene(stream.of(shape, turn), world, wave, size))
+        for (shape, size), turn in zip(floods, turns, strict=True)
     ]
 
 
