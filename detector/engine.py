@@ -5,7 +5,7 @@
 
 Most rows cost a few array operations. Only rows at victims under examination are looked at one by
 one. Nothing here depends on batches: between two minutes the coarse counters only grow, so a case
-opens in the same minute however the rows arrive, and knows the same ten minutes when it does.
+opens at the same tick however the rows arrive, and knows the same hour when it does.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,13 +16,24 @@ from numpy.typing import NDArray
 
 from detector.events.contract import OUTBOUND, Outcome
 from detector.events.interning import KeyTables
-from detector.judge.cases import LONG_S, Case, CaseRow
+from detector.judge.candidates import (
+    Counted,
+    HotRows,
+    hot_rows,
+    is_forgiven,
+    open_cases,
+    passes,
+    refill,
+)
+from detector.judge.cases import Case
 from detector.judge.examiner import Examiner
-from detector.judge.gates import HotRows, hot_rows, is_forgiven, open_cases, rests
-from detector.judge.scene import Offence
+from detector.judge.flood_records import FloodRecords
+from detector.judge.gates import Gates
+from detector.judge.offences import Offence
+from detector.judge.rows import HOUR_S, CaseRow
 from detector.log.closing import BEFORE_ALL, Close, PendingControl, acts_at
-from detector.log.records import AsnTableChange, LogRecord, PolicyChange
-from detector.memory.normals import PERIOD_S
+from detector.log.records import AsnTableChange, End, LogRecord, PolicyChange
+from detector.memory.learning import PERIOD_S, Masks
 from detector.memory.relations import KNOWN, mixed
 from detector.networks.enrich import AsnLookup
 from detector.networks.providers import ProviderRegistry
@@ -45,15 +56,20 @@ class Engine(State):
         lookup: AsnLookup | None = None, providers: ProviderRegistry | None = None,
     ) -> None:  # fmt: skip
         super().__init__(policy, tables, lookup=lookup, providers=providers)
+        self.flood_records: list[dict[str, Any]] = []
+        """Records of floods that follow from what the last `accept` took."""
+        self._records = FloodRecords(self)
         self._examiner = Examiner(self)
         self._base = (0, 0, True)
+        self._gates = Gates(self)
 
     # -- following the log ---------------------------------------------------------------------
 
     def accept(self, records: Iterable[tuple[int, LogRecord]]) -> list[dict[str, Any]]:
         """Take the next records of the log with their offsets; give the changes that follow.
 
-        Tallies that come together are closed together, which is faster and changes nothing.
+        `flood_records` then holds the records of floods that follow. Tallies that come together are
+        closed together, which is faster and changes nothing.
         """
         for offset, record in records:
             if self.closer.stands_alone(record):
@@ -61,9 +77,11 @@ class Engine(State):
             self.closer.take(record, offset)
             if not isinstance(record, Tally):
                 self._close_due()
+            if isinstance(record, End) and self.closer.ended():
+                self._records.write_moved(self.closer.closed)
         self._close_due()
-        out = self.listings.changes
-        self.listings.changes = []
+        out, self.listings.changes = self.listings.changes, []
+        self.flood_records, self._records.written = self._records.written, []
         return out
 
     def _close_due(self) -> None:
@@ -134,7 +152,7 @@ class Engine(State):
         hot: HotRows = {}
         connects: list[tuple[int, int, int]] = []
         if len(rows):
-            hot, connects = self._count(rows, at, first)
+            hot, connects = self._count(rows, at)
         minute_ends = last % MINUTE_S == MINUTE_S - 1
         control_ticks = {acts_at(item.control, first) for item in due}
         ticks = set(hot) | {tick for tick, _, _ in connects} | control_ticks
@@ -153,7 +171,7 @@ class Engine(State):
             )  # fmt: skip
 
     def _count(
-        self, rows: Rows, at: NDArray[np.int64], first: int
+        self, rows: Rows, at: NDArray[np.int64]
     ) -> tuple[HotRows, list[tuple[int, int, int]]]:
         """Count a segment's rows in columns; give those at victims under examination."""
         self._admit(rows, at)
@@ -169,38 +187,29 @@ class Engine(State):
             rows, at = take_rows(rows, index), at[index]
             if not len(rows):
                 return {}, connects
-        mailboxes, domains, sources = self.mailboxes, self.domains, self.sources
-        every = (rows.count - rows.nulls) * _MESSAGES[rows.outcome]
+        mailboxes, domains = self.mailboxes, self.domains
+        every = rows.count * _MESSAGES[rows.outcome]
         domain = mailboxes.domain[rows.rcpt]
-        place = sources.place[rows.ip]
-        group = sources.group_hash[place]
+        place = self.sources.place[rows.ip]
+        group = self.sources.group_hash[place]
         relations = self.learner.relations
-        known = relations.counts(mixed(mailboxes.hash[rows.rcpt], group)) >= KNOWN
-        known_domain = relations.counts(mixed(domains.hash[domain], group)) >= KNOWN
+        minute = rows.tick // MINUTE_S
         none = np.uint32(0)
-        new, new_domain = np.where(known, none, every), np.where(known_domain, none, every)
-        sources.volume.add(place, every, rows.tick // PERIOD_S)
-        minute, step, hour = rows.tick // MINUTE_S, rows.tick // PERIOD_S, rows.tick // 3600
-        for victims, slots, fresh in (
-            (mailboxes, rows.rcpt.astype(np.intp), new),
-            (domains, domain.astype(np.intp), new_domain),
+        for scope, victims, slots in (
+            ("mailbox", mailboxes, rows.rcpt.astype(np.intp)),
+            ("domain", domains, domain.astype(np.intp)),
         ):
+            known = relations.counts(mixed(victims.hash[slots], group)) >= KNOWN
+            new = np.where(known, none, every)
             victims.last_at[slots] = at
             victims.all.add(slots, every, minute)
-            victims.new.add(slots, fresh, minute)
-            victims.hour.add(slots, fresh, step)
-            victims.day.add(slots, every, hour)
-        self.evidence.append(rows, at, sources.group[place], every, new)
-        open_cases(self, "mailbox", rows.rcpt, first)
-        open_cases(self, "domain", domain, first)
+            victims.new.add(slots, new, minute)
+            open_cases(self, scope, Counted(slots, every, new, minute, at))
+        self.evidence.append(rows, at, self.sources.group[place], every)
         picked = np.flatnonzero(mailboxes.hot[rows.rcpt] | domains.hot[domain])
         if not picked.size:
             return {}, connects
-        hot = hot_rows(
-            self, take_rows(rows, picked), at[picked], domain[picked], new[picked],
-            new_domain[picked],
-        )  # fmt: skip
-        return hot, connects
+        return hot_rows(self, take_rows(rows, picked), at[picked], domain[picked]), connects
 
     def _admit(self, rows: Rows, at: NDArray[np.int64]) -> None:
         """Begin with sources, mailboxes and domains that were not known."""
@@ -229,9 +238,10 @@ class Engine(State):
             self.domains.ensure()
             order = np.argsort(since, kind="stable")
             fresh, first = self.domains.newcomers(domain[order])
-            self.domains.admit(fresh, since[order[first]], self.learner.domain_normals.base)
-            self.mailboxes.admit(new, since, self.learner.mailbox_normals.base)
+            self.domains.admit(fresh, since[order[first]])
+            self.mailboxes.admit(new, since)
             self.mailboxes.domain[new] = domain
+            self._gates.admit(new, fresh, int(at[0]) // MINUTE_S)
 
     def _count_outbound(self, rows: Rows, outbound: NDArray[np.bool_]) -> None:
         """Count what we sent, by the provider it went to (never a reason to list)."""
@@ -266,34 +276,46 @@ class Engine(State):
         self.collateral.observed_s = observed
         listings.begin(tick, observed, self.policy.clock.lateness_s)
         listings.allow(controls)
-        touched: dict[Case, dict[int, tuple[int, int]]] = {}
+        touched: dict[Case, set[int]] = {}
+        self._wake(tick, hot)
+        forgiven = listings.forgiven
         for row, case, own in hot:
-            if is_forgiven(self, row):
+            if tick < case.wake or (forgiven and is_forgiven(self, row)):
                 continue
-            case.advance(tick)
-            if (own is None or own.flood is None) and case.add(row):
-                touched.setdefault(case, {})[row.ip] = (row.net, row.group)
+            if case.now < tick:
+                case.advance(tick)
+            stopped = listings.stops(row.ip, row.tick)
+            if (own is None or own.flood is None) and case.add(row, stopped=stopped):
+                touched.setdefault(case, set()).add(row.ip)
         offences: list[Offence] = []
         for scope in ("mailbox", "domain"):  # a mailbox's flood is taken out of its domain
-            mine = [case for case in touched if case.scope == scope and not rests(case)]
+            mine = [case for case in touched if case.scope == scope]
             for case in sorted(mine, key=lambda case: self.name(case.scope, case.slot)):
                 offences += self._examiner.examine(case, touched[case], tick)
+            refill(self, self._examiner.take_spoiled(), tick + 1)
         for _, ip, count in connects:
             listings.connect(ip, tick, count)
-        if minute_ends:
-            offences += self._examiner.minute_rules(tick)
         listings.offences(offences)
         if (tick + 1) % PERIOD_S == 0:
-            known_from = (self.log_start or 0) + self.policy.baseline.cold_start_s
-            for ip in listings.withdraw(self.evidence, known_from):
+            young_until = (self.log_start or 0) + self.policy.learning.young_s
+            for ip in listings.withdraw(young_until):
                 self._examiner.forgive(ip, tick)
         if minute_ends:
             listings.ends()
         for ip in listings.answer(controls):
             self._examiner.forgive(ip, tick)
         self._apply_changes(controls)
+        self._records.count_listed()
         if minute_ends:
             self._end_minute(tick)
+        self._records.close_tick(tick, touched, minute_ends=minute_ends)
+
+    def _wake(self, tick: int, hot: Sequence[tuple[CaseRow, Case, Case | None]]) -> None:
+        """Feed the cases whose counters pass at this tick what came before it."""
+        waking = {case for _, case, _ in hot if case.wake == tick and not case.is_awake}
+        for scope in ("mailbox", "domain"):
+            if cases := [case for case in waking if case.scope == scope]:
+                refill(self, cases, tick)
 
     # -- once a minute -------------------------------------------------------------------------
 
@@ -309,78 +331,61 @@ class Engine(State):
                     self.take_policy_text(text, item.offset)
                 case AsnTableChange(_, digest):
                     self.take_table(digest)
+                    self._examiner.sources_moved()
                 case _:
                     pass
 
     def _end_minute(self, tick: int) -> None:
-        """Close calm cases, learn at the end of a period, bound the memory, set new limits."""
+        """Close calm cases, learn at the end of a slot, bound the memory, set the gates."""
         assert self.log_start is not None  # noqa: S101 - set by the first close
-        memory = max(self.policy.baseline.cold_start_s, LONG_S)
-        covered = self.evidence.covers_from
-        torn = covered is not None and covered > max(tick + 1 - memory, self.log_start)
-        for key in list(self.cases):
+        slot_ends = (tick + 1) % PERIOD_S == 0
+        flooded: tuple[list[int], list[int]] = [], []
+        for key in sorted(self.cases):
             case = self.cases[key]
             case.advance(tick)
-            case.patience = case.spare = 0
+            case.patience = [0, 0, 0 if slot_ends else case.patience[2]]
             victims = self.victims(case.scope)
-            if (
-                case.flood is not None
-                and tick - case.flood.found >= LONG_S
-                and self._examiner.is_calm(case, tick)
-            ):
-                case.flood = None
-                victims.hour.clear(np.array([case.slot]))
-            if case.flood is None:
-                slot = case.slot
-                long = victims.hour if self.cold else victims.new
-                could = (
-                    long.total[slot] >= victims.limit_10min[slot]
-                    or case.all_long >= victims.limit_all[slot]
-                    or case.new_short >= victims.limit_min[slot]
-                    or case.all_short >= victims.limit_all_min[slot]
-                )
-                if torn or not could:
-                    del self.cases[key]
-                    victims.hot[slot] = False
+            if case.flood is not None:
+                flooded[case.scope == "domain"].append(case.slot)
+                if slot_ends and self._examiner.is_over(case, tick):
+                    self._records.end(case)
+            if case.flood is None and not passes(self, case.scope, np.array([case.slot]))[0]:
+                del self.cases[key]
+                victims.hot[case.slot] = False
+        masks = self.mailboxes.mask(flooded[0]), self.domains.mask(flooded[1])
+        self._count_minute(tick, masks)
         self.bound_cases()
-        self.learner.end_minute(self.evidence.total(tick + 1 - MINUTE_S, tick + 1))
-        if (tick + 1) % PERIOD_S == 0:
-            frozen: tuple[dict[int, float], dict[int, float]] = {}, {}
-            for case in self.cases.values():
-                if case.flood is not None:
-                    frozen[case.scope == "domain"][case.slot] = case.flood.usual
-            self.learner.period(tick, self.log_start, self.evidence, frozen, self.listings.listed)
+        if slot_ends:
+            listed = self.listings.listed
+            self.learner.period(tick, self.log_start, self.evidence, masks, listed)
             self.collateral.total = int(self.sources.normal.sum(dtype=np.int64))
         if (tick + 1) % 86_400 == 0:
             self.collateral.fade(self.sources.normal)
             self.listings.lifecycle.fade(tick)
-        self.learner.relations.decay(tick // 86_400, self.mailboxes.missed_s, self.domains.missed_s)
-        reach = max(memory, 2 * PERIOD_S, PERIOD_S + self.policy.relations.learn_delay_s)
-        self.evidence.trim(tick + 1 - reach)
-        self.listings.forgive_until(tick - memory)
+        self.learner.decay(tick // 86_400)
+        self.evidence.trim(tick + 1 - HOUR_S)
+        self.listings.forgive_until(tick - HOUR_S)
         self.evict()
         self._begin_minute(tick // MINUTE_S + 1)
 
+    def _count_minute(self, tick: int, flooded: Masks) -> None:
+        """Count what the minute brought to victims that are not flooded, by source and group.
+
+        Done after all floods were judged, which count this minute by themselves.
+        """
+        first = tick // MINUTE_S * MINUTE_S
+        rows, _ = self.evidence.between(first, tick + 1)
+        messages = self.evidence.messages(first, tick + 1)
+        bad = flooded[0][rows.rcpt] | flooded[1][self.mailboxes.domain[rows.rcpt]]
+        self.sources.end_minute(rows.ip, np.where(bad, np.uint32(0), messages))
+
     def _begin_minute(self, minute: int) -> None:
-        """Move the rings to a minute and set its limits."""
+        """Move the rings to a minute and set its gates."""
         for victims in (self.mailboxes, self.domains):
             victims.all.advance(minute)
             victims.new.advance(minute)
-            victims.hour.advance(minute * MINUTE_S // PERIOD_S)
-            victims.day.advance(minute // 60)
-        self.sources.begin_minute(minute * MINUTE_S // PERIOD_S)
-        assert self.log_start is not None  # noqa: S101 - set by the first close
-        elapsed = minute * MINUTE_S - self.log_start
-        was_cold, self.cold = self.cold, elapsed < self.policy.baseline.cold_start_s
-        if was_cold and not self.cold:  # until now everybody was a stranger
-            for victims in (self.mailboxes, self.domains):
-                victims.hour.clear(np.flatnonzero(victims.hour.total))
-        for normals in (self.learner.mailbox_normals, self.learner.domain_normals):
-            if self.cold:
-                normals.set_cold_limits(max(elapsed, 1))
-            else:
-                normals.end_cold()
-                normals.set_limits(self.learner.breadth())
+        self.sources.begin_minute(minute)
+        self._gates.begin_minute(minute)
 
     # -- keys ----------------------------------------------------------------------------------
 

@@ -179,14 +179,17 @@ class StoreGapError(StoreError):
 
 
 class StoreConflictError(StoreError):
-    """Under `seq` another change stands; `difference` names the first field that differs."""
+    """Under `seq` another change stands; `difference` names the first field that differs.
 
-    def __init__(self, store: str, *, seq: int, difference: str) -> None:
+    `what` names what differs where it is no change and has no `seq`.
+    """
+
+    def __init__(self, store: str, *, seq: int | None, difference: str, what: str = "") -> None:
         super().__init__(
             store,
-            f"change {seq} differs from the one that stands there: {difference}. Two detectors "
-            "disagree, or the store belongs to another log: stop, and compare both by a replay, "
-            "or start with an empty store",
+            f"{what or f'change {seq}'} differs from the one that stands there: {difference}. Two "
+            "detectors disagree, or the store belongs to another log: stop, and compare both by a "
+            "replay, or start with an empty store",
         )
         self.seq = seq
         self.difference = difference

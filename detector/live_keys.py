@@ -52,10 +52,10 @@ class EngineState(Protocol):
     collateral: Collateral
     listings: Listings
     cases: dict[tuple[str, int], Case]
+    floods_found: int
     observed: int
     log_start: int | None
     last_rows_at: int
-    cold: bool
     outbound: dict[int, list[int]]
 
 

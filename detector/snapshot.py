@@ -8,6 +8,7 @@ the bytes are, reading them runs nothing and gives a snapshot or a `SnapshotErro
 """
 
 import hashlib
+import json
 import math
 from base64 import b64decode, b64encode
 from itertools import accumulate
@@ -24,12 +25,14 @@ from detector.live_keys import EngineState, live_keys
 from detector.log.closing import PendingControl
 from detector.log.records import Timed, decode_record, encode_record
 from detector.policy.settings import Policy, policy_digest
-from detector.policy.text import policy_from_json, policy_to_json
+from detector.policy.text import policy_from_json, policy_from_tables, policy_to_json
 
 __all__ = ["VERSION", "restore", "snapshot", "snapshot_policy"]
 
 MAGIC: Final = b"floodwatch snapshot\n"
-VERSION: Final = 1
+VERSION: Final = 3
+CARRIED: Final = frozenset({1})
+"""Earlier versions of which the listings are carried over; what they had learned is not."""
 _HEAD_BYTES: Final = len(MAGIC) + 4 + 8
 _DIGEST_BYTES: Final = 32
 _ARRAY: Final = "array"
@@ -81,10 +84,10 @@ def snapshot(engine: EngineState, log_offset: int) -> bytes:
             }
             for i, (scope, number, slot) in enumerate(cases)
         },
+        "floods_found": engine.floods_found,
         "observed": engine.observed,
         "log_start": engine.log_start,
         "last_rows_at": engine.last_rows_at,
-        "cold": engine.cold,
         "outbound": [[group, *engine.outbound[group]] for group in sorted(engine.outbound)],
     }
     return _packed(tree)
@@ -96,8 +99,12 @@ def snapshot_policy(blob: bytes) -> Policy:
     Raises:
         SnapshotError: torn or of another version.
     """
+    tree = _unpacked(blob)
+    text = str(tree.get("policy_text"))
+    if tree["version"] in CARRIED:  # keys that are gone say nothing any more
+        return policy_from_tables(json.loads(text))[0]
     try:
-        return policy_from_json(str(_unpacked(blob).get("policy_text")))
+        return policy_from_json(text)
     except PolicyError as error:
         raise SnapshotError(f"cannot be used: {error}") from error
 
@@ -106,7 +113,8 @@ def restore(engine: EngineState, blob: bytes) -> int:
     """Bring a new engine to where `snapshot` was; give the offset at which to read the log on.
 
     The engine must have the policy of the snapshot (see `snapshot_policy`), and its ASN table in
-    force or offered.
+    force or offered. Of an earlier version the listings, their history and numbers are carried
+    over, and a complaint of `engine.listings` says so: what is usual is learned again.
 
     Raises:
         SnapshotError: torn or of another version, policy or ASN table; the engine is of no use.
@@ -118,24 +126,26 @@ def restore(engine: EngineState, blob: bytes) -> int:
         ("policy", tree.get("policy"), policy_digest(engine.policy)),
         ("ASN table", tree.get("asn_table"), digest),
     ):
-        if then != now:
+        if then != now and (what != "policy" or tree["version"] not in CARRIED):
             raise SnapshotError(
                 f"made with {what} {then}, but {what} {now} is loaded: start with the one it was "
                 "made with (a new one takes effect through the log), or replay the log"
             )
     try:
-        return _restored(engine, tree)
+        return (_carried if tree["version"] in CARRIED else _restored)(engine, tree)
     except FloodwatchError as error:
         raise SnapshotError(f"cannot be used: {error}") from error
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise SnapshotError(f"cannot be used: {type(error).__name__}: {error}") from error
 
 
-def _restored(engine: EngineState, tree: dict[str, Any]) -> int:
+def _read_log(
+    engine: EngineState, tree: dict[str, Any]
+) -> tuple[int, Numbering, Numbering]:  # fmt: skip
+    """Take back where the log was left; give its offset and the numbered keys."""
     tables = engine.tables
     ips = Numbering(tables.ips, tree["ips"])
     mailboxes = Numbering(tables.mailboxes, tree["mailboxes"])
-    domains = Numbering(engine.domain_table, tree["domains"])
     controls: list[PendingControl] = []
     for offset, text in tree["controls"]:
         control = decode_record(b64decode(text), tables)
@@ -143,6 +153,27 @@ def _restored(engine: EngineState, tree: dict[str, Any]) -> int:
             raise SnapshotError(f"{type(control).__name__} waits for no close")
         controls.append(PendingControl(offset, control))
     engine.closer.restore(tree["closer"], ips, mailboxes, controls)
+    log_offset: int = tree["log_offset"]
+    return log_offset, ips, mailboxes
+
+
+def _carried(engine: EngineState, tree: dict[str, Any]) -> int:
+    """Take over the listings of an earlier version: an upgrade loses none."""
+    log_offset, ips, _ = _read_log(engine, tree)
+    engine.sources.ensure()
+    engine.listings.restore(tree["docket"], ips)
+    engine.observed, engine.collateral.observed_s = tree["observed"], tree["collateral"][1]
+    engine.listings.complaints.append(
+        f"snapshot version {tree['version']}: {len(tree['docket']['lifecycle']['listings'])} "
+        "listings and their history were kept; what is usual is learned again, and limits are "
+        "higher for the first hour"
+    )
+    return log_offset
+
+
+def _restored(engine: EngineState, tree: dict[str, Any]) -> int:
+    log_offset, ips, mailboxes = _read_log(engine, tree)
+    domains = Numbering(engine.domain_table, tree["domains"])
     engine.sources.restore(tree["sources"], ips)
     victims = tree["victims"]
     victims["columns"]["domain"] = domains.slots(victims["columns"]["domain"])
@@ -150,7 +181,6 @@ def _restored(engine: EngineState, tree: dict[str, Any]) -> int:
     engine.domains.restore(tree["owners"], domains)
     engine.learner.restore(tree["learner"], mailboxes, domains)
     engine.evidence.restore(tree["evidence"], ips, mailboxes)
-    _identify(engine)
     engine.collateral.total, engine.collateral.observed_s = tree["collateral"]
     engine.listings.restore(tree["docket"], ips)
     for state in tree["cases"].values():
@@ -159,16 +189,18 @@ def _restored(engine: EngineState, tree: dict[str, Any]) -> int:
         slot = int(numbering.slots(np.array([state["victim"]]))[0])
         engine.cases[scope, slot] = Case.restored(scope, slot, state, ips, mailboxes)
         (engine.mailboxes if scope == "mailbox" else engine.domains).hot[slot] = True
+    engine.floods_found = tree["floods_found"]
+    _identify(engine)
     engine.observed, engine.log_start = tree["observed"], tree["log_start"]
-    engine.last_rows_at, engine.cold = tree["last_rows_at"], tree["cold"]
+    engine.last_rows_at = tree["last_rows_at"]
     engine.outbound = {group: counts for group, *counts in tree["outbound"]}
-    log_offset: int = tree["log_offset"]
     return log_offset
 
 
 def _identify(engine: EngineState) -> None:
-    """Say of evicted keys that rows of evidence still refer to what follows from their names."""
-    ip, rcpt = engine.evidence.slots_in_use()
+    """Say of evicted keys that rows and cases still refer to what follows from their names."""
+    uses = [engine.evidence.slots_in_use(), *(c.slots_in_use() for c in engine.cases.values())]
+    ip, rcpt = (np.concatenate(slots) for slots in zip(*uses, strict=True))
     engine.sources.identify(_unknown(ip, engine.sources.known))
     slots = _unknown(rcpt, engine.mailboxes.known)
     engine.mailboxes.identify(slots)
@@ -178,7 +210,7 @@ def _identify(engine: EngineState) -> None:
     engine.domains.identify(_unknown(domain, engine.domains.known))
 
 
-def _unknown(slots: NDArray[np.int32], known: NDArray[np.bool_]) -> NDArray[np.int64]:
+def _unknown(slots: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[np.int64]:
     return np.unique(slots[~known[slots]]).astype(np.int64)
 
 
@@ -204,7 +236,7 @@ def _unpacked(blob: bytes) -> dict[str, Any]:
     if blob[: len(MAGIC)] != MAGIC:
         raise SnapshotError(f"begins with {bytes(blob[: len(MAGIC)])!r}: it is something else")
     version = int.from_bytes(blob[len(MAGIC) : len(MAGIC) + 4], "little")
-    if version != VERSION:
+    if version != VERSION and version not in CARRIED:
         raise SnapshotError(
             f"got version {version}, want version {VERSION}: read it with the floodwatch that "
             "wrote it"
@@ -229,6 +261,7 @@ def _unpacked(blob: bytes) -> dict[str, Any]:
         raise SnapshotError(f"cannot be read: {type(error).__name__}: {error}") from error
     if not isinstance(tree, dict) or starts[-1] != len(body):
         raise SnapshotError(f"has {len(body)} bytes where its header says {starts[-1]}")
+    tree["version"] = version
     return tree
 
 

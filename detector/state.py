@@ -8,20 +8,19 @@ from numpy.typing import NDArray
 from detector.errors import AsnTableError, PolicyError
 from detector.events.contract import Outcome
 from detector.events.interning import KeyTable, KeyTables
-from detector.judge.cases import LONG_S, Case
+from detector.judge.cases import Case
 from detector.listing.collateral import Collateral
 from detector.listing.listings import Listings
 from detector.log.closing import BEFORE_ALL, LogCloser
 from detector.memory.evidence import EvidenceLog
 from detector.memory.learning import Learner
-from detector.memory.normals import VictimNormals
 from detector.memory.tracking import Sources, Victims, evictable
 from detector.networks.enrich import AsnLookup
 from detector.networks.providers import ProviderRegistry
 from detector.policy.settings import Policy
 from detector.policy.text import policy_from_json
 
-__all__ = ["ATTEMPTS", "AWAITED", "DEFERRED", "MESSAGES", "MINUTE_S", "State"]
+__all__ = ["ATTEMPTS", "DEFERRED", "DELIVERED", "MESSAGES", "MINUTE_S", "State"]
 
 MINUTE_S: Final = 60
 _HIGHEST: Final = 16
@@ -46,8 +45,8 @@ ATTEMPTS: Final = MESSAGES + _weights(
 )
 """Outcomes that show a source taking part in a flood that is already known."""
 DEFERRED: Final = _weights(Outcome.DEFER_OTHER)
-AWAITED: Final = _weights(Outcome.DEFER_OTHER, Outcome.DEFER_RATE, Outcome.DEFER_CONTENT) > 0
-"""Outcomes after which a message comes again."""
+DELIVERED: Final = _weights(Outcome.ACCEPT, Outcome.DISCARD) > 0
+"""Outcomes of a mailbox that exists."""
 
 
 class State:
@@ -74,12 +73,11 @@ class State:
         self.collateral = Collateral(policy.guard)
         self.listings = Listings(policy, self.sources, self.collateral, providers)
         self.cases: dict[tuple[str, int], Case] = {}
+        self.floods_found = 0
         self.observed = 0
         self.log_start: int | None = None
         self.last_rows_at = BEFORE_ALL
         """The last close at which a row counted."""
-        self.cold = True
-        """The log has just begun: nothing is known of anybody."""
         self.outbound: dict[int, list[int]] = {}
         """By ASN group: outbound messages of ours, and how many that provider refused."""
 
@@ -87,18 +85,16 @@ class State:
         """Give the arrays of a scope: "mailbox" or "domain"."""
         return self.mailboxes if scope == "mailbox" else self.domains
 
-    def normals(self, scope: str) -> VictimNormals:
-        """Give the baselines of a scope."""
-        learner = self.learner
-        return learner.mailbox_normals if scope == "mailbox" else learner.domain_normals
-
     def name(self, scope: str, slot: int) -> str:
         """Give a victim's name."""
         return self.victims(scope).table.names[slot]
 
-    def memory_s(self) -> int:
-        """Give how far back a case opened now must know: in the cold start the whole log."""
-        return max(self.policy.baseline.cold_start_s, LONG_S) if self.cold else LONG_S
+    def young_factor(self, scope: str, slot: int, tick: int) -> float:
+        """Give how many times the limits hold now: a young log or domain asks for more."""
+        terms = self.policy.learning
+        domain = slot if scope == "domain" else int(self.mailboxes.domain[slot])
+        start = max(self.log_start or 0, int(self.domains.since[domain]))
+        return terms.young_factor if tick - start < terms.young_s else 1.0
 
     def take_policy(self, policy: Policy) -> None:
         """Take a new policy into force. The size of the relation table stays as it began."""
@@ -175,9 +171,7 @@ class State:
         if not gone.size:
             return
         self.mailboxes.forget(gone)
-        self.learner.mailbox_normals.forget(gone)
         alive = self.domains.hot.copy()
         alive[self.mailboxes.domain[self.mailboxes.known]] = True
         gone = np.flatnonzero(self.domains.known & ~alive)
         self.domains.forget(gone)
-        self.learner.domain_normals.forget(gone)

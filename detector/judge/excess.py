@@ -1,256 +1,243 @@
-"""What is beyond explanation among the messages of a victim's window.
-
-Relations, the usual number of strangers and an ASN's general volume explain messages; the rules
-judge by what is left.
-"""
+"""Is a victim flooded: what comes beyond its usual in a window, against the published limits."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from detector.judge.cases import LONG_S, SHORT_S, Case, CaseRow
-from detector.judge.scene import Scene, Victim
-from detector.policy.settings import RelationTerms, VictimRule
+from detector.judge.cases import Case
+from detector.judge.rows import HOUR_S, LONG_S, SHORT_S, CaseRow
+from detector.judge.traffic import Traffic
+from detector.judge.usual import Usual
+from detector.memory.chance import gamma, most, surprise
+from detector.memory.relations import MESSAGE, mixed_one
+from detector.policy.constants import EACH, PAIR_SLOTS, PATIENCE, TWICE
+from detector.policy.settings import VictimRule
+from detector.state import State
 
-__all__ = [
-    "AWAIT_S",
-    "CAP_LEAST",
-    "MOST_SHARE",
-    "REPEAT_SHARE",
-    "SYSTEM_BURST",
-    "SYSTEM_LEAST",
-    "SYSTEM_SHARE",
-    "Excess",
-    "allowance",
-    "base_limit",
-    "beside_volume",
-    "burst_of",
-    "excess",
-    "summed",
-    "unexpected",
-    "weighed",
-]
+__all__ = ["SPANS_S", "Finding", "excess", "judge", "limit", "unlike"]
 
-AWAIT_S: Final = 1_200
-"""So long a retry is expected: the evidence reaches back no further."""
-TOP_SHARE: Final = 0.5
-MOST_SHARE: Final = 0.5
-EXPLAINED: Final = 1.5
-"""Times its fair share of an ASN's general volume that a victim may get."""
-REPEAT_SHARE: Final = 0.08
-"""Messages behind the first to each mailbox; a newsletter has none, a flood over victims many."""
-NEARLY: Final = 0.999
-"""Of a limit: sums in another order differ by less."""
-BURSTS: Final = 1.5
-"""Times more than its relation allows that an ASN may send one mailbox: systems write in bursts."""
-SYSTEM_BURST: Final = 60.0
-"""Times its usual ten minutes that a ticket or monitoring system may send a mailbox in a burst."""
-SYSTEM_LEAST: Final = 1
-"""Messages that a system usually sends a mailbox in ten minutes, at least."""
-SYSTEM_SHARE: Final = 0.3
-"""Of what its ASN sends there, so much comes from a network of a system; a provider has many."""
-CAP_LEAST: Final = 3.0
+SPANS_S: Final = (SHORT_S, LONG_S, HOUR_S)
+DAY_S: Final = 86_400
+_POISSON: Final = 1e9
 
 
 @dataclass(frozen=True, slots=True)
-class Excess:
-    """Messages of strangers that no ASN's general volume explains.
+class Finding:
+    """Why a victim is flooded: `count` messages beyond its usual in `span_s` seconds."""
 
-    `diverse` counts them with each network capped, `repeats` those behind the first to each
-    mailbox, `steady` those of networks that repeat themselves: a newsletter or a mailing list goes
-    to each mailbox once.
+    span_s: int
+    count: int
+    limit: int
+    usual: Usual
+
+
+def limit(rule: VictimRule, scope: str, span_s: int) -> int:
+    """Give the published limit of a span."""
+    if scope == "domain":
+        limits = rule.domain_per_min, rule.domain_per_10min, rule.domain_per_hour
+    else:
+        limits = rule.mailbox_per_min, rule.mailbox_per_10min, rule.mailbox_per_hour
+    return limits[SPANS_S.index(span_s)]
+
+
+def judge(state: State, traffic: Traffic, case: Case, tick: int) -> Finding | None:
+    """Say whether a case is a flood at the close of a tick.
+
+    Where it is not, `case.patience` says by window for how many more messages it is no use to ask
+    again.
     """
-
-    total: int
-    count: float
-    diverse: float
-    repeats: float
-    steady: float
-
-
-def allowance(usual: float, terms: RelationTerms, *, known: bool) -> float:
-    """Give what a source that usually sends `usual` may send: its volume, and chance on top."""
-    return (terms.floor if known else 0) + terms.factor * usual + 2 * math.sqrt(usual)
-
-
-def burst_of(usual: float) -> float:
-    """Give what a network that usually sends so much in ten minutes may in a burst, as a system."""
-    return SYSTEM_BURST * usual if usual >= SYSTEM_LEAST else 0.0
-
-
-def base_limit(case: Case, rule: VictimRule, span_s: int) -> int:
-    """Give the published limit of a span, for a victim of which nothing is known."""
-    if case.scope == "domain":
-        return rule.domain_per_min if span_s <= SHORT_S else rule.domain_per_10min
-    return rule.mailbox_per_min if span_s <= SHORT_S else rule.mailbox_per_10min
+    rule = state.policy.rules.victim_flood
+    factor = state.young_factor(case.scope, case.slot, tick)
+    for window, span_s in enumerate(SPANS_S):
+        if case.patience[window]:
+            continue
+        least = math.ceil(limit(rule, case.scope, span_s) * factor)
+        _, total = case.window(span_s)
+        missing = float(least - total)
+        if missing <= 0:
+            usual = Usual.of(state, traffic, case, span_s, tick)
+            count = excess(state, case, usual, span_s)
+            if count >= least:
+                return Finding(span_s, math.floor(count), least, usual)
+            missing = max(least - count, PATIENCE * total)
+        case.patience[window] = max(1, math.floor(missing))
+    return None
 
 
 def excess(
-    case: Case, victim: Victim, span_s: int, limit: float, rule: VictimRule, scene: Scene,
-    usual_10min: float, *, least: float = 0.0, most: float = math.inf, what: str = "all",
-) -> Excess | None:  # fmt: skip
-    """Count what is beyond explanation in a window; None where it is no flood by its shape.
+    state: State, case: Case, usual: Usual, span_s: int, counts: Mapping[int, int] | None = None
+) -> float:
+    """Count the messages of a window beyond what is usual.
 
-    `usual_10min` are the messages that strangers usually send in ten minutes. Where the count is
-    well below `least` or above `most`, the rest is not worked out.
-    Where most of what a victim gets are bounces, so is what came without a sender's name. When an
-    ASN sends more to everybody (its queue after our outage, a newsletter, a busy day), a
-    victim's usual share of that is no attack.
+    `counts` by group stand for the case's own, of a flood's last hour. What could be innocent by
+    its shape (a newsletter, bounces, a system's burst) is asked only where the sum reaches the
+    limit.
     """
-    recent = case.recent(span_s)
-    bounced = sum([row.nulls for row in recent]) > sum([row.all for row in recent])
-    rows = [
-        (row, count)
-        for row in recent
-        if (count := getattr(row, what)) and (row.senders or not bounced)
-    ]
+    rule = state.policy.rules.victim_flood
+    surprised = rule.surprise
+    if counts is None:
+        counts, _ = case.window(span_s)
+    usual.measure_pace(counts, span_s, limit(rule, case.scope, span_s))
+    total = sum(counts.values())
+    crowd, loud = usual.beyond(counts, span_s, surprised)
+    pool = max(0.0, math.fsum(crowd) - usual.crowd_most(total, span_s, surprised))
+    beyond = math.fsum(loud.values()) + pool
+    least = limit(rule, case.scope, span_s)
+    if case.flood is not None:
+        least = math.floor(least * rule.over_fraction)
+    if not usual.known and span_s == LONG_S and total >= least:
+        beyond = max(beyond, unlike(case, usual, counts))
+    if beyond < least and (case.scope == "mailbox" or case.first_long < least):
+        return beyond
+    rows = case.recent(min(span_s, LONG_S))
+    if case.flood is None:
+        rows = [row for row in rows if row.all]
+    if case.scope == "domain" and _are_few(rows, rule.domain_mailboxes):
+        return 0.0
+    whole = max(1, sum([_sent(row, case) for row in rows]))
+    part = 1.0 if span_s <= LONG_S else max(1.0, total / whole)
+    if loud and usual.known:
+        beyond -= _bursts(state, usual, rows, loud, case, part)
     if case.scope == "domain":
-        rows = _not_awaited(case, rows, scene)
-    groups = summed(rows, "group")
-    total = sum(groups.values())
-    if total == 0:
-        return None
-    if case.scope == "domain":
-        mailboxes = summed(rows, "mailbox")
-        if len(mailboxes) < rule.domain_mailboxes or max(mailboxes.values()) > TOP_SHARE * total:
-            return None
-    activity = scene.activity(case, span_s) if case.flood is None else 1.0
-    allowed = _allowed(case, victim, span_s, groups, scene, activity)
-    systems: dict[int, list[float]] = {}
-    for (*_, group), (count, burst) in _systems(rows, scene).items():
-        systems.setdefault(group, []).append(min(count, burst))
-    allowed |= {group: max(math.fsum(systems[group]), allowed[group]) for group in systems}
-    strangers = sum(count for group, count in groups.items() if not allowed[group])
-    usual = usual_10min * max(span_s * activity, span_s + scene.catch_up_s) / LONG_S
-    stranger = 1.0 - (EXPLAINED * usual + 2 * math.sqrt(usual)) / max(strangers, 1)
-    left = {
-        group: max(0.0, 1.0 - allowed[group] / count if allowed[group] else stranger)
-        for group, count in groups.items()
-    }
-    share = min(scene.share(case, span_s), MOST_SHARE)
-    if share > 0:
-        beside = beside_volume(groups, scene.volumes(span_s), EXPLAINED * share / (1 - share))
-        left = {group: min(part, beside[group]) for group, part in left.items()}
-    rough = math.fsum(count * left[group] for group, count in groups.items())
-    if not NEARLY * least <= rough <= most / NEARLY:
-        return Excess(total, rough, 0.0, 0.0, 0.0)
-    nets = weighed(rows, left, "net")
-    cap = max(CAP_LEAST, limit / rule.diverse_networks)
-    weights = weighed(rows, left, "mailbox")
-    return Excess(
-        total,
-        math.fsum(nets.values()),
-        math.fsum(min(count, cap) for count in nets.values()),
-        math.fsum(max(0.0, weight - 1.0) for weight in weights.values()),
-        math.fsum(nets[net] for net in _repeating(rows)),
-    )
+        beyond -= _letters(case, rows, loud, part, surprised)
+        beyond = max(beyond, part * _first_letters(state, case, usual, rows, surprised))
+    return beyond - part * _bounces(state, rows)
 
 
-def _allowed(
-    case: Case, victim: Victim, span_s: int, groups: dict[int, int], scene: Scene, activity: float
-) -> dict[int, float]:
-    """Give the messages that the relation of each group allows; 0 for strangers.
+def unlike(case: Case, usual: Usual, counts: Mapping[int, int]) -> float:
+    """Give what a victim gets from other networks than the site's, while nothing is known.
 
-    The relation is scaled by how much busier everybody is, what our outage has kept away, or how
-    much more than usual the group sends to others.
+    A mailbox that was always busy gets a part of what everybody sends; and a system has few
+    addresses, so that of each one a few messages count.
     """
-    mailbox = case.scope == "mailbox"
-    burst_s, bursts = (LONG_S, BURSTS) if mailbox else (span_s, 1.0)
-    chance = mailbox or case.flood is not None
-    busier = max(activity, (burst_s + scene.catch_up_s) / burst_s)
-    allowed = {}
-    for group, count in groups.items():
-        allows = bursts * scene.allowed(victim, group, burst_s, busier, chance=chance)
-        if 0 < allows < count:
-            others = max(0, scene.volumes(span_s).get(group, 0) - count)
-            surge = max(busier, scene.surge(group, others, span_s))
-            allows = bursts * scene.allowed(victim, group, burst_s, surge, chance=chance)
-        allowed[group] = allows
-    return allowed
+    few: dict[int, int] = {}
+    by_source: dict[tuple[int, int], int] = {}
+    for row in case.recent(LONG_S):
+        if _sent(row, case):
+            key = row.group, row.ip
+            by_source[key] = by_source.get(key, 0) + _sent(row, case)
+    for (group, _), count in by_source.items():
+        few[group] = few.get(group, 0) + min(count, int(EACH))
+    total = sum(counts.values())
+    others = max(1, usual.traffic.site(HOUR_S) - total)
+    beyond = 0.0
+    for group, count in sorted(few.items()):
+        elsewhere = max(0, usual.traffic.volume(group, HOUR_S) - counts.get(group, 0))
+        beyond += max(0.0, count - most(total * elsewhere / others, _POISSON, 1.0))
+    novel = total * usual.traffic.singles(HOUR_S) / others
+    return beyond - most(novel, _POISSON, 1.0)
 
 
-def _systems(
-    rows: list[tuple[CaseRow, int]], scene: Scene
-) -> dict[tuple[int, int, int], tuple[int, float]]:
-    """Give by (mailbox, network, group) of a system what it sent, and what it may in a burst.
+def _are_few(rows: list[CaseRow], mailboxes: int) -> bool:
+    """Say whether rows went to fewer mailboxes than that."""
+    seen = set()
+    for row in rows:
+        seen.add(row.mailbox)
+        if len(seen) >= mailboxes:
+            return False
+    return True
 
-    It has always written to the mailbox, and is a large part of what its group sends there.
+
+def _sent(row: CaseRow, case: Case) -> int:
+    return row.all if case.flood is None else row.attempts
+
+
+def _bursts(
+    state: State,
+    usual: Usual,
+    rows: list[CaseRow],
+    loud: dict[int, float],
+    case: Case,
+    part: float,
+) -> float:
+    """Give what systems of loud groups sent: addresses that have written to a mailbox regularly.
+
+    That is in `regular_slots` slots at least, which n**2 / q bounds. Together they may send
+    `system_burst` times their usual slot, in whatever window: a ticket or monitoring system writes
+    in bursts. Of the window the rows are one part in `part`.
     """
-    sent: dict[tuple[int, int, int], int] = {}
-    in_all: dict[tuple[int, int], int] = {}
-    for row, count in rows:
-        place, whole = (row.mailbox, row.net, row.group), (row.mailbox, row.group)
-        sent[place] = sent.get(place, 0) + count
-        in_all[whole] = in_all.get(whole, 0) + count
-    out = {}
-    for (mailbox, net, group), count in sent.items():
-        if count >= max(CAP_LEAST, SYSTEM_SHARE * in_all[mailbox, group]):
-            burst = burst_of(scene.usual(mailbox, net, LONG_S))
-            if burst:
-                out[mailbox, net, group] = count, burst
-    return out
+    sent: dict[tuple[int, int], dict[int, int]] = {}
+    for row in rows:
+        if row.group in loud:
+            by_ip = sent.setdefault((row.mailbox, row.group), {})
+            by_ip[row.ip] = by_ip.get(row.ip, 0) + _sent(row, case)
+    rule = state.policy.rules.victim_flood
+    explained: dict[int, list[float]] = {}
+    relations, slots = state.learner.relations, PAIR_SLOTS + usual.slots
+    for (mailbox, group), by_ip in sent.items():
+        name, count, means = int(state.mailboxes.hash[mailbox]), 0, []
+        for ip, messages in by_ip.items():
+            known, squares = relations.rate(mixed_one(name, int(state.sources.hash[ip])))
+            if known * known >= rule.regular_slots * squares > 0.0:
+                count += messages
+                means.append(known / slots)
+        most_sent = rule.system_burst * math.fsum(means)
+        explained.setdefault(group, []).append(min(part * count, most_sent))
+    return math.fsum(min(loud[group], math.fsum(parts)) for group, parts in explained.items())
 
 
-def unexpected(
-    case: Case, rows: list[tuple[CaseRow, int]], scene: Scene
-) -> list[tuple[CaseRow, int]]:
-    """Leave out of a domain's rows what one of its mailboxes explains alone.
+def _letters(
+    case: Case, rows: list[CaseRow], loud: dict[int, float], part: float, surprised: float
+) -> float:
+    """Give what newsletters explain of the loud groups: one letter to each mailbox of a domain.
 
-    That are a queue that we told to come again, and the bursts of a system.
+    Of a newsletter or a mailing list a few go to the same mailbox again (`TWICE`); a group of which
+    surprisingly many do is none.
     """
-    rows = _not_awaited(case, rows, scene)
-    found = _systems(rows, scene).items()
-    systems = {place for place, (count, burst) in found if count <= burst}
-    return [one for one in rows if (one[0].mailbox, one[0].net, one[0].group) not in systems]
+    to: dict[int, dict[int, int]] = {group: {} for group in loud}
+    for row in rows:
+        if row.group in to:
+            boxes = to[row.group]
+            boxes[row.mailbox] = boxes.get(row.mailbox, 0) + _sent(row, case)
+    explained = []
+    for group, boxes in to.items():
+        sent = sum(boxes.values())
+        again = sum(min(8, count) - 1 for count in boxes.values() if count)
+        if surprise(again, TWICE * sent, _POISSON) < surprised:
+            explained.append(max(0.0, loud[group] - part * again))
+    return math.fsum(explained)
 
 
-def _not_awaited(
-    case: Case, rows: list[tuple[CaseRow, int]], scene: Scene
-) -> list[tuple[CaseRow, int]]:
-    """Leave out of a domain's rows a queue that we told to come again."""
-    awaited = scene.awaited(case)
-    return [(row, count) for row, count in rows if (row.mailbox, row.group) not in awaited]
+def _first_letters(
+    state: State, case: Case, usual: Usual, rows: list[CaseRow], surprised: float
+) -> float:
+    """Give the letters to mailboxes that nobody ever wrote to, beyond how many are usual.
 
-
-def summed(rows: list[tuple[CaseRow, int]], by: str) -> dict[int, int]:
-    """Sum messages by the value of one field of their rows."""
-    sums: dict[int, int] = {}
-    for row, count in rows:
-        key = getattr(row, by)
-        sums[key] = sums.get(key, 0) + count
-    return sums
-
-
-def beside_volume(groups: dict[int, int], volumes: dict[int, int], fair: float) -> dict[int, float]:
-    """Give the part of each group's messages that its others (`volumes` has all) do not explain.
-
-    For each message to others, `fair` to the victim are no wonder.
+    At a domain that is known for less than a day most mailboxes are like that: there they count
+    only from sources that nobody knows, and where they come ten times as fast as all its mail.
     """
-    return {
-        group: max(0.0, 1.0 - fair * max(0, volumes.get(group, 0) - count) / count)
-        for group, count in groups.items()
-    }
+    if not usual.known:
+        return 0.0
+    first = [row for row in rows if row.first]
+    age_s = case.now + 1 - int(state.domains.since[case.slot])
+    if age_s < DAY_S:
+        first = [row for row in first if not state.sources.is_known(row.ip)]
+    never = sum(_sent(row, case) for row in first)
+    if age_s < DAY_S and never * usual.slots < 10.0 * usual.got:
+        return 0.0
+    firsts = int(state.domains.firsts[case.slot]) / MESSAGE
+    return max(0.0, never - most(*gamma(firsts, 0.0, usual.slots, PAIR_SLOTS), surprised))
 
 
-def _repeating(rows: list[tuple[CaseRow, int]]) -> list[int]:
-    """Give the networks of which a part of the messages are not the first to their mailbox."""
-    sent = summed(rows, "net")
-    reached: dict[int, int] = dict.fromkeys(sent, 0)
-    for net, _ in {(row.net, row.mailbox) for row, _ in rows}:
-        reached[net] += 1
-    return [net for net in sent if sent[net] - reached[net] >= REPEAT_SHARE * sent[net]]
+def _bounces(state: State, rows: list[CaseRow]) -> float:
+    """Give what bounces to a forged address explain: many mail servers, few bounces each.
 
+    A server that reaches the limit of ten minutes alone is a source like any other.
 
-def weighed(rows: list[tuple[CaseRow, int]], left: dict[int, float], by: str) -> dict[int, float]:
-    """Sum messages by a field of their rows, each weighed by what is unexplained of its group.
-
-    Counts are summed before they are weighed: floats must not depend on the order of rows.
+    Mail servers are known: of them as many must have written to somebody before as half of the
+    newcomers usually have. Hosts that send nothing but null senders are a flood like any other.
     """
-    sent: dict[int, dict[int, int]] = {}
-    for row, count in rows:
-        counts = sent.setdefault(getattr(row, by), {})
-        counts[row.group] = counts.get(row.group, 0) + count
-    return {
-        key: math.fsum(count * left[group] for group, count in counts.items())
-        for key, counts in sent.items()
-    }
+    by_source: dict[int, int] = {}
+    for row in rows:
+        if row.nulls:
+            by_source[row.ip] = by_source.get(row.ip, 0) + row.nulls
+    if not by_source:
+        return 0.0
+    if sum(by_source.values()) > EACH * len(by_source):
+        return 0.0
+    alone = state.policy.rules.victim_flood.mailbox_per_10min
+    few = sum(count for count in by_source.values() if count < alone)
+    known = sum(1 for ip in by_source if state.sources.is_known(ip))
+    expected = (1.0 - state.learner.fresh_share()) * len(by_source)
+    return few * min(1.0, 2.0 * known / max(expected, 1.0))

@@ -5,6 +5,7 @@ is the same on every processor.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 from detector.policy.settings import GuardLimits
 
 __all__ = ["Collateral", "Cost"]
+
+LEAST: Final = 20
+"""Messages that a share is read from at least: those of a minute's limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +37,25 @@ class Collateral:
         self.total = 0
         self.observed_s = 0
 
-    def cost(self, own: int, listed: int, for_victim: int) -> Cost:
-        """Judge a new listing of a source with `own` normal messages.
+    def cost(self, own: int, listed: int, for_victim: int, everything: int) -> Cost:
+        """Judge a new listing of a source with `own` messages to others, of `everything` so far.
 
-        `listed` are the normal messages that listings in force block already, `for_victim` those
-        among them that were listed for the same victim.
+        `listed` are those that listings in force block already, `for_victim` those among them that
+        were listed for the same victim. A handful of messages is no share of anything, and a source
+        that sends nothing else is never held.
         """
-        warm = self.observed_s >= self.limits.warm_s and self.total > 0
-        if not warm:
+        total = max(self.total, everything)
+        if total <= 0:
             return Cost(0.0, 0.0, 0.0, hold=False, alert=False)
-        in_all = (listed + own) / self.total
-        victim = (for_victim + own) / self.total
-        hold = own > 0 and max(in_all, victim) > self.limits.hold_share
-        alert = in_all > self.limits.alert_share or victim > self.limits.victim_alert_share
-        return Cost(own / self.total, in_all, victim, hold=hold, alert=alert)
+        in_all, victim = (listed + own) / total, (for_victim + own) / total
+        limits = self.limits
+        young = self.observed_s < limits.first_day_s
+        hold = own > 0 and (
+            (in_all > limits.hold_share and listed + own >= LEAST)
+            or (young and victim > limits.victim_hold_share and for_victim + own >= LEAST)
+        )
+        alert = in_all > limits.alert_share or victim > limits.victim_alert_share
+        return Cost(own / total, in_all, victim, hold=hold, alert=alert)
 
     def fade(self, normal: NDArray[np.uint32]) -> None:
         """Let one day's worth of normal mail go: a seventh, rounded so that small counts fade."""

@@ -7,16 +7,18 @@ flooded victim; what nobody watched is not good behaviour.
 import heapq
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from detector.policy.settings import ListingTerms
 
-__all__ = ["STANDING", "TEMPORARY", "Answer", "Lifecycle", "Listing"]
+__all__ = ["NEVER", "STANDING", "TEMPORARY", "Answer", "Lifecycle", "Listing"]
 
 TEMPORARY: Final = "temporary"
 STANDING: Final = "standing"
 HOUR_S: Final = 3_600
+NEVER: Final = 2**62
+"""The tick of what does not happen."""
 
 
 @dataclass(slots=True)
@@ -41,13 +43,18 @@ class Listing:
     policy: str = ""
     held: bool = False
     shadow: bool = False
+    flood: int = 0
+    """The number of the flood it was listed for."""
+    stops_from: int = NEVER
+    """The tick from which its attempts are stopped: it is published by then."""
     part: int = 0
     """Its messages into the flood it is listed for, at most those into one."""
     sent: int = 0
-    """Its messages to anybody since it was listed."""
+    """Its messages to others since it was listed, where it was listed in a young log."""
     paused_s: int = 0
     paused_until: int = 0
-    connects: deque[int] = field(default_factory=deque)
+    connects: deque[int] | None = None
+    """Attempts without a recipient; None before the first, because an empty deque takes 600 B."""
 
     def quiet_s(self, observed: int) -> int:
         """Count the observed seconds of good behaviour; negative while a pause lies ahead."""
@@ -68,14 +75,19 @@ class Lifecycle:
     def __init__(self, terms: ListingTerms) -> None:
         self.terms = terms
         self.listings: dict[str, Listing] = {}
-        self.history: dict[str, list[int]] = {}
+        self.history: dict[str, tuple[int, ...]] = {}
         """By subject: when it was listed inside the memory."""
-        self._due: list[tuple[int, str]] = []
+        self._due: list[int] = []
+        """A heap of the ticks in `_due_at`."""
+        self._due_at: dict[int, list[str]] = {}
+        """The subjects to look at by tick."""
 
     def take_terms(self, terms: ListingTerms, now: int) -> None:
         """Take new terms into force; every listing is looked at under them at the next close."""
         self.terms = terms
-        self._due = [(now + 1, subject) for subject in sorted(self.listings)]
+        self._due, self._due_at = [], {}
+        for subject in sorted(self.listings):
+            self._look(now + 1, subject)
 
     def in_force(self) -> int:
         """Count what is listed and published: neither held nor in the shadow."""
@@ -107,16 +119,23 @@ class Lifecycle:
         listing.repeats = len(memory)
         if len(memory) + 1 >= self.terms.standing_listings:
             listing.tier = STANDING
-        self.history[listing.subject] = [*memory, now]
+        self.history[listing.subject] = (*memory, now)
         self.listings[listing.subject] = listing
         self._watch(listing, now)
 
     def next_due(self) -> int | None:
         """Give the tick at which a listing has to be looked at next."""
-        return self._due[0][0] if self._due else None
+        return self._due[0] if self._due else None
 
     def _watch(self, listing: Listing, now: int) -> None:
-        heapq.heappush(self._due, (now + 60, listing.subject))
+        self._look(now + 60, listing.subject)
+
+    def _look(self, tick: int, subject: str) -> None:
+        """Look at a listing again at a tick."""
+        if tick not in self._due_at:
+            self._due_at[tick] = []
+            heapq.heappush(self._due, tick)
+        self._due_at[tick].append(subject)
 
     def attempt(self, listing: Listing, tick: int, observed: int) -> None:
         """Note an attempt at a flooded victim: quiet begins anew, behind a pause yet to come."""
@@ -130,12 +149,14 @@ class Lifecycle:
     def connect(self, listing: Listing, tick: int, count: int) -> None:
         """Note attempts without a recipient; above the floor in an hour they pause the quiet."""
         floor = self.terms.connect_floor
+        connects = deque() if listing.connects is None else listing.connects
+        listing.connects = connects
         for _ in range(min(count, floor + 1)):
-            listing.connects.append(tick)
-        while len(listing.connects) > floor + 1:
-            listing.connects.popleft()
-        if len(listing.connects) == floor + 1:
-            until = listing.connects[0] + HOUR_S
+            connects.append(tick)
+        while len(connects) > floor + 1:
+            connects.popleft()
+        if len(connects) == floor + 1:
+            until = connects[0] + HOUR_S
             begin = max(tick, listing.paused_until)
             if until > begin:
                 listing.paused_s += until - begin
@@ -153,16 +174,19 @@ class Lifecycle:
 
     def unmake(self, listing: Listing) -> None:
         """Forget that a listing ever was: it was a mistake, or never in force, so no repeat."""
-        times = self.history.get(listing.subject, [])
+        times = self.history.get(listing.subject, ())
         if listing.listed_at in times:
-            times.remove(listing.listed_at)
+            index = times.index(listing.listed_at)
+            self.history[listing.subject] = times[:index] + times[index + 1 :]
 
     def ended(self, now: int, observed: int) -> list[tuple[Listing, str]]:
         """Take out the listings that end by themselves now, with the reason, by subject."""
         out: list[tuple[Listing, str]] = []
         seen: set[str] = set()
-        while self._due and self._due[0][0] <= now:
-            _, subject = heapq.heappop(self._due)
+        looked_at: list[str] = []
+        while self._due and self._due[0] <= now:
+            looked_at += self._due_at.pop(heapq.heappop(self._due))
+        for subject in looked_at:
             listing = self.listings.get(subject)
             if listing is None or subject in seen:
                 continue
@@ -175,7 +199,7 @@ class Lifecycle:
                 out.append((listing, "quiet"))
             else:
                 again = min(hard, max(now + left, listing.paused_until, now + 1))
-                heapq.heappush(self._due, (again, subject))
+                self._look(again, subject)
         out.sort(key=lambda item: item[0].subject)
         for listing, _ in out:
             del self.listings[listing.subject]
@@ -185,7 +209,9 @@ class Lifecycle:
         """Forget what lies beyond the memory."""
         oldest = now - self.terms.memory_s
         self.history = {
-            s: kept for s, ts in self.history.items() if (kept := [t for t in ts if t > oldest])
+            s: kept
+            for s, ts in self.history.items()
+            if (kept := tuple(t for t in ts if t > oldest))
         }
 
     def state(self) -> dict[str, Any]:
@@ -193,22 +219,22 @@ class Lifecycle:
         fields = [name for name in Listing.__dataclass_fields__ if name != "slot"]
         return {
             "listings": [
-                {
-                    name: list(value) if isinstance(value := getattr(item, name), deque) else value
-                    for name in fields
-                }
+                {name: getattr(item, name) for name in fields}
+                | {"connects": [*(item.connects or ())]}
                 for _, item in sorted(self.listings.items())
             ],
-            "history": dict(sorted(self.history.items())),
-            "due": sorted(self._due),
+            "history": {s: [*ts] for s, ts in sorted(self.history.items())},
+            "due": sorted((due, one) for due, some in self._due_at.items() for one in some),
         }
 
     def restore(self, state: dict[str, Any], slot_of: Callable[[str], int]) -> None:
         """Take back what `state` gave; `slot_of` gives a subject's slot, which may be another."""
         self.listings = {}
         for item in state["listings"]:
-            again = {"connects": deque(item["connects"]), "slot": slot_of(item["subject"])}
+            again = {"connects": deque(item["connects"]) or None, "slot": slot_of(item["subject"])}
             listing = Listing(**{**item, **again})
             self.listings[listing.subject] = listing
-        self.history = {s: list(ts) for s, ts in state["history"].items()}
-        self._due = [(due, subject) for due, subject in state["due"]]
+        self.history = {s: tuple(ts) for s, ts in state["history"].items()}
+        self._due, self._due_at = [], {}
+        for due, subject in state["due"]:
+            self._look(due, subject)

@@ -1,6 +1,7 @@
 """Turns offences and requests into changes to listings, which it numbers and writes down."""
 
 import hashlib
+import sys
 from typing import Any, Final
 
 import numpy as np
@@ -8,15 +9,12 @@ from numpy.typing import NDArray
 
 from detector.events.numbering import Numbering
 from detector.events.subjects import ip_key, mailbox_masked, subject_text
-from detector.judge.cases import LONG_S
-from detector.judge.rules import PASSING
-from detector.judge.scene import Offence
+from detector.judge.offences import Offence
 from detector.listing.collateral import Collateral
 from detector.listing.guard import NeverList
-from detector.listing.lifecycle import TEMPORARY, Lifecycle, Listing
+from detector.listing.lifecycle import NEVER, TEMPORARY, Lifecycle, Listing
 from detector.log.closing import PendingControl
 from detector.log.records import AllowlistChange, OperatorAction, RemovalRequest
-from detector.memory.evidence import EvidenceLog
 from detector.memory.tracking import Sources
 from detector.memory.windows import grown
 from detector.networks.providers import ProviderRegistry
@@ -25,6 +23,7 @@ from detector.policy.settings import Policy, policy_digest
 __all__ = ["DECISION_VERSION", "Listings"]
 
 DECISION_VERSION: Final = 1
+SLOT_S: Final = 600
 
 
 class Listings:
@@ -44,23 +43,26 @@ class Listings:
         """The operators' never-list, beside that of the policy."""
         self.lifecycle = Lifecycle(policy.listing)
         self.listed: NDArray[np.bool_] = np.zeros(0, np.bool_)
+        self._by_slot: list[Listing | None] = []
+        """The listings of `lifecycle` by the slots of their sources."""
+        self.listed_for: list[int] = []
+        """The flood of each source that the present close lists, by its number."""
         self.changes: list[dict[str, Any]] = []
         self.complaints: list[str] = []
-        """Controls that could not be carried out, in words for the operator; nothing depends on it.
-        """
+        """Controls that could not be carried out, in words for the operator."""
         self.forgiven: dict[int, int] = {}
         """By ip slot: the tick of its last removal."""
         self.seq = 0
-        self.cost = 0
-        """Normal messages that the listings in force block."""
-        self._cost_for: dict[str, int] = {}
-        """The same, by the victim for whom they were listed."""
+        self.cost = 0  # normal messages that the listings in force block
+        self._stops_from: dict[int, int] = {}
+        """By ip slot: from which tick its published listing stops it."""
+        self._cost_for: dict[str, int] = {}  # the same, by the victim of the listing
         self._tick = self._observed = self._time_ms = 0
 
     def take_policy(self, policy: Policy) -> None:
-        """Take a new policy into force; listings keep the tier and the rule they have.
+        """Take a new policy into force; listings keep tier and rule.
 
-        What it never lists is removed; what it takes out of the shadow has to be listed anew.
+        What it never lists is removed; what it takes out of the shadow has to be listed again.
         """
         self.policy = policy
         self.digest = policy_digest(policy)
@@ -79,6 +81,7 @@ class Listings:
     def ensure(self, size: int) -> None:
         """Make room for source slots."""
         self.listed = grown(self.listed, size)
+        self._by_slot += [None] * (self.listed.size - len(self._by_slot))
 
     def begin(self, tick: int, observed: int, lateness_s: int) -> None:
         """Begin a close; its changes are knowable at the end of the tick plus the lateness."""
@@ -91,7 +94,11 @@ class Listings:
 
     def is_listed(self, ip: int) -> bool:
         """Say whether a source has a listing (a held one too: it is being watched)."""
-        return bool(self.listed[ip])
+        return self._by_slot[ip] is not None
+
+    def stops(self, ip: int, tick: int) -> bool:
+        """Say whether a published listing stops what a source sends at a tick."""
+        return tick >= self._stops_from.get(ip, NEVER)
 
     def _subject(self, ip: int) -> str:
         return self.sources.table.names[ip]
@@ -104,7 +111,7 @@ class Listings:
         for offence in offences:
             first.setdefault(offence.ip, offence)
         for ip in sorted(first, key=self._subject):
-            if self.listed[ip]:
+            if self._by_slot[ip] is not None:
                 self.attempt(ip, first[ip].last_tick, first[ip].messages)
                 continue
             self._list(ip, first[ip])
@@ -121,13 +128,16 @@ class Listings:
             subject=subject, slot=ip, rule=offence.rule, tier=TEMPORARY, asn=asn,
             provider=provider, first_seen=offence.first_tick, last_seen=offence.last_tick,
             listed_at=self._tick, observed_at=self._observed, repeats=0, told_at=self._tick,
-            victim=str(offence.evidence.get("victim", "")), cost=int(self.sources.normal[ip]),
+            victim=sys.intern(str(offence.evidence.get("victim", ""))),
+            cost=max(int(self.sources.normal[ip]), offence.others),
             policy=self.digest, shadow="shadow" in {self.policy.mode, rule.mode},
+            flood=offence.flood,
             part=offence.messages,
         )  # fmt: skip
         for_victim = self._cost_for.get(listing.victim, 0)
-        cost = self.collateral.cost(listing.cost, self.cost, for_victim)
-        listing.held = cost.hold
+        cost = self.collateral.cost(listing.cost, self.cost, for_victim, offence.everything)
+        full = len(self.lifecycle.listings) >= self.policy.memory.listings
+        listing.held = cost.hold or full
         evidence = dict(offence.evidence)
         evidence["collateral"] = {
             "own_share": round(cost.own, 6),
@@ -135,15 +145,25 @@ class Listings:
             "share_for_victim": round(cost.for_victim, 6),
             "alert": cost.alert,
         }
+        if listing.held:
+            evidence["held_for"] = "memory.listings" if full else "cost"
         self.lifecycle.add(listing, self._tick)
-        self.listed[ip] = True
-        if not cost.hold:
+        self.listed[ip], self._by_slot[ip] = True, listing
+        if not listing.held:
             self._charge(listing, listing.cost)
-        self._write("hold" if cost.hold else "list", listing, evidence)
+            self._put_out(listing)
+        self._write("hold" if listing.held else "list", listing, evidence)
+
+    def _put_out(self, listing: Listing) -> None:
+        """Count a listing for its flood; unless in the shadow, it stops its source from now on."""
+        self.listed_for.append(listing.flood)
+        if not listing.shadow:
+            listing.stops_from = self._stops_from[listing.slot] = self._time_ms // 1000
 
     def attempt(self, ip: int, tick: int, part: int) -> None:
         """Note that a listed source went on, with `part` messages; told at most once in a while."""
-        listing = self.lifecycle.listings[self._subject(ip)]
+        if (listing := self._by_slot[ip]) is None:
+            return
         listing.part = max(listing.part, part)
         before = listing.tier
         self.lifecycle.attempt(listing, tick, self._observed)
@@ -155,8 +175,9 @@ class Listings:
 
     def connect(self, ip: int, tick: int, count: int) -> None:
         """Note attempts of a source that named no recipient."""
-        if ip < self.listed.size and self.listed[ip]:
-            self.lifecycle.connect(self.lifecycle.listings[self._subject(ip)], tick, count)
+        listing = self._by_slot[ip] if ip < len(self._by_slot) else None
+        if listing is not None:
+            self.lifecycle.connect(listing, tick, count)
 
     # -- ends and removals ---------------------------------------------------------------------
 
@@ -167,31 +188,27 @@ class Listings:
             quiet_s = listing.quiet_s(self._observed)
             self._write("expire", listing, {"reason": reason, "quiet_s": quiet_s})
 
-    def withdraw(self, evidence: EvidenceLog, known_from: int) -> list[int]:
-        """Withdraw what was listed for a negligible part of its mail; give those ip slots.
+    def withdraw(self, young_until: int) -> list[int]:
+        """Withdraw what would not be listed now; give those ip slots.
 
-        Only what was listed before the tick `known_from`, when nothing was known yet of what
-        anybody sends to others. Called at the end of ten minutes. A source that is still at it
-        stays.
+        Called at the close of a slot. Of a young log's listings, those whose part of the flood is
+        small beside what they send others, by the cost as at the listing, and quiet for a slot.
         """
-        early = [one for one in self.lifecycle.listings.values() if one.listed_at < known_from]
-        if not early:
-            return []
-        rows, _ = evidence.between(self._tick + 1 - LONG_S, self._tick + 1)
-        sent = np.zeros(self.listed.size, np.int64)
-        np.add.at(sent, rows.ip.astype(np.intp), rows.count.astype(np.int64))
+        rule = self.policy.rules.victim_flood
+        early = [one for one in self.lifecycle.listings.values() if one.listed_at < young_until]
         out = []
         for listing in sorted(early, key=lambda one: one.subject):
-            listing.sent += int(sent[listing.slot])
-            quiet = self._tick - listing.last_seen >= LONG_S
-            if quiet and listing.part <= PASSING * (listing.sent - listing.part):
+            listing.sent += int(self.sources.lately[listing.slot])
+            quiet = self._tick - listing.last_seen >= SLOT_S
+            if quiet and listing.part < rule.innocent * rule.cost * listing.sent:
                 self.lifecycle.unmake(listing)
-                reason = {"reason": "a negligible part of its mail", "sent": listing.sent}
+                reason = {"reason": "withdrawn", "messages_to_others": listing.sent}
                 out.append(self._remove(listing, reason | {"source_messages": listing.part}))
         return out
 
     def _clear(self, listing: Listing) -> None:
-        self.listed[listing.slot] = False
+        self.listed[listing.slot], self._by_slot[listing.slot] = False, None
+        self._stops_from.pop(listing.slot, None)
         if listing.held:
             self.lifecycle.unmake(listing)
         else:
@@ -294,6 +311,7 @@ class Listings:
         if action == "release" and listing.held:
             listing.held = False
             self._charge(listing, listing.cost)
+            self._put_out(listing)
             self._write("release", listing, {"reason": "released by an operator"}, request)
             return []
         if action == "remove":
@@ -319,7 +337,9 @@ class Listings:
         self.ensure(self.sources.known.size)
         self.lifecycle.restore(state["lifecycle"], self.sources.table.slot)
         for listing in self.lifecycle.listings.values():
-            self.listed[listing.slot] = True
+            self.listed[listing.slot], self._by_slot[listing.slot] = True, listing
+            if listing.stops_from < NEVER:
+                self._stops_from[listing.slot] = listing.stops_from
             if not listing.held:
                 self._charge(listing, listing.cost)
         numbers = np.array([number for number, _ in state["forgiven"]], np.int64)

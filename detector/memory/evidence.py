@@ -15,10 +15,11 @@ _COUNTS: Final = (np.uint8, np.uint16, np.uint32)
 _KINDS: Final[dict[str, tuple[type[np.generic], ...]]] = {
     "at": _SECONDS, "tick": _SECONDS, "ip": (np.int32,), "rcpt": (np.int32,),
     "outcome": (np.uint8,), "count": _COUNTS, "nulls": _COUNTS, "senders": (np.uint64,),
-    "group": _SECONDS, "messages": _COUNTS, "fresh": _COUNTS,
+    "group": _SECONDS, "messages": _COUNTS,
 }  # fmt: skip
-"""By column: the types it may have, the narrowest first: 33 B a row."""
+"""By column: the types it may have, the narrowest first: 32 B a row."""
 _SLACK: Final = 8
+_NARROW_MOST: Final = 2**31 - 1
 
 
 class EvidenceLog:
@@ -26,8 +27,7 @@ class EvidenceLog:
 
     One flat array a column, narrow until a value needs more, with up to a quarter of spare room;
     `covers_from` says from which close on the log is whole. Each row keeps the ASN group that its
-    source had then (in `asn` of rows given back), its `messages` that can make a flood, and how
-    many of them came from a stranger, as was known then (`fresh`).
+    source had then (in `asn` of rows given back), and its `messages` that can make a flood.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -37,6 +37,8 @@ class EvidenceLog:
         self._size = 0
         self.covers_from: int | None = None
         self.dropped = 0
+        self._before: NDArray[np.int64] | None = None
+        """The messages before each row, once asked for and until the rows change."""
 
     def __len__(self) -> int:
         """Count the rows."""
@@ -44,9 +46,10 @@ class EvidenceLog:
 
     def append(
         self, rows: Rows, at: NDArray[np.int64], group: NDArray[np.int64],
-        messages: NDArray[np.uint32], fresh: NDArray[np.uint32],
+        messages: NDArray[np.uint32],
     ) -> None:  # fmt: skip
         """Keep rows; `at` (n,) is the close at which each counts, never falling."""
+        self._before = None
         need = self._size + len(rows)
         if need > self._columns[0].size:
             self._make_room(max(need + need // _SLACK, 4096))
@@ -54,7 +57,7 @@ class EvidenceLog:
             self.covers_from = int(at[0])
         values: tuple[NDArray[Any], ...] = (
             at, rows.tick, rows.ip, rows.rcpt, rows.outcome, rows.count, rows.nulls,
-            rows.senders, group, messages, fresh,
+            rows.senders, group, messages,
         )  # fmt: skip
         for index, (value, kinds) in enumerate(zip(values, _KINDS.values(), strict=True)):
             kept = _narrow(value, kinds)
@@ -75,19 +78,26 @@ class EvidenceLog:
         They may be of narrower types than rows usually are: compare freely, widen to multiply.
         """
         span = self._span(first, stop)
-        at, *columns = (column[span] for column in self._columns[:-2])
+        at, *columns = (column[span] for column in self._columns[:-1])
         return Rows(*columns), at
+
+    def sent(self, first: int, stop: int) -> tuple[NDArray[np.int32], NDArray[Any]]:
+        """Give the sources of the rows in `[first, stop)` and their `messages` (views)."""
+        span = self._span(first, stop)
+        return self._columns[2][span], self._columns[-1][span]
 
     def total(self, first: int, stop: int) -> int:
         """Sum `messages`."""
-        return int(self._columns[-2][self._span(first, stop)].sum(dtype=np.int64))
+        if self._before is None:
+            self._before = np.zeros(self._size + 1, np.int64)
+            np.cumsum(self._columns[-1][: self._size], out=self._before[1:])
+        span = self._span(first, stop)
+        return (
+            int(self._before[span.stop] - self._before[span.start]) if span.stop > span.start else 0
+        )
 
     def messages(self, first: int, stop: int) -> NDArray[np.uint32]:
         """Give the messages that can make a flood, of the rows in `[first, stop)`."""
-        return self._columns[-2][self._span(first, stop)].astype(np.uint32)
-
-    def fresh(self, first: int, stop: int) -> NDArray[np.uint32]:
-        """Give those of them that came from strangers."""
         return self._columns[-1][self._span(first, stop)].astype(np.uint32)
 
     def _span(self, first: int, stop: int) -> slice:
@@ -97,10 +107,11 @@ class EvidenceLog:
     def _index(self, at: int, side: Literal["left", "right"]) -> int:
         """Find a close; what is sought must have the type of the column, or that is copied."""
         times = self._columns[0][: self._size]
-        limits = np.iinfo(times.dtype)
-        if at > limits.max:
-            return self._size
-        return int(times.searchsorted(np.array(max(at, limits.min), times.dtype), side))
+        if times.dtype == np.int32:
+            if at > _NARROW_MOST:
+                return self._size
+            at = max(at, -_NARROW_MOST)
+        return int(times.searchsorted(times.dtype.type(at), side))
 
     def trim(self, needed_from: int) -> None:
         """Drop rows older than anybody needs, and whole closes beyond the capacity (counted).
@@ -117,6 +128,7 @@ class EvidenceLog:
             self.covers_from = last + 1
             old = over
         if old > self._size // _SLACK:
+            self._before = None
             self._size -= old
             for column in self._columns:
                 column[: self._size] = column[old : old + self._size]
@@ -144,6 +156,7 @@ class EvidenceLog:
         }  # fmt: skip
         self._columns = [_narrow(state[name], kinds) for name, kinds in _KINDS.items()]
         self._size = self._columns[0].size
+        self._before = None
         self.covers_from, self.dropped = state["covers_from"], state["dropped"]
 
 

@@ -1,10 +1,10 @@
-"""Learning: every ten minutes what was clean becomes relation, baseline and limit.
+"""Learning: every ten minutes what was clean becomes what is usual.
 
     10 min   | learned now | held back | in progress
              b-1200      b-600         b
 
-A period is learned one period late, so that a flood found meanwhile taints what led up to it: its
-victims' mail, and that of victims that rose far above their normal, teaches nothing.
+A slot is learned one slot late, so that a flood found meanwhile keeps what led up to it from being
+learned: mail of flooded victims and of listed sources teaches nothing new.
 """
 
 from typing import Any, Final
@@ -13,179 +13,187 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.events.numbering import Numbering
-from detector.judge.cases import SHORT_S
+from detector.memory.chance import gamma, most
 from detector.memory.evidence import EvidenceLog
 from detector.memory.grouping import grouped, summed_by
-from detector.memory.normals import PERIOD_S, VictimNormals
-from detector.memory.relations import MESSAGE, Relations, mixed
+from detector.memory.relations import KNOWN, MESSAGE, Relations, mixed
 from detector.memory.tracking import Sources, Victims, group_hashes
-from detector.models.backlog import Backlog
-from detector.models.base import Normal, NotReady
 from detector.models.baseline import Baseline
+from detector.policy.constants import CROWD_SLOTS, EACH, LEARNED_MOST, PAIR_SLOTS
 from detector.policy.settings import Policy
 from detector.tally.rows import Rows
 
-__all__ = ["Learner", "times_usual"]
+__all__ = ["PERIOD_S", "Learner", "Masks"]
 
-MOST_BREADTH: Final = 10.0
+PERIOD_S: Final = 600
+CROWD_EACH: Final = int(EACH * MESSAGE)
+SURE_SLOTS: Final = 2.0
+BUSY: Final = 10
+"""Messages in a slot from which on an AS gets a normal of its own."""
 
-
-def times_usual(now: float, usual: float) -> float:
-    """Say how many times the usual there is now, 1.0 at least and where too little is usual."""
-    return min(max(now / usual, 1.0), MOST_BREADTH) if usual >= 1.0 else 1.0
+Masks = tuple[NDArray[np.bool_], NDArray[np.bool_]]
+"""By slot of mailboxes, and of domains."""
 
 
 class Learner:
-    """Turns clean periods into relations and baselines."""
+    """Turns clean slots into relations, rates of victims and normals of ASes."""
 
     def __init__(
         self, policy: Policy, sources: Sources, mailboxes: Victims, domains: Victims
     ) -> None:
         self._policy = policy
-        self.relations = Relations(policy.memory.relation_cells, policy.relations.half_life_days)
+        self.relations = Relations(policy.memory.relation_cells, policy.learning.half_life_days)
         self._sources, self._mailboxes, self._domains = sources, mailboxes, domains
-        self.mailbox_normals = VictimNormals(mailboxes, policy, domain=False)
-        self.domain_normals = VictimNormals(domains, policy, domain=True)
         self.groups: dict[int, Baseline] = {}
-        """What ASNs send to strangers in ten minutes, by ASN group."""
-        self.active = Baseline(policy.baseline.fading)
-        """Mailboxes that get mail in ten minutes."""
-        self.active_min = Baseline(policy.baseline.fading)
-        """Mailboxes that get mail in a minute."""
-        self.volume = Baseline(policy.baseline.fading)
-        """All messages in ten minutes, without those of floods."""
-        self.backlog = Backlog()
-        self._tainted: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None
+        """What ASes send to victims that are not flooded in ten minutes, by ASN group."""
+        self.volume = Baseline(policy.learning.fading)
+        """The same of everybody."""
+        self.total = np.zeros(3, np.int64)
+        """Messages learned in all; those from newcomers to a mailbox, and to a domain. Fading."""
+        self.newcomers = np.zeros(2, np.int64)
+        """Newcomers' messages from addresses new to the log, and from known ones. Fading."""
+        self._tainted: Masks | None = None
+        self.edition = 0
+        """Counts when something was learned or faded: what was read before may be out of date."""
+        self._day = -1
 
     def take_policy(self, policy: Policy) -> None:
-        """Go on with the numbers of another policy; models keep the speed they began with."""
+        """Continue with the numbers of another policy; models keep the speed they began with."""
         self._policy = policy
-        self.relations.set_half_life(policy.relations.half_life_days)
-        for normals in (self.mailbox_normals, self.domain_normals):
-            normals.take_policy(policy)
+        self.relations.set_half_life(policy.learning.half_life_days)
 
-    def end_minute(self, messages: int) -> None:
-        """Learn how many messages came to anybody in the minute that ends."""
-        normal = self.volume.normal()
-        self.backlog.learn_one(messages, normal.mean / 10 if isinstance(normal, Normal) else 0.0)
+    @property
+    def slots(self) -> float:
+        """Slots of ten minutes that were learned, fading like what was learned in them."""
+        return self.relations.learned_s / PERIOD_S
 
-    def usually_active(self, span_s: int) -> float:
-        """Give how many mailboxes usually get mail in a minute or in ten, 0.0 while unknown."""
-        normal = (self.active_min if span_s <= SHORT_S else self.active).normal()
-        return 0.0 if isinstance(normal, NotReady) else normal.mean
+    def mean_volume(self) -> float:
+        """Give the clean messages that came in ten minutes on the average, 0.0 while unknown."""
+        return int(self.total[0]) / MESSAGE / self.slots if self.slots else 0.0
 
-    def breadth(self) -> float:
-        """Say how many times more mailboxes than usual are active, 1.0 at least."""
-        now = int(np.count_nonzero(self._mailboxes.all.total))
-        return times_usual(now, self.usually_active(PERIOD_S))
+    def fresh_share(self) -> float:
+        """Give the part of newcomers' messages that comes from addresses new to the log."""
+        new, known = self.newcomers.tolist()
+        return (new / MESSAGE + 1.0) / ((new + known) / MESSAGE + 2.0)
+
+    def decay(self, day: int) -> None:
+        """Let everything learned fade by one day for each day since the last call."""
+        if day == self._day:
+            return
+        self._day = day
+        self.edition += 1
+        columns = [*self._mailboxes.fading(), *self._domains.fading(), self.total, self.newcomers]
+        self.relations.decay(day, *columns)
 
     def period(
-        self, tick: int, log_start: int, evidence: EvidenceLog,
-        frozen: tuple[dict[int, float], dict[int, float]], listed: NDArray[np.bool_],
-    ) -> None:  # fmt: skip
-        """Learn at the close of a period's last tick.
-
-        The log's first period is seldom whole, and would teach too low a normal.
-        """
-        seconds = tick + 1 - log_start
-        minute = tick // 60
-        breadth = self.breadth()
-        now = (
-            self.mailbox_normals.learn(frozen[0], seconds, breadth, minute),
-            self.domain_normals.learn(frozen[1], seconds, breadth, minute),
-        )
-        self._relations(tick, evidence, now, listed)
-        self._tainted = now
-        if seconds < PERIOD_S:
-            return
-        self._learn_groups(tick, evidence, now)
-        self.active.learn_one(int(np.count_nonzero(self._mailboxes.all.total)))
-        minutes = [self._mailboxes.all.of_step(minute - age) for age in range(10)]
-        self.active_min.learn_one(sum(int(np.count_nonzero(one)) for one in minutes) // 10)
-
-    def release(self, live: tuple[NDArray[np.bool_], NDArray[np.bool_]]) -> None:
-        """Drop what slots that are let go (mailboxes, domains) would pass on to the next owner."""
-        for tainted, kept in zip(self._tainted or (), live, strict=False):
-            tainted[: kept.size] &= kept[: tainted.size]
-
-    def state(self, mailboxes: Numbering, domains: Numbering) -> dict[str, Any]:
-        """Give what a snapshot needs."""
-        tainted = None
-        if self._tainted is not None:
-            tainted = {
-                scope: _named(np.flatnonzero(taint), names)
-                for scope, taint, names in zip(
-                    ("mailbox", "domain"), self._tainted, (mailboxes, domains), strict=True
-                )
-            }
-        return {
-            "relations": self.relations.state(),
-            "mailboxes": self.mailbox_normals.state(mailboxes),
-            "domains": self.domain_normals.state(domains),
-            "groups": [[group, self.groups[group].state()] for group in sorted(self.groups)],
-            "active": self.active.state(),
-            "active_min": self.active_min.state(),
-            "volume": self.volume.state(),
-            "backlog": self.backlog.state(),
-            "tainted": tainted,
-        }
-
-    def restore(self, state: dict[str, Any], mailboxes: Numbering, domains: Numbering) -> None:
-        """Take back what `state` gave, after that of the victims."""
-        self.relations.restore(state["relations"])
-        self.mailbox_normals.restore(state["mailboxes"], mailboxes)
-        self.domain_normals.restore(state["domains"], domains)
-        self.groups = {group: Baseline.restored(one) for group, one in state["groups"]}
-        self.active = Baseline.restored(state["active"])
-        self.active_min = Baseline.restored(state["active_min"])
-        self.volume = Baseline.restored(state["volume"])
-        self.backlog = Backlog.restored(state["backlog"])
-        if state["tainted"] is not None:
-            taints = []
-            for scope, names, victims in (
-                ("mailbox", mailboxes, self._mailboxes), ("domain", domains, self._domains),
-            ):  # fmt: skip
-                taint = np.zeros(victims.known.size, np.bool_)
-                taint[names.slots(state["tainted"][scope])] = True
-                taints.append(taint)
-            self._tainted = taints[0], taints[1]
-
-    def _relations(
-        self, tick: int, evidence: EvidenceLog, now: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+        self, tick: int, log_start: int, evidence: EvidenceLog, flooded: Masks,
         listed: NDArray[np.bool_],
     ) -> None:  # fmt: skip
-        """Learn who writes to whom from the period before the one that ends now."""
-        delay = self._policy.relations.learn_delay_s
-        first, stop = tick + 1 - PERIOD_S - delay, tick + 1 - delay
-        rows, _ = evidence.between(first, stop)
+        """Learn at the close of a slot's last tick; `flooded` victims were so in this slot."""
+        delay = self._policy.learning.delay_s
+        first, stop = max(tick + 1 - PERIOD_S - delay, log_start), tick + 1 - delay
+        self.edition += 1
+        if stop > first:
+            self._learn(first, stop, evidence, flooded, listed)
+        self._tainted = flooded
+        self._sources.end_slot()
+        if tick + 1 - log_start >= PERIOD_S:  # the first slot is seldom whole
+            self._learn_groups(tick, evidence, flooded)
+
+    def _learn(
+        self, first: int, stop: int, evidence: EvidenceLog, flooded: Masks,
+        listed: NDArray[np.bool_],
+    ) -> None:  # fmt: skip
+        rows, at = evidence.between(first, stop)
         if not len(rows):
             return
         weight = evidence.messages(first, stop)
-        domain = self._mailboxes.domain[rows.rcpt]
-        bad_mailbox, bad_domain = now[0].copy(), now[1].copy()
-        if self._tainted is not None:
-            bad_mailbox[: self._tainted[0].size] |= self._tainted[0]
-            bad_domain[: self._tainted[1].size] |= self._tainted[1]
+        mailboxes, domains = self._mailboxes, self._domains
+        domain = mailboxes.domain[rows.rcpt]
+        bad_mailbox, bad_domain = _either(flooded, self._tainted)
         taught = (weight > 0) & ~bad_domain[domain]
         clean = taught & ~listed[rows.ip] & ~bad_mailbox[rows.rcpt]
         self._stand_in(rows, weight, taught, clean, bad_mailbox)
-        self.relations.learned_s += PERIOD_S
-        self._domains.missed_s[: bad_domain.size][bad_domain] += PERIOD_S
-        lost = bad_mailbox | bad_domain[self._mailboxes.domain[: bad_mailbox.size]]
-        self._mailboxes.missed_s[: lost.size][lost] += PERIOD_S
+        self.relations.learned_s += stop - first
+        domains.missed_s[: bad_domain.size][bad_domain] += stop - first
+        lost = bad_mailbox | bad_domain[mailboxes.domain[: bad_mailbox.size]]
+        mailboxes.missed_s[: lost.size][lost] += stop - first
         index = np.flatnonzero(clean)
         if not index.size:
             return
-        sent, ip = weight[index].astype(np.int64), rows.ip[index]
-        mailbox = self._mailboxes.hash[rows.rcpt[index]]
-        domain_hash = self._domains.hash[domain[index]]
-        net, group = self._sources.net_hash[ip], group_hashes(rows.asn[index])
+        sent, ip, rcpt = weight[index].astype(np.int64), rows.ip[index], rows.rcpt[index]
+        domain, group = domain[index].astype(np.intp), group_hashes(rows.asn[index])
+        self.total[0] += int(sent.sum()) * MESSAGE
+        news = at[index] == mailboxes.since[rcpt]
+        np.add.at(domains.firsts, domain[news], sent[news] * MESSAGE)
         own = self._sources.hash[ip]
-        for victim, kinds in ((mailbox, (own, net, group)), (domain_hash, (own, group))):
-            for source in kinds:
-                self.relations.learn(mixed(victim, source), sent)
+        both: tuple[tuple[Victims, NDArray[np.intp]], ...] = (
+            (mailboxes, rcpt.astype(np.intp)), (domains, domain.astype(np.intp, copy=False)),
+        )  # fmt: skip
+        for number, (victims, slot) in enumerate(both):
+            keys = mixed(victims.hash[slot], group)
+            if number == 0:
+                strange = self.relations.counts(keys) < KNOWN
+                unknown = self._sources.normal[ip] == 0
+                self.newcomers[0] += int(sent[strange & unknown].sum()) * MESSAGE
+                self.newcomers[1] += int(sent[strange & ~unknown].sum()) * MESSAGE
+            self.total[1 + number] += self._rates(victims, slot, keys, sent)
+            self.relations.learn(mixed(victims.hash[slot], own), sent)
         known = self._sources.known[ip]
         np.add.at(self._sources.normal, ip[known].astype(np.intp), weight[index[known]])
+
+    def _rates(
+        self, victims: Victims, slot: NDArray[np.intp], keys: NDArray[np.uint64],
+        sent: NDArray[np.int64],
+    ) -> int:  # fmt: skip
+        """Learn what victims get of each group, and of it what relations do not explain.
+
+        Gives the messages of newcomers. A network adds `EACH` messages to the crowd at most. What a
+        slot says of the scatter of a rate is capped at what is no surprise: one burst is no habit,
+        else a flood that grows slowly would explain itself.
+        """
+        first, pair = grouped(keys)
+        keys = keys[first]
+        count = np.zeros(first.size, np.int64)
+        np.add.at(count, pair, sent)
+        owner = slot[first]
+        learned = self.relations.counts(keys).astype(np.int64)
+        missed_s = victims.missed_s[owner]
+        scatter = count.copy()
+        for index in np.flatnonzero(count > EACH).tolist():
+            known, squares = self.relations.rate(int(keys[index]))
+            slots = (self.relations.learned_s - int(missed_s[index])) / PERIOD_S
+            likely = most(*gamma(known, squares, slots, PAIR_SLOTS), LEARNED_MOST)
+            scatter[index] = min(int(scatter[index]), int(EACH + likely))
+        self.relations.learn(keys, count, scatter=scatter)
+        count *= MESSAGE
+        np.add.at(victims.got, owner, count)
+        observed_s = np.maximum(self.relations.learned_s - missed_s, PERIOD_S)
+        came = np.where(learned < KNOWN, count, 0)
+        np.add.at(victims.came, owner, came)
+        beyond = np.clip(count - learned * PERIOD_S // observed_s, 0, CROWD_EACH)
+        crowd = np.zeros(victims.known.size, np.int64)
+        np.add.at(crowd, owner, beyond)
+        some = np.flatnonzero(crowd)
+        gained = self._capped(victims, some, crowd[some])
+        victims.crowd[some] += gained
+        victims.crowd_squares[some] += gained * gained
+        return int(came.sum())
+
+    def _capped(
+        self, victims: Victims, slot: NDArray[np.intp], gained: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Cap what victims gain in a slot at what is exceeded in one slot of a few."""
+        slots = (self.relations.learned_s - victims.missed_s[slot]) / PERIOD_S
+        large = np.flatnonzero((gained > 2 * CROWD_EACH) & (slots >= SURE_SLOTS))
+        for index, one in zip(large.tolist(), slot[large].tolist(), strict=True):
+            mean, shape = gamma(
+                victims.crowd[one] / MESSAGE, victims.crowd_squares[one] / MESSAGE**2,
+                float(slots[index]), CROWD_SLOTS,
+            )  # fmt: skip
+            limit = int(most(mean, shape, LEARNED_MOST) * MESSAGE)
+            gained[index] = min(int(gained[index]), max(limit, 2 * CROWD_EACH))
+        return gained
 
     def _stand_in(
         self, rows: Rows, weight: NDArray[np.uint32], taught: NDArray[np.bool_],
@@ -206,8 +214,7 @@ class Learner:
         sent = weight[index].astype(np.int64) * MESSAGE
         mailbox = self._mailboxes.hash[rcpt]
         domain = self._domains.hash[self._mailboxes.domain[rcpt]]
-        own, net = self._sources.hash[ip], self._sources.net_hash[ip]
-        for place in (own, net, group_hashes(rows.asn[index])):
+        for place in (self._sources.hash[ip], group_hashes(rows.asn[index])):
             keys = mixed(mailbox, place)
             first, number = grouped(keys)
             learned, spoiled = np.zeros(first.size, np.int64), np.zeros(first.size, np.int64)
@@ -219,25 +226,75 @@ class Learner:
             first, more = first[more > 0], more[more > 0]
             kept = ~bad_mailbox[rcpt[first]]
             self.relations.learn(keys[first[kept]], more[kept], unit=1)
-            if place is not net:
-                self.relations.learn(mixed(domain, place)[first], more, unit=1)
+            self.relations.learn(mixed(domain, place)[first], more, unit=1)
 
-    def _learn_groups(
-        self, tick: int, evidence: EvidenceLog, now: tuple[NDArray[np.bool_], NDArray[np.bool_]],
-    ) -> None:  # fmt: skip
-        """Learn what each ASN sends in ten minutes."""
+    def _learn_groups(self, tick: int, evidence: EvidenceLog, flooded: Masks) -> None:
+        """Learn what each AS sends in ten minutes."""
         rows, _ = evidence.between(tick + 1 - PERIOD_S, tick + 1)
         messages = evidence.messages(tick + 1 - PERIOD_S, tick + 1)
-        weight = np.where(now[0][rows.rcpt], 0, messages).astype(np.int64)
+        bad = flooded[0] | flooded[1][self._mailboxes.domain[: flooded[0].size]]
+        weight = np.where(bad[rows.rcpt], 0, messages).astype(np.int64)
         self.volume.learn_one(int(weight.sum()))
         first, sums = summed_by(rows.asn, weight)
         seen = dict(zip(rows.asn[first].tolist(), sums.tolist(), strict=True))
-        least = self._policy.baseline.busy_per_10min
-        for group in sorted(set(self.groups) | {g for g, n in seen.items() if n >= least}):
+        for group in sorted(set(self.groups) | {g for g, n in seen.items() if n >= BUSY}):
             model = self.groups.get(group)
             if model is None:
-                model = self.groups[group] = Baseline(self._policy.baseline.fading)
+                model = self.groups[group] = Baseline(self._policy.learning.fading)
             model.learn_one(seen.get(group, 0))
+
+    def release(self, live: Masks) -> None:
+        """Drop what slots that are let go (mailboxes, domains) would pass on to the next owner."""
+        for mask, kept in zip(self._tainted or (), live, strict=False):
+            mask[: kept.size] &= kept[: mask.size]
+
+    def state(self, mailboxes: Numbering, domains: Numbering) -> dict[str, Any]:
+        """Give what a snapshot needs."""
+        return {
+            "relations": self.relations.state(),
+            "groups": [[group, self.groups[group].state()] for group in sorted(self.groups)],
+            "volume": self.volume.state(),
+            "total": self.total.tolist(),
+            "newcomers": self.newcomers.tolist(),
+            "tainted": _written(self._tainted, (mailboxes, domains)),
+        }
+
+    def restore(self, state: dict[str, Any], mailboxes: Numbering, domains: Numbering) -> None:
+        """Take back what `state` gave, after that of the victims."""
+        self.relations.restore(state["relations"])
+        self.groups = {group: Baseline.restored(one) for group, one in state["groups"]}
+        self.volume = Baseline.restored(state["volume"])
+        self.total[:] = state["total"]
+        self.newcomers[:] = state["newcomers"]
+        names, victims = (mailboxes, domains), (self._mailboxes, self._domains)
+        self._tainted = _read(state["tainted"], names, victims)
+
+
+def _either(now: Masks, before: Masks | None) -> Masks:
+    """Give what is masked now or was so before."""
+    out = now[0].copy(), now[1].copy()
+    for mask, earlier in zip(out, before or (), strict=False):
+        mask[: earlier.size] |= earlier
+    return out
+
+
+def _written(masks: Masks | None, names: tuple[Numbering, Numbering]) -> dict[str, Any] | None:
+    if masks is None:
+        return None
+    pairs = zip(("mailbox", "domain"), masks, names, strict=True)
+    return {scope: _named(np.flatnonzero(mask), name) for scope, mask, name in pairs}
+
+
+def _read(
+    state: dict[str, Any] | None, names: tuple[Numbering, Numbering],
+    victims: tuple[Victims, Victims],
+) -> Masks | None:  # fmt: skip
+    if state is None:
+        return None
+    masks = [np.zeros(one.known.size, np.bool_) for one in victims]
+    for mask, name, scope in zip(masks, names, ("mailbox", "domain"), strict=True):
+        mask[name.slots(state[scope])] = True
+    return masks[0], masks[1]
 
 
 def _named(slots: NDArray[np.int64], names: Numbering) -> NDArray[np.int32]:

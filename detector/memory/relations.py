@@ -1,10 +1,11 @@
 """Relations: how much a source normally sends a victim, in a fixed-size, decayed table.
 
-The source is an ASN (providers rotate addresses) or a network (an IPv4 /24, an IPv6 /48); the
-victim is a mailbox or its customer domain. The table is open-addressed with two places a key; a
-cell is a 32-bit tag above a 32-bit count, so that a stranger is taken for an acquaintance once in
-2**30 look-ups. When both places are taken by stronger relations a new one is not learned (and
-counted): a flood of strangers cannot push acquaintances out.
+The source is an AS (providers rotate addresses) or an address; the victim is a mailbox or its
+customer domain. Of each pair the table keeps the messages and the sum of the squares of what came
+in each slot of ten minutes, which says how a rate scatters. It is open-addressed with two places a
+key; a cell is a 32-bit tag above a 32-bit count, so that a stranger is taken for an acquaintance
+once in 2**30 look-ups. When both places are taken by stronger relations a new one is not learned
+(and counted): a flood of strangers cannot push acquaintances out.
 """
 
 import hashlib
@@ -22,9 +23,6 @@ MESSAGE: Final = 16
 """One learned message; below a quarter of it a relation has faded."""
 KNOWN: Final = MESSAGE // 4
 WEAK: Final = 2 * MESSAGE
-DAY_S: Final = 86_400
-LEAST_S: Final = 1_800
-"""No pace is read from less: what came once in the first minutes is not usual for hours."""
 _TOGETHER: Final = 1 << 14
 
 Hashes = NDArray[np.uint64]
@@ -66,6 +64,7 @@ class Relations:
         bits = max(10, (cells - 1).bit_length())
         self._mask = np.uint64((1 << bits) - 1)
         self._cells = np.zeros(1 << bits, np.uint64)
+        self._squares = np.zeros(1 << bits, np.float32)
         self._empty = True
         self.set_half_life(half_life_days)
         self._day = -1
@@ -110,50 +109,86 @@ class Relations:
         """Say whether a relation exists at all."""
         return self.count(key) >= KNOWN
 
-    def expected(self, key: int, span_s: int, missed_s: int = 0) -> float:
-        """Give the messages a source usually sends in a span, 0.0 where nothing was learned.
+    def rate(self, key: int) -> tuple[float, float]:
+        """Give the messages learned of a key, and the sum of the squares of its slots."""
+        mask = int(self._mask)
+        tag = (key >> 32) | 1
+        first = key & mask
+        second = (first ^ (tag * _SPREAD)) & mask
+        cells = self._cells
+        one, other = int(cells[first]), int(cells[second])
+        best = one & int(_MOST) if one >> 32 == tag else -1
+        place = first
+        if other >> 32 == tag and other & int(_MOST) > best:
+            best, place = other & int(_MOST), second
+        if best <= 0:
+            return 0.0, 0.0
+        return best / MESSAGE, float(self._squares[place])
+
+    def rates(self, keys: Hashes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Give of each key what `rate` gives of one: (n,) float64 each."""
+        first, second, tags = self._places(keys)
+        found, other = self._cells[first] ^ tags, self._cells[second] ^ tags
+        found *= found <= _MOST
+        other *= other <= _MOST
+        best = np.maximum(found, other)
+        squares = self._squares[np.where(other > found, second, first)].astype(np.float64)
+        squares[best == 0] = 0.0
+        return best / MESSAGE, squares
+
+    def usual(self, keys: Hashes, span_s: int, missed_s: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Give what each key usually sends in a span, in whole units of 1/MESSAGE.
 
         `missed_s` of the learned seconds taught nothing of this victim.
         """
-        if self.learned_s <= 0:
-            return 0.0
-        return self.count(key) / MESSAGE * span_s / max(self.learned_s - missed_s, _least(span_s))
-
-    def usual(self, keys: Hashes, span_s: int, missed_s: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Give `expected` of each key in whole units of 1/MESSAGE."""
-        if self.learned_s <= 0:
-            return np.zeros(keys.size, np.int64)
-        observed_s = np.maximum(self.learned_s - missed_s, _least(span_s))
+        observed_s = np.maximum(self.learned_s - missed_s, span_s)
         return self.counts(keys).astype(np.int64) * span_s // observed_s
 
-    def decay(self, day: int, *missed: NDArray[np.int64]) -> None:
-        """Let counts fade by one day for each day since the last call, and `missed` seconds."""
+    def decay(self, day: int, *beside: NDArray[np.int64]) -> None:
+        """Let counts fade by one day for each day since the last call, and columns beside them."""
         days = min(day - self._day, 400) if self._day >= 0 else 0
         for _ in range(days):
             counts = (self._cells & _MOST) * np.uint64(self._keep_of_1024) >> np.uint64(10)
             self._cells = np.where(counts > 0, self._cells & ~_MOST | counts, np.uint64(0))
+            self._squares *= np.float32(self._keep_of_1024 / 1024)
+            self._squares[counts == 0] = 0.0
             self.learned_s = self.learned_s * self._keep_of_1024 >> 10
-            for seconds in missed:
-                seconds[:] = seconds * self._keep_of_1024 >> 10
+            for column in beside:
+                column[:] = column * self._keep_of_1024 >> 10
         self._day = max(self._day, day)
 
-    def learn(self, keys: Hashes, messages: NDArray[np.int64], unit: int = MESSAGE) -> None:
-        """Add clean messages, each of so many units of 1/MESSAGE.
+    def learn(
+        self, keys: Hashes, messages: NDArray[np.int64], unit: int = MESSAGE, *,
+        scatter: NDArray[np.int64] | None = None,
+    ) -> None:  # fmt: skip
+        """Add the clean messages of one slot, each of so many units of 1/MESSAGE.
 
-        Repeated keys are summed first, so that order never matters.
+        Repeated keys are summed first, so that order never matters. Keys that come once may bring
+        how many of their messages count for the `scatter` of their rates: (n,) int64.
         """
         if not keys.size:
             return
         self._empty = False
-        keys, amount = self._summed(keys, messages)
+        if scatter is None:
+            keys, amount = self._summed(keys, messages)
+            scatter = amount
+        else:
+            amount = messages
         gained = np.minimum(amount * unit, int(_MOST)).astype(np.uint64)
+        squares = (scatter * unit).astype(np.float32) / np.float32(MESSAGE)
+        squares *= squares
         moved = np.zeros(self._cells.size, np.bool_)
         cuts = range(0, keys.size, _TOGETHER)
         parts = [
-            self._raised(keys[cut : cut + _TOGETHER], gained[cut : cut + _TOGETHER], moved)
+            self._raised(
+                keys[cut : cut + _TOGETHER],
+                gained[cut : cut + _TOGETHER],
+                squares[cut : cut + _TOGETHER],
+                moved,
+            )
             for cut in cuts
         ]
-        keys, cells, *sides = (np.concatenate(part) for part in zip(*parts, strict=True))
+        keys, cells, squares, *sides = (np.concatenate(part) for part in zip(*parts, strict=True))
         first, second, count, other = sides
         for places, there in ((first, count), (second, other)):
             index = np.flatnonzero(moved[places])
@@ -171,11 +206,17 @@ class Relations:
             less = keys[mine[rival]] < keys[mine[best[rivals]]]
             best[rivals[less]] = rival[less]
             behind += 1
-        self._cells[place[starts]] = cells[mine[best]]
+        chosen = mine[best]
+        self._cells[place[starts]] = cells[chosen]
+        self._squares[place[starts]] = squares[chosen]
         self.refused += keys.size - starts.size
 
     def _raised(
-        self, keys: Hashes, gained: Hashes, moved: NDArray[np.bool_]
+        self,
+        keys: Hashes,
+        gained: Hashes,
+        squares: NDArray[np.float32],
+        moved: NDArray[np.bool_],
     ) -> tuple[NDArray[Any], ...]:
         """Add to the relations that are there already, and say of which cells (`moved`).
 
@@ -191,9 +232,10 @@ class Relations:
             cells = self._cells[places[index]]
             count = np.minimum((cells & _MOST) + gained[index], _MOST)
             self._cells[places[index]] = cells & ~_MOST | count
+            self._squares[places[index]] += squares[index]
             moved[places[index]] = True
         new = np.flatnonzero(~(in_first | in_second))
-        columns = keys, tags | gained, first, second, found[0] & _MOST, found[1] & _MOST
+        columns = keys, tags | gained, squares, first, second, found[0] & _MOST, found[1] & _MOST
         return tuple(column[new] for column in columns)
 
     def _summed(
@@ -222,6 +264,7 @@ class Relations:
             "refused": self.refused, "used": used,
             "tags": (self._cells[used] >> _TAG).astype(np.uint32),
             "counts": self._cells[used].astype(np.uint32),
+            "squares": self._squares[used].astype(np.float64),
         }  # fmt: skip
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -229,11 +272,8 @@ class Relations:
         self._cells = np.zeros(state["cells"], np.uint64)
         self._mask = np.uint64(state["cells"] - 1)
         self._cells[state["used"]] = state["tags"].astype(np.uint64) << _TAG | state["counts"]
+        self._squares = np.zeros(state["cells"], np.float32)
+        self._squares[state["used"]] = state["squares"]
         self._empty = not state["used"].size
         self._day, self.learned_s = state["day"], state["learned_s"]
         self.refused = state["refused"]
-
-
-def _least(span_s: int) -> int:
-    """Give the seconds that a pace for a span is read from at least."""
-    return min(span_s, LEAST_S)

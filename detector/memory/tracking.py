@@ -15,7 +15,7 @@ __all__ = ["UNKNOWN_ASN", "Sources", "Victims", "evictable", "group_hashes"]
 
 UNKNOWN_ASN: Final = -1
 _V6_GROUP_BASE: Final = 2**33
-_NET_SALT, _GROUP_SALT = np.uint64(0x6E6574), np.uint64(0x67726F7570)
+_GROUP_SALT: Final = np.uint64(0x67726F7570)
 _IP_SALT: Final = np.uint64(0x6970)
 
 
@@ -42,6 +42,16 @@ class _Tracked:
             setattr(self, name, grown(getattr(self, name), size))
         for name in self._rings:
             getattr(self, name).ensure(self.known.size)
+
+    def count(self) -> int:
+        """Count the known slots."""
+        return int(np.count_nonzero(self.known))
+
+    def mask(self, slots: list[int]) -> NDArray[np.bool_]:
+        """Give by slot whether it is one of some."""
+        out: NDArray[np.bool_] = np.zeros(self.known.size, np.bool_)
+        out[slots] = True
+        return out
 
     def newcomers(self, slots: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Give those of the slots that are not known, each once, and where it stands first."""
@@ -81,17 +91,20 @@ class _Tracked:
 
 
 class Sources(_Tracked):
-    """Client addresses: network, ASN and clean mail learned; and what each ASN group sends."""
+    """Client addresses: AS and clean mail learned; and what each ASN group sends."""
 
-    _per_slot = ("known", "last_at", "hash", "net_hash", "place", "normal")
-    _lasting = ("hash", "net_hash")
+    _per_slot = ("known", "last_at", "hash", "place", "normal", "lately", "before")
+    _lasting = ("hash",)
 
     def __init__(self, table: KeyTable) -> None:
         super().__init__(table)
         self.hash = np.zeros(0, np.uint64)
-        self.net_hash = np.zeros(0, np.uint64)
         self.normal = np.zeros(0, np.uint32)
         """Clean messages learned from this address, fading by a seventh a day."""
+        self.lately = np.zeros(0, np.uint32)
+        """Its messages to victims that are not flooded in this slot of ten minutes, by minutes."""
+        self.before = np.zeros(0, np.uint32)
+        """The same of the slot before, which is not learned yet."""
         self.place = np.zeros(0, np.int32)
         """Where the group stands in what is kept of groups; 0 is nobody's."""
         self.places: dict[int, int] = {}
@@ -99,9 +112,10 @@ class Sources(_Tracked):
         self.group = np.zeros(1, np.int64)
         """The AS number, or where it is unknown a number for the /16 (IPv4) or /32 (IPv6)."""
         self.group_hash = np.zeros(1, np.uint64)
-        self._volume_h = np.zeros(0, np.uint32)
-        self.volume = Ring(7, 600)
-        """Messages of each group in the last hour, to whomever."""
+        self.volume = Ring(11, 60)
+        """Messages of each group in the last ten whole minutes, to victims that are not flooded."""
+        self.volume_h = Ring(7, 600)
+        """The same in the last hour."""
 
     def state(self, names: Numbering) -> dict[str, Any]:
         """Give what a snapshot needs; places are counted anew, like slots."""
@@ -110,44 +124,49 @@ class Sources(_Tracked):
         again = np.zeros(self.group.size, np.int32)
         again[places] = np.arange(1, places.size + 1)
         state["columns"]["place"] = again[state["columns"]["place"]]
-        hour = grown(self._volume_h, self.volume.total.size)
         return state | {
             "groups": self.group[places],
             "volume": self.volume.state(places),
-            "volume_h": hour[places],
+            "volume_h": self.volume_h.state(places),
         }
 
     def restore(self, state: dict[str, Any], names: Numbering) -> None:
         """Take back what `state` gave, where nothing is known yet; slots may be others now."""
         super().restore(state, names)
         self._place(state["groups"])
-        self.volume.restore(state["volume"], np.arange(1, len(self.places) + 1))
-        self._volume_h = np.concatenate([np.zeros(1, np.uint32), state["volume_h"]])
+        places = np.arange(1, len(self.places) + 1)
+        self.volume.restore(state["volume"], places)
+        self.volume_h.restore(state["volume_h"], places)
 
-    def begin_minute(self, step: int) -> None:
-        """Move `volume` to a step; what it holds now is what rules see in the coming minute."""
-        self.volume.advance(step)
-        self._volume_h = self.volume.total.copy()
+    def begin_minute(self, minute: int) -> None:
+        """Move the volumes to a minute, which is counted when it ends."""
+        self.volume.advance(minute)
+        self.volume_h.advance(minute // 10)
 
-    def summed(
-        self, ip: NDArray[np.int32], group: NDArray[np.int64], counts: NDArray[np.uint32]
-    ) -> dict[int, int]:
-        """Sum counts of sources by the hash of their group; `group` is what each had then."""
+    def end_minute(self, ip: NDArray[np.int32], messages: NDArray[np.uint32]) -> None:
+        """Count the messages of the minute that ends; (rows,) each."""
+        place = self.place[ip]
+        minute = np.full(place.size, self.volume.step, np.int64)
+        self.volume.add(place, messages, minute)
+        self.volume_h.add(place, messages, minute // 10)
+        np.add.at(self.lately, ip.astype(np.intp), messages)
+
+    def is_known(self, ip: int) -> bool:
+        """Say whether an address has written to anybody that was not flooded."""
+        return bool(self.normal[ip] or self.before[ip] or self.lately[ip])
+
+    def end_slot(self) -> None:
+        """Begin with the next slot of ten minutes."""
+        self.before, self.lately = self.lately, np.zeros_like(self.lately)
+
+    def learned(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Give by place the clean messages learned of each group, and of how many addresses."""
+        ip = np.flatnonzero(self.normal)
         place = self.place[ip].astype(np.intp)
-        moved = np.flatnonzero((self.group[place] != group) | (place == 0))
-        place[moved] = 0
-        sums = np.zeros(len(self.places) + 1, np.uint32)
-        np.add.at(sums, place, counts)
-        out = dict(zip(self.places, sums[1:].tolist(), strict=True))
-        hashes = group_hashes(group[moved]).tolist()
-        for one, count in zip(hashes, counts[moved].tolist(), strict=True):
-            out[one] = out.get(one, 0) + count
-        return out
-
-    def hourly_volume(self, group: int) -> int:
-        """Give what a group (by hash) sent in the hour before this minute, to whomever."""
-        place = self.places.get(group, 0)
-        return int(self._volume_h[place]) if place < self._volume_h.size else 0
+        size = len(self.places) + 1
+        messages, addresses = np.zeros(size, np.int64), np.bincount(place, minlength=size)
+        np.add.at(messages, place, self.normal[ip].astype(np.int64))
+        return messages, addresses.astype(np.int64)
 
     def forget(self, slots: NDArray[np.int64]) -> None:
         """Zero the state of slots (they are evicted), and of groups that have no source left."""
@@ -157,7 +176,9 @@ class Sources(_Tracked):
         old = np.array([self.places[one] for one in kept], np.int64)
         places[old] = np.arange(1, len(kept) + 1)
         self.place = places[self.place]
-        for kind in (self.volume.counts, self.volume.total, self.group, self.group_hash):
+        rings = (self.volume, self.volume_h)
+        kinds = [kind for ring in rings for kind in (ring.counts, ring.total)]
+        for kind in (*kinds, self.group, self.group_hash):
             kind[..., 1 : len(kept) + 1] = kind[..., old]
             kind[..., len(kept) + 1 :] = 0
         self.places = {one: index for index, one in enumerate(kept, 1)}
@@ -188,6 +209,7 @@ class Sources(_Tracked):
         stop = first + len(new)
         self.places |= zip((one for one, _ in new), range(first, stop), strict=True)
         self.volume.ensure(stop)
+        self.volume_h.ensure(stop)
         self.group = grown(self.group, self.volume.total.size)
         self.group_hash = grown(self.group_hash, self.volume.total.size)
         self.group_hash[first:stop] = [one for one, _ in new]
@@ -207,8 +229,6 @@ class Sources(_Tracked):
         """Set what follows from the addresses alone; give their numbers and which are IPv6."""
         number, v6 = self.table.subjects.columns(slots)
         self.hash[slots] = mixed(number * np.uint64(2) + v6, np.full(number.size, _IP_SALT))
-        net = np.where(v6, number >> np.uint64(16), number >> np.uint64(8))
-        self.net_hash[slots] = mixed(net * np.uint64(2) + v6, np.full(net.size, _NET_SALT))
         return number, v6
 
 
@@ -218,17 +238,17 @@ def group_hashes(groups: NDArray[np.int64]) -> NDArray[np.uint64]:
 
 
 class Victims(_Tracked):
-    """Mailboxes, or customer domains: what they get, what is normal, and their present limits.
+    """Mailboxes, or customer domains: what they get, and what was learned of it.
 
-    `new` counts messages from strangers (no relation with their ASN), `all` every message. The
-    limits are those that `rules` would apply at least; above one of them a victim is examined.
+    `all` counts every message, `new` those from strangers (no relation with their AS). Above one
+    of its gates a victim is examined.
     """
 
     _per_slot = (
-        "known", "last_at", "since", "hash", "domain",
-        "limit_min", "limit_10min", "limit_hour", "limit_all", "limit_all_min", "missed_s",
+        "known", "last_at", "since", "hash", "domain", "gate_all", "gate_new", "missed_s",
+        "got", "came", "crowd", "crowd_squares", "firsts",
     )  # fmt: skip
-    _rings = ("new", "all", "hour", "day")
+    _rings = ("new", "all")
     _lasting = ("hash", "domain")
 
     def __init__(self, table: KeyTable) -> None:
@@ -239,18 +259,29 @@ class Victims(_Tracked):
         self.domain = np.zeros(0, np.int32)
         """For mailboxes: the slot of their domain."""
         self.missed_s = np.zeros(0, np.int64)
-        """Of the seconds behind the relations, those whose mail taught nothing of this victim."""
-        self.limit_min = np.zeros(0, np.uint32)
-        self.limit_10min = np.zeros(0, np.uint32)
-        self.limit_hour = np.zeros(0, np.uint32)
-        self.limit_all = np.zeros(0, np.uint32)
-        self.limit_all_min = np.zeros(0, np.uint32)
+        """Of the seconds behind what is learned, those whose mail taught nothing of this victim."""
+        self.got = np.zeros(0, np.int64)
+        """Clean messages learned, fading like relations, in units of 1/MESSAGE; as those below."""
+        self.came = np.zeros(0, np.int64)
+        """Those of them from an AS that had no relation with it."""
+        self.crowd = np.zeros(0, np.int64)
+        """Messages that its relations do not explain, up to a few of each AS."""
+        self.crowd_squares = np.zeros(0, np.int64)
+        """The sum of the squares of what `crowd` gained in each slot of ten minutes."""
+        self.firsts = np.zeros(0, np.int64)
+        """Of a domain: messages to mailboxes that nobody wrote to before."""
+        self.gate_all = np.zeros(0, np.uint32)
+        self.gate_new = np.zeros(0, np.uint32)
         self.hot = np.zeros(0, np.bool_)
         """Under examination: rows of this victim are looked at one by one."""
         self.new = Ring(11, 60)
         self.all = Ring(11, 60)
-        self.hour = Ring(7, 600)
-        self.day = Ring(24, 3600)
+
+    def fading(self) -> list[NDArray[np.int64]]:
+        """Give the columns that fade as relations do."""
+        return [
+            self.missed_s, self.got, self.came, self.crowd, self.crowd_squares, self.firsts,
+        ]  # fmt: skip
 
     def ensure(self) -> None:
         """Make room for every slot of the table."""
@@ -262,16 +293,11 @@ class Victims(_Tracked):
         super().forget(slots)
         self.hot[slots] = False
 
-    def admit(
-        self, slots: NDArray[np.int64], since: NDArray[np.int64], limits: tuple[int, int]
-    ) -> None:
-        """Begin with new victims; their limits are those of a victim without a history."""
+    def admit(self, slots: NDArray[np.int64], since: NDArray[np.int64]) -> None:
+        """Begin with new victims, whose gates are to be set."""
         self.known[slots] = True
         self.since[slots] = since
         self.identify(slots)
-        self.limit_min[slots], self.limit_10min[slots] = limits
-        self.limit_hour[slots] = self.limit_all[slots] = 2**32 - 1
-        self.limit_all_min[slots] = 2**32 - 1
 
     def identify(self, slots: NDArray[np.int64]) -> None:
         """Set what follows from the names alone, but for the domain."""

@@ -11,15 +11,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 __all__ = [
-    "BackscatterRule",
-    "BaselineModel",
     "ClockSpec",
-    "ConcentrationRule",
     "GuardLimits",
+    "LearningTerms",
     "ListingTerms",
     "MemoryBounds",
     "Policy",
-    "RelationTerms",
     "Rules",
     "VictimRule",
     "policy_digest",
@@ -55,7 +52,10 @@ class ClockSpec:
 
 @dataclass(frozen=True, slots=True)
 class VictimRule:
-    """When a mailbox or a customer domain counts as flooded (messages above its relations)."""
+    """When a mailbox or a customer domain is flooded, and who takes part in it.
+
+    The limits count messages beyond what the victim usually gets.
+    """
 
     enabled: bool = setting(default=True, meaning="whether the rule lists at all")
     mode: str = setting("on", "on lists, shadow only records", allowed=("on", "shadow"))
@@ -64,84 +64,46 @@ class VictimRule:
     mailbox_per_hour: int = setting(120, "messages an hour at one mailbox", 20, 1_000_000)
     domain_per_min: int = setting(30, "messages a minute at one customer domain", 10, 1_000_000)
     domain_per_10min: int = setting(80, "messages in 10 minutes at one domain", 20, 1_000_000)
+    domain_per_hour: int = setting(240, "messages an hour at one customer domain", 20, 1_000_000)
     domain_mailboxes: int = setting(10, "mailboxes of a domain that must be involved", 2, 10_000)
-    single_source_factor: float = setting(1.1, "factor on limits fed by very few networks", 1, 100)
-    domain_source_factor: float = setting(3.0, "the same factor for a domain's limits", 1, 100)
-    baseline_factor: float = setting(
-        2.0, "times the learned normal that a flood must exceed", 1, 50
+    surprise: float = setting(
+        3.0, "usual is what is exceeded at most once in 10 to the power of this windows", 1, 9
     )
-    baseline_sigmas: float = setting(4.0, "deviations above normal that it must exceed", 0, 50)
-    diverse_networks: int = setting(8, "networks from which a flood counts as diverse", 2, 10_000)
-    light_messages: int = setting(
-        5, "strangers of light ASNs, beyond the usual, that make a crowd", 1, 100_000
+    over_fraction: float = setting(
+        0.25, "fraction of the limits of an hour below which a flood is over", 0.01, 1
     )
-    light_factor: float = setting(3.0, "times the usual strangers that are no crowd yet", 1, 100)
-    cold_factor: float = setting(
-        5.0, "times the limits of a mailbox beyond doubt while nothing is known", 1, 1_000
+    innocent: float = setting(
+        0.1, "chance of being innocent below which an address is listed", 0.0001, 0.5
     )
-    cold_diverse_factor: float = setting(1.5, "the same for mail from many addresses", 1, 1_000)
-    cold_10min_factor: float = setting(3.0, "the same for the limit of 10 minutes", 1, 1_000)
-    calm_fraction: float = setting(
-        0.25, "fraction of the 10-minute limit below which a flood is over", 0.01, 1
+    cost: float = setting(
+        0.3, "weight of a message to others beside one that is part of a flood", 0, 10
     )
-
-
-@dataclass(frozen=True, slots=True)
-class ConcentrationRule:
-    """When an IP or an ASN counts as flooding a few victims, each below the victim's own limit."""
-
-    enabled: bool = setting(default=True, meaning="whether the rule lists at all")
-    mode: str = setting("on", "on lists, shadow only records", allowed=("on", "shadow"))
-    per_min: int = setting(25, "messages a minute at its few victims", 5, 1_000_000)
-    per_10min: int = setting(50, "messages in 10 minutes at its few victims", 10, 1_000_000)
-    victims: int = setting(10, "victims that count as few", 1, 1_000)
-    share: float = setting(0.8, "share of its messages that must go to them", 0.1, 1)
-    per_victim: int = setting(10, "messages in 10 minutes that make a mailbox one of them", 2, 1000)
-    baseline_factor: float = setting(3.0, "times the normal that an ASN must exceed", 1, 100)
-
-
-@dataclass(frozen=True, slots=True)
-class BackscatterRule:
-    """Bounces to a forged address: told apart by the null sender, listed only on request."""
-
-    enabled: bool = setting(default=False, meaning="whether sources of backscatter are listed")
-    mode: str = setting("on", "on lists, shadow only records", allowed=("on", "shadow"))
-    per_min: int = setting(60, "null-sender messages a minute at one mailbox", 5, 1_000_000)
+    system_burst: float = setting(
+        60.0, "times its usual 10 minutes that a regular sender may send in a burst", 1, 1_000
+    )
+    regular_slots: int = setting(
+        12, "different 10 minutes in which a regular sender wrote to the mailbox", 2, 1_000
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The four listing rules."""
+    """The listing rules: there is one."""
 
-    source_flood: ConcentrationRule = field(default_factory=ConcentrationRule)
     victim_flood: VictimRule = field(default_factory=VictimRule)
-    asn_flood: ConcentrationRule = field(
-        default_factory=lambda: ConcentrationRule(per_min=50, per_10min=100)
-    )
-    backscatter: BackscatterRule = field(default_factory=BackscatterRule)
 
 
 @dataclass(frozen=True, slots=True)
-class RelationTerms:
-    """What a source may send to a victim it has written to before."""
+class LearningTerms:
+    """How what is usual is learned, and how careful a young log makes the detector."""
 
-    learn_delay_s: int = setting(600, "seconds before clean mail becomes a relation", 60, 86_400)
-    half_life_days: int = setting(14, "days after which a relation counts half", 1, 365)
-    floor: int = setting(2, "messages a known source may always send into a flood", 0, 1000)
-    factor: float = setting(1.5, "times its usual volume that a known source may send", 1, 100)
-
-
-@dataclass(frozen=True, slots=True)
-class BaselineModel:
-    """The learned normal of busy victims and of ASNs."""
-
-    cold_start_s: int = setting(
-        1200, "seconds from the log's start while normal is guessed", 60, HOUR_S
+    delay_s: int = setting(600, "seconds before mail counts as usual", 600, 86_400)
+    half_life_days: int = setting(14, "days after which what was learned counts half", 1, 365)
+    young_s: int = setting(
+        HOUR_S, "seconds from the start of a log or a domain with higher limits", 60, DAY_S
     )
-    fading: float = setting(0.05, "weight of the newest 10 minutes in the learned normal", 0.001, 1)
-    busy_per_10min: int = setting(
-        10, "messages in 10 minutes from which a normal is learned", 1, 10_000
-    )
+    young_factor: float = setting(3.0, "times the limits hold in that time", 1, 100)
+    fading: float = setting(0.05, "weight of the newest 10 minutes in an AS's normal", 0.001, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +150,10 @@ class GuardLimits:
     hold_share: float = setting(0.25, "share of normal mail blocked above which to hold", 0.0, 1)
     alert_share: float = setting(0.05, "share of normal mail blocked above which to alert", 0.0, 1)
     victim_alert_share: float = setting(0.02, "the same for one victim's listings", 0.0, 1)
-    warm_s: int = setting(DAY_S, "observed time before normal mail is known", 0, 30 * DAY_S)
+    victim_hold_share: float = setting(
+        0.1, "share that one victim's listings may block in the log's first day", 0.0, 1
+    )
+    first_day_s: int = setting(DAY_S, "observed time in which that holds", 0, 30 * DAY_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +163,9 @@ class MemoryBounds:
     keys: int = setting(1_000_000, "sources and mailboxes tracked, each", 1_000, 100_000_000)
     evidence_rows: int = setting(2_000_000, "tally rows kept as evidence", 10_000, 200_000_000)
     relation_cells: int = setting(4_194_304, "cells of the relation table", 1_024, 2**30)
+    listings: int = setting(
+        1_000_000, "listings at the same time, above which new ones are held", 1_000, 100_000_000
+    )
     cases: int = setting(20_000, "victims examined at the same time", 10, 10_000_000)
 
 
@@ -208,8 +176,7 @@ class Policy:
     mode: str = setting("on", "on publishes, shadow only records", allowed=("on", "shadow"))
     clock: ClockSpec = field(default_factory=ClockSpec)
     rules: Rules = field(default_factory=Rules)
-    relations: RelationTerms = field(default_factory=RelationTerms)
-    baseline: BaselineModel = field(default_factory=BaselineModel)
+    learning: LearningTerms = field(default_factory=LearningTerms)
     listing: ListingTerms = field(default_factory=ListingTerms)
     guard: GuardLimits = field(default_factory=GuardLimits)
     memory: MemoryBounds = field(default_factory=MemoryBounds)

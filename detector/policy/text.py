@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from typing import Any, Final
 
 from detector.errors import PolicyError
+from detector.policy.renamed import GONE
 from detector.policy.settings import Policy
 
 __all__ = [
@@ -33,14 +34,13 @@ Key = tuple[str | int, ...]
 _NOT_GREATER: Final = tuple(
     (f"{section}.{low}", f"{section}.{high}")
     for section, pairs in (
-        ("rules.source_flood", (("per_min", "per_10min"), ("per_victim", "per_10min"))),
-        ("rules.asn_flood", (("per_min", "per_10min"), ("per_victim", "per_10min"))),
         (
             "rules.victim_flood",
             (
                 ("mailbox_per_min", "mailbox_per_10min"),
                 ("mailbox_per_10min", "mailbox_per_hour"),
                 ("domain_per_min", "domain_per_10min"),
+                ("domain_per_10min", "domain_per_hour"),
             ),
         ),
         (
@@ -87,9 +87,9 @@ def policy_from_tables(tables: Mapping[str, Any]) -> tuple[Policy, list[PolicyPr
 
     The policy holds the defaults wherever there is a problem: use it only if there is none.
 
-    >>> policy, problems = policy_from_tables({"rules": {"source_flood": {"per_min": -3}}})
+    >>> policy, problems = policy_from_tables({"guard": {"hold_share": -3}})
     >>> print(problems[0])
-    rules.source_flood.per_min: got -3, must be at least 5
+    guard.hold_share: got -3, must be at least 0.0
     """
     reader = _Reader()
     policy = reader.section(Policy(), tables, ())
@@ -169,7 +169,7 @@ class _Reader:
         for name, value in table.items():
             here = (*key, name)
             if name not in known:
-                self._say(here, _Unknown(str(name), key))
+                self._unknown(here, value)
                 continue
             old = getattr(default, name)
             if not is_dataclass(old):
@@ -181,6 +181,16 @@ class _Reader:
             else:
                 self._say(here, f"got {_value_text(value)}, must be a section, [{key_text(here)}]")
         return replace(default, **changed)
+
+    def _unknown(self, key: Key, value: object) -> None:
+        """Tell of a key that the policy does not have, or of those of an earlier section."""
+        names = [*value] if isinstance(value, Mapping) else []
+        named = {name: GONE.get(key_text((*key, name))) for name in names}
+        if not any(named.values()):
+            self._say(key, GONE.get(key_text(key)) or _Unknown(str(key[-1]), key[:-1]))
+            return
+        for name, said in named.items():
+            self._say((*key, name), said or "unknown key of a section that was removed")
 
     def compare(self, policy: Policy) -> None:
         """Check the settings that only make sense together."""

@@ -1,10 +1,11 @@
 """Durations, counts and shares in the words that people use, exact to the last digit."""
 
 import textwrap
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
-__all__ = ["duration", "many", "number", "ordinal", "percent", "wrapped"]
+__all__ = ["aligned", "duration", "many", "number", "ordinal", "percent", "wrapped"]
 
 UNITS: Final = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 ORDINALS: Final = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
@@ -53,4 +54,15 @@ def wrapped(text: str, width: int, first: str = "", rest: str = "") -> list[str]
     """Break a text into lines, of which the first and the others are indented so."""
     wrapper = textwrap.TextWrapper(width, first, rest, break_long_words=False)
     wrapper.break_on_hyphens = False
-    return wrapper.wrap(text)
+    lines = wrapper.wrap(text.replace(" %", "\N{NO-BREAK SPACE}%"))
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
+
+
+def aligned(rows: Sequence[Sequence[str]], indent: str = "") -> list[str]:
+    """Align the cells of rows under each other.
+
+    >>> aligned([("a", "1"), ("bcd", "22")])
+    ['a    1', 'bcd  22']
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [indent + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]

@@ -1,0 +1,196 @@
+"""Candidates: which victims need a close look, and the rows of those that have it.
+
+Coarse counters say cheaply that most victims cannot be flooded. Only what passes them is looked at
+row by row, as a case that is fed from the evidence log.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.judge.cases import Case
+from detector.judge.rows import HOUR_S, CaseRow
+from detector.memory.tracking import UNKNOWN_ASN, group_hashes
+from detector.state import ATTEMPTS, DEFERRED, DELIVERED, MESSAGES, State
+from detector.tally.rows import Rows, take_rows
+
+__all__ = [
+    "Counted",
+    "HotRows",
+    "earlier_rows",
+    "hot_rows",
+    "is_forgiven",
+    "open_cases",
+    "passes",
+    "refill",
+    "start_cases",
+]
+
+HotRows = dict[int, list[tuple[CaseRow, Case, Case | None]]]
+
+
+def passes(state: State, scope: str, slots: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Say of victims whether their counters could mean a flood."""
+    victims = state.victims(scope)
+    out: NDArray[np.bool_] = victims.all.total[slots] >= victims.gate_all[slots]
+    out |= victims.new.total[slots] >= victims.gate_new[slots]
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The rows of a segment as the counters of one scope took them, (rows,) each.
+
+    `slots` are the victims, `every` all messages, `new` those from strangers, `minute` is that of
+    the row's tick and `at` the close at which it counts.
+    """
+
+    slots: NDArray[np.intp]
+    every: NDArray[np.uint32]
+    new: NDArray[np.uint32]
+    minute: NDArray[np.int64]
+    at: NDArray[np.int64]
+
+
+def open_cases(state: State, scope: str, counted: Counted) -> None:
+    """Open a case for each victim whose counters could mean a flood.
+
+    It wakes at the close at which they passed: that is the same in whatever segments rows come.
+    """
+    victims = state.victims(scope)
+    got = np.zeros(victims.hot.size, np.bool_)
+    got[counted.slots] = True
+    calm = np.flatnonzero(got & ~victims.hot)
+    opened = calm[passes(state, scope, calm)]
+    if not opened.size:
+        return
+    victims.hot[opened] = True
+    for slot, wake in zip(opened.tolist(), _wakes(state, scope, opened, counted), strict=True):
+        state.cases[scope, slot] = Case(scope, slot, wake)
+
+
+def _wakes(
+    state: State, scope: str, opened: NDArray[np.int64], counted: Counted
+) -> list[int]:  # fmt: skip
+    """Give the close at which each victim's counters passed; `opened` are sorted slots."""
+    victims = state.victims(scope)
+    mine = np.zeros(victims.hot.size, np.bool_)
+    mine[opened] = True
+    index = np.flatnonzero(mine[counted.slots])
+    index = index[np.argsort(counted.slots[index], kind="stable")]
+    slots, at = counted.slots[index], counted.at[index]
+    in_ring = counted.minute[index] > victims.all.step - victims.all.steps
+    starts = np.searchsorted(slots, opened)
+    passed = np.zeros(index.size, np.bool_)
+    for messages, ring, gate in (
+        (counted.every, victims.all, victims.gate_all),
+        (counted.new, victims.new, victims.gate_new),
+    ):
+        sums = np.cumsum(messages[index] * in_ring, dtype=np.int64)
+        stops = np.append(starts[1:], index.size) - 1
+        before = ring.total[opened].astype(np.int64) - sums[stops]
+        passed |= sums + np.repeat(before, np.diff(starts, append=index.size)) >= gate[slots]
+    found = np.flatnonzero(passed)
+    first = found[np.searchsorted(slots[found], opened)]
+    out: list[int] = at[first].tolist()
+    return out
+
+
+def start_cases(state: State, scope: str, slots: NDArray[np.int32], first: int) -> None:
+    """Open cases at once and feed them what the evidence log holds from before tick `first`."""
+    state.victims(scope).hot[slots] = True
+    cases = [Case(scope, slot, first) for slot in slots.tolist()]
+    for case in cases:
+        state.cases[scope, case.slot] = case
+    refill(state, cases, first)
+
+
+def refill(state: State, cases: list[Case], first: int) -> None:
+    """Fill the windows of cases of one scope from the evidence log, up to tick `first`."""
+    if not cases:
+        return
+    scope = cases[0].scope
+    victims = state.victims(scope)
+    wanted = victims.mask([case.slot for case in cases])
+    floods = [case.flood for case in cases]
+    for case in cases:
+        case.empty(first - 1)
+    rows, at = state.evidence.between(first - HOUR_S, first)
+    domain = state.mailboxes.domain[rows.rcpt]
+    owner = rows.rcpt if scope == "mailbox" else domain
+    index = np.flatnonzero(wanted[owner])
+    seen = (at[index] >= victims.since[owner[index]]) & (rows.tick[index] > first - 1 - HOUR_S)
+    index = index[seen]
+    made = _case_rows(state, take_rows(rows, index), at[index], rows.asn[index])
+    apart = state.flooded_mailboxes() if scope == "domain" else ()
+    for row, own in zip(made, owner[index].tolist(), strict=True):
+        if row.mailbox not in apart and not is_forgiven(state, row):
+            state.cases[scope, own].add(row)
+    for case, flood in zip(cases, floods, strict=True):
+        case.flood = flood
+
+
+def earlier_rows(state: State, case: Case, first: int, stop: int) -> list[CaseRow]:
+    """Give the rows of a case's victim that counted in `[first, stop)`, as far as they are kept.
+
+    A domain's are without those of its mailboxes that have a flood of their own.
+    """
+    rows, at = state.evidence.between(first, stop)
+    owner = rows.rcpt if case.scope == "mailbox" else state.mailboxes.domain[rows.rcpt]
+    index = np.flatnonzero(owner == case.slot)
+    picked = take_rows(rows, index)
+    apart = state.flooded_mailboxes() if case.scope == "domain" else ()
+    made = _case_rows(state, picked, at[index], picked.asn)
+    return [row for row in made if row.mailbox not in apart]
+
+
+def _case_rows(
+    state: State, rows: Rows, at: NDArray[np.int64], group: NDArray[np.int64]
+) -> list[CaseRow]:
+    """Turn rows into those of a case; `group` (rows,) are the ASN groups of their sources."""
+    count = rows.count.astype(np.int64)
+    group = group.astype(np.int64)
+    return [
+        CaseRow._make(values)
+        for values in zip(
+            rows.tick.tolist(), rows.ip.tolist(), group_hashes(group).tolist(),
+            rows.rcpt.tolist(),
+            (count * MESSAGES[rows.outcome]).tolist(),
+            (count * ATTEMPTS[rows.outcome]).tolist(),
+            (count * DEFERRED[rows.outcome]).tolist(),
+            rows.senders.tolist(), np.maximum(group, UNKNOWN_ASN).tolist(),
+            (rows.nulls * MESSAGES[rows.outcome]).tolist(),
+            ((at == state.mailboxes.since[rows.rcpt]) & DELIVERED[rows.outcome]).tolist(),
+            strict=True,
+        )
+    ]  # fmt: skip
+
+
+def hot_rows(state: State, rows: Rows, at: NDArray[np.int64], domain: NDArray[np.int32]) -> HotRows:
+    """Turn rows at victims under examination into (row, case, own), by close.
+
+    `own` is the case that the mailbox of a domain's row has itself.
+    """
+    out: HotRows = {}
+    cases = state.cases
+    made = _case_rows(state, rows, at, state.sources.groups(rows.ip))
+    for columns, scope, owners in (
+        (state.mailboxes.hot[rows.rcpt], "mailbox", rows.rcpt),
+        (state.domains.hot[domain], "domain", domain),
+    ):
+        index = np.flatnonzero(columns)
+        watched = (state.mailboxes.hot[rows.rcpt[index]] & (scope == "domain")).tolist()
+        for row, tick, slot, is_watched in zip(
+            map(made.__getitem__, index.tolist()), at[index].tolist(), owners[index].tolist(),
+            watched, strict=True,
+        ):  # fmt: skip
+            own = cases["mailbox", row.mailbox] if is_watched else None
+            out.setdefault(tick, []).append((row, cases[scope, slot], own))
+    return out
+
+
+def is_forgiven(state: State, row: CaseRow) -> bool:
+    """Say whether a row is from before its source's removal and counts nothing against it."""
+    forgiven = state.listings.forgiven
+    return row.ip in forgiven and row.tick <= forgiven[row.ip]

@@ -1,0 +1,138 @@
+"""Chance: how surprising a count is, and the most that is no surprise.
+
+A rate of which little is known is a Gamma distribution, so that the count of a window is negative
+binomial. Its tail is bounded by Chernoff's inequality. Every step is an IEEE operation that is
+rounded alike on every processor (`+ - * /` and `frexp`), because these numbers decide.
+"""
+
+from math import frexp, log
+from typing import Final
+
+from detector.policy.constants import SHAPE
+
+__all__ = ["gamma", "ln", "most", "surprise"]
+
+_LN2: Final = 0.6931471805599453
+_ROOT_HALF: Final = 0.7071067811865476
+_POISSON: Final = 1e6
+"""From this shape on the negative binomial is a Poisson distribution."""
+_STEPS: Final = 30
+_LOG10_E: Final = 0.4342944819032518
+_ROUGH: Final = 1e-9
+"""Two logarithms differ by less than a hundredth of this, beside the largest count."""
+_known: dict[tuple[float, float, float], float] = {}
+_MOST_KNOWN: Final = 200_000
+
+
+def ln(x: float) -> float:
+    """Give the natural logarithm of a positive number, alike on every processor.
+
+    >>> round(ln(10.0), 12)
+    2.302585092994
+    """
+    mantissa, exponent = frexp(x)
+    if mantissa < _ROOT_HALF:
+        mantissa *= 2.0
+        exponent -= 1
+    z = (mantissa - 1.0) / (mantissa + 1.0)
+    s = z * z
+    series = 1.0 + s * (1 / 3 + s * (1 / 5 + s * (1 / 7 + s * (1 / 9 + s * (1 / 11 + s / 13)))))
+    return exponent * _LN2 + 2.0 * z * series
+
+
+def surprise(count: float, mean: float, shape: float) -> float:
+    """Give at least -log10 of the chance of `count` or more, 0.0 up to the mean.
+
+    `mean` and `shape` are those of a negative binomial: its variance is `mean + mean**2 / shape`
+    (Chernoff's bound; Johnson, Kemp and Kotz, Univariate Discrete Distributions, 5).
+
+    >>> surprise(5, 10.0, 1.0)
+    0.0
+    >>> round(surprise(30, 10.0, 1e9), 2)
+    5.63
+    """
+    if count <= mean:
+        return 0.0
+    bound = count * ln(count / mean)
+    if shape > _POISSON:
+        bound -= count - mean
+    else:
+        bound -= (count + shape) * ln((count + shape) / (mean + shape))
+        if shape < 1.0:  # its terms fall as a geometric series: r p**k q**(r - 1) bounds their sum
+            series = -ln(shape) - count * ln(mean / (mean + shape))
+            series -= (shape - 1.0) * ln(shape / (mean + shape))
+            bound = max(bound, series)
+    return bound * _LOG10_E
+
+
+def most(mean: float, shape: float, surprised: float) -> float:
+    """Give the largest count that is less surprising than `surprised`.
+
+    Mean and shape are rounded to three digits first, so that the answer can be looked up.
+
+    >>> most(1.0, 1e9, 3.0) < 7 < most(1.0, 1.0, 3.0)
+    True
+    """
+    key = (float(f"{max(mean, 1e-6):.3g}"), float(f"{min(max(shape, 1e-6), 1e7):.3g}"), surprised)
+    found = _known.get(key)
+    if found is None:
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        found = _known[key] = _most(*key)
+    return found
+
+
+def _most(mean: float, shape: float, surprised: float) -> float:
+    """Find what `most` gives by bisection.
+
+    Most steps are far from the answer, so that the processor's own logarithm decides them.
+    """
+    low, high = mean, mean + 1.0
+    while surprise(high, mean, shape) < surprised:
+        low, high = high, 2.0 * high
+    target = surprised / _LOG10_E
+    is_poisson = shape > _POISSON
+    added = 0.0 if is_poisson else shape
+    room = added + mean
+    p, q = log(mean / room), log(shape / room) if shape < 1.0 else 0.0
+    for _ in range(_STEPS):
+        middle = (low + high) / 2.0
+        bound = middle * log(middle / mean) if middle > mean else 0.0
+        if is_poisson:
+            bound -= middle - mean
+        else:
+            bound -= (middle + shape) * log((middle + shape) / room)
+            if shape < 1.0:
+                bound = max(bound, -log(shape) - middle * p - (shape - 1.0) * q)
+        beyond = bound - target
+        if -_ROUGH < beyond / (middle + added + 1.0) < _ROUGH:
+            is_less = surprise(middle, mean, shape) < surprised
+        else:
+            is_less = beyond < 0.0
+        if is_less:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def gamma(
+    count: float, squares: float, slots: float, prior_slots: float, window: float = 1.0
+) -> tuple[float, float]:
+    """Give mean a slot, and shape, of a window of slots where `count` came in so many before.
+
+    `squares` sums the squares of what came in each of them: what they say beyond chance widens the
+    scatter, less so in a window of several. With `SHAPE` in `prior_slots` as prior (Gelman et al.,
+    Bayesian Data Analysis, 2.6).
+
+    >>> gamma(0.0, 0.0, 0.0, 0.02)
+    (2.5, 0.05)
+    """
+    known = SHAPE + count
+    shape = known
+    if slots > 0.0 and count > 0.0:
+        mean = count / slots
+        over = squares / slots - mean * mean - mean
+        if over > 0.0:
+            shape = 1.0 / (1.0 / known + over / (mean * mean * max(window, 1.0)))
+    return known / (prior_slots + slots), shape
