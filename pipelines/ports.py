@@ -4,13 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-__all__ = ["REMOVAL", "BlockStore", "Change", "Listing", "StoredRequest"]
+__all__ = ["REMOVAL", "BlockStore", "Change", "FloodRecord", "Listing", "StoredRequest"]
 
 REMOVAL: Final = "removal"
 """The kind of request that asks to remove a subject."""
 
 Change = Mapping[str, Any]
 """A decision as its contract has it: a JSON object with a gapless `seq`, times in Unix ms."""
+
+FloodRecord = Mapping[str, Any]
+"""The figures of a flood at a close: a JSON object with the key `kind`, `id` and `tick`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +54,30 @@ class StoredRequest:
 
 
 class BlockStore(Protocol):
-    """The listings in force, every change that made them, requests and facts.
+    """The listings in force, every change that made them, floods, requests and facts.
 
     A subject is listed, held or neither: `list`, `extend` and `release` list it, `hold` holds it,
     `remove` and `expire` clear it, `refuse` leaves it as it is; all of them stay in the audit
     trail. One thread at a time. Every method may raise a `StoreError`.
     """
 
-    def apply(self, changes: Sequence[Change], facts: Mapping[str, str] | None = None) -> int:
+    def apply(
+        self, changes: Sequence[Change], facts: Mapping[str, str] | None = None,
+        floods: Sequence[FloodRecord] = (),
+    ) -> int:  # fmt: skip
         """Store the changes that are new, with the facts, all of it or nothing; count the new ones.
 
         A change that stands there already is compared with it, unless the store has let go of that
         one since. One whose `request` is the id of a pending request, as text, answers it.
 
+        Of the records of a flood the one with the greatest tick is kept. A flood without a record
+        for 30 days before the newest one is forgotten, and so are the oldest beyond 10,000.
+
         Raises:
-            StoreConflictError: another change stands under that `seq`.
+            StoreConflictError: another change stands under that `seq`, or another record under the
+                key of a flood.
             StoreGapError: a change is missing before this one.
-            StoreChangeError: a change outside the contract.
+            StoreChangeError: a change or a record outside the contract.
         """
         ...
 
@@ -111,6 +121,10 @@ class BlockStore(Protocol):
 
     def changes_behind(self, seq: int, most: int) -> list[dict[str, Any]]:
         """Give the next changes behind `seq` that are still there, in order, at most so many."""
+        ...
+
+    def floods(self) -> list[dict[str, Any]]:
+        """Give the last record of each flood, by the time at which it was found."""
         ...
 
     def add_request(self, kind: str, subject: str, time_ms: int, text: str) -> int:

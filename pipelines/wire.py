@@ -1,4 +1,4 @@
-"""What stands in the topics: log records, listings with progress, dead letters, committed places.
+"""What stands in the topics: log records, listings, dead letters, committed places.
 
 Each form has a version; one that is not known is refused in words. Records of the log are written
 and read by `detector.log.records`.
@@ -18,6 +18,7 @@ from pipelines.console.escaped import escaped, escaped_bytes
 
 __all__ = [
     "Progress",
+    "Record",
     "WireError",
     "ascii_json",
     "commit_text",
@@ -26,6 +27,7 @@ __all__ = [
     "decision_line",
     "progress_line",
     "read_listing",
+    "record_line",
     "reject_line",
     "resume_point",
 ]
@@ -61,6 +63,19 @@ class Progress:
     torn: Sequence[int] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A message of the listings that is no change: the figures of something at a close.
+
+    Its key is (`kind`, `id`, `tick`): other bytes under one key mean that two detectors disagree.
+    """
+
+    kind: str
+    id: str
+    tick: int
+    fields: Mapping[str, Any]
+
+
 def ascii_json(line: bytes) -> bytes:
     r"""Give the same JSON in printable ASCII, so that no terminal obeys what a log held.
 
@@ -85,6 +100,11 @@ def decision_line(change: Mapping[str, Any]) -> bytes:
     return ascii_json(orjson.dumps(change))
 
 
+def record_line(record: Mapping[str, Any]) -> bytes:
+    """Give a record of the listings: one JSON object in printable ASCII, without LF."""
+    return ascii_json(orjson.dumps(record))
+
+
 def progress_line(progress: Progress) -> bytes:
     """Write how far a detector has come, as a message of the listings."""
     fields = {"closed": progress.closed, "seq": progress.seq, "log_offset": progress.log_offset}
@@ -92,8 +112,8 @@ def progress_line(progress: Progress) -> bytes:
     return orjson.dumps({"v": VERSION, "progress": fields | torn})
 
 
-def read_listing(message: bytes, place: str) -> dict[str, Any] | Progress:
-    """Read a message of the listings: a decision or progress.
+def read_listing(message: bytes, place: str) -> dict[str, Any] | Progress | Record:
+    """Read a message of the listings: a decision, progress or another record.
 
     Raises:
         WireError: another version, or no such message at all; `place` says where it stands.
@@ -108,11 +128,20 @@ def read_listing(message: bytes, place: str) -> dict[str, Any] | Progress:
     try:
         if "progress" in body:
             return Progress(**body["progress"])
+        if "kind" in body:
+            return _record(body, place)
         if type(body["seq"]) is not int:
             raise WireError(place, "a decision without a number")
     except (KeyError, TypeError):
         raise WireError(place, "neither a decision nor progress") from None
     return body  # type: ignore[no-any-return]
+
+
+def _record(body: dict[str, Any], place: str) -> Record:
+    kind, name, tick = body["kind"], body["id"], body["tick"]
+    if type(kind) is not str or type(name) is not str or type(tick) is not int:
+        raise WireError(place, "a record without a key")
+    return Record(kind, name, tick, body)
 
 
 def reject_line(path: str, line: int, reject: Reject) -> bytes:

@@ -70,6 +70,10 @@ def replay(
     decisions: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write every change, one JSON a line.")
     ] = None,
+    floods: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the figures of every flood, one JSON a line."),
+    ] = None,
     rejects: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write what could not be read, and why.")
     ] = None,
@@ -99,7 +103,8 @@ def replay(
 
         options = ReplayOptions(
             tuple(inputs), input_format, policy, tuple(asn_table or ()), providers, store, fresh,
-            decisions, rejects, log, tuple(trusted_relay or ()), log_ends, utc_offset, as_json,
+            decisions, floods, rejects, log, tuple(trusted_relay or ()), log_ends, utc_offset,
+            as_json,
         )  # fmt: skip
         code = run_replay(options)
     raise typer.Exit(code)
@@ -334,10 +339,10 @@ def simulate(context: typer.Context) -> None:
 @app.command()
 def schema(
     what: Annotated[
-        str, typer.Argument(metavar="[event|decision]", help="Which contract.")
+        str, typer.Argument(metavar="[event|decision|flood]", help="Which contract.")
     ] = "event",
 ) -> None:
-    """Print the JSON schema of an event or a decision."""
+    """Print the JSON schema of an event, a decision or a flood record."""
     with guarded():
         from pipelines.cli.schemas import show_schema
 

@@ -3,7 +3,6 @@
 Whoever follows the log must get past a bad control, and can only complain; here a person is told.
 """
 
-import difflib
 import ipaddress
 import re
 import sys
@@ -12,9 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from detector.errors import PolicyError
-from detector.policy.settings import Policy, Rules
+from detector.policy.settings import Policy
 from detector.policy.text import MOST_PROBLEMS, shown
 from pipelines.cli.guarded import UsageError
+from pipelines.cli.shown import rule_of
 from pipelines.console.escaped import escaped
 from pipelines.settings.config_file import parse_policy
 from pipelines.settings.toml_file import (
@@ -115,11 +115,7 @@ def purge_argument(text: str) -> str:
     """
     what, _, value = text.partition("=")
     if what == "rule":
-        rules = [field.name for field in fields(Rules)]
-        if value not in rules:
-            near = difflib.get_close_matches(value[:60], rules, n=1)
-            meant = f"did you mean {near[0]}?" if near else f"must be one of {', '.join(rules)}"
-            raise UsageError(f"rule: got {value[:60]!a}, {meant}")
+        rule_of(value, "rule")
     elif what == "policy":
         if not _DIGEST.fullmatch(value):
             said = "must be the 12 hex digits that decisions and `floodwatch check` show"

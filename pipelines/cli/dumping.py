@@ -19,7 +19,6 @@ from pipelines.kafka.topic_records import TopicRecords
 from pipelines.replay.log_file import LogWriter
 from pipelines.settings.model import TopicKind
 from pipelines.stages.publish import SideFile
-from pipelines.wire import Progress
 
 __all__ = ["Dump", "dump_topic", "run_dump", "with_received"]
 
@@ -128,10 +127,10 @@ class _Decisions:
         self._digests = bytearray()
 
     def take(self, record: Any) -> bool:
-        """Write a decision, unless it is a repeat or progress."""
+        """Write a decision, unless it is a repeat or no decision."""
         line: bytes = record.value or b""
         message = listing_in(record, self._topic)
-        if isinstance(message, Progress):
+        if not isinstance(message, dict):
             return False
         seq: int = message["seq"]
         digest = hashlib.blake2b(line, digest_size=_DIGEST_BYTES).digest()

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from detector.policy.wording import duration, many
 from pipelines.cli.listings import print_json
-from pipelines.cli.reasons import bars, fired, part_in_flood
+from pipelines.cli.reasons import bars, chance, expected, fired, part_in_flood, usual
 from pipelines.cli.shown import columns, per_cent, rfc3339, subject_of
 from pipelines.cli.stored import Stored, opened
 from pipelines.console.escaped import escaped
@@ -17,10 +17,7 @@ _LISTS: Final = frozenset({"list", "hold"})
 _BESIDE: Final = 6
 _SAME_FLOOD: Final = ("scope", "victim", "found_ms")
 _WORDS: Final = {
-    "source_flood": "one address sends far more than it may to few mailboxes",
     "victim_flood": "a mailbox or domain is flooded, and this address takes part",
-    "asn_flood": "one network floods few mailboxes, and this address takes part",
-    "backscatter": "bounces to a forged address",
 }
 Change = Mapping[str, Any]
 
@@ -74,7 +71,9 @@ def _rows(stored: Stored, story: Sequence[Change], beside: Sequence[str]) -> lis
         ("rule", f"{first['rule']}: {_WORDS.get(first['rule'], 'see floodwatch policy')}"),
         ("fired", fired(evidence)),
         ("its part", part_in_flood(evidence)),
-        ("normal", _normal(evidence)),
+        ("judged", chance(evidence)),
+        ("expected", expected(evidence)),
+        ("usual", usual(evidence)),
         ("minutes", _minutes(evidence)),
         ("network", stored.network(first["asn"], first["provider"])),
         ("beside it", _named(beside)),
@@ -87,16 +86,6 @@ def _rows(stored: Stored, story: Sequence[Change], beside: Sequence[str]) -> lis
         rows = []
     rows += [("then" if index else "at", _happened(change)) for index, change in enumerate(story)]
     return [row for row in rows if row[1]]
-
-
-def _normal(evidence: Change) -> str:
-    """Say what the source's network normally sends this victim."""
-    if "known_before" not in evidence:
-        return ""
-    usual = evidence.get("usual_from_asn_10min", 0.0)
-    if not evidence["known_before"]:
-        return "its network had no relation with the victim"
-    return f"its network usually sends the victim {usual:g} in 10 minutes"
 
 
 def _minutes(evidence: Change) -> str:

@@ -8,9 +8,10 @@ from typing import Any
 
 import orjson
 
+from detector.policy.wording import many
 from pipelines.cli.guarded import DEFAULT_STORE, UsageError, say
-from pipelines.cli.reasons import fired, part_in_flood
-from pipelines.cli.shown import columns, rfc3339, subject_of
+from pipelines.cli.reasons import chance, fired, part_in_flood
+from pipelines.cli.shown import columns, rfc3339, rule_of, subject_of
 from pipelines.cli.stored import Stored, listing_json, opened
 from pipelines.ports import Listing
 from pipelines.stores.redis_url import masked_url
@@ -67,6 +68,7 @@ def _facts(
         ("rule", listing.rule),
         ("why", fired(evidence) or "its evidence holds no window"),
         ("part", part_in_flood(evidence)),
+        ("judged", chance(evidence)),
         ("network", stored.network(listing.asn, listing.provider)),
         (
             "since",
@@ -99,7 +101,7 @@ def _history(changes: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
     listed = sum(change["change"] == "list" for change in changes)
     reason = last["evidence"].get("reason", "")
     return [
-        ("before", f"listed {listed:,} times; policy and evidence are kept"),
+        ("before", f"listed {many(listed, 'time')}; policy and evidence are kept"),
         (
             "last",
             f"{last['change']} at {rfc3339(last['time'])}" + (f": {reason}" if reason else ""),
@@ -133,6 +135,8 @@ def show_list(url: str, filters: Filters, *, as_json: bool) -> None:
     """List what is in force, by subject."""
     if filters.tier not in (None, *_TIERS):
         raise UsageError(f"--tier: got {filters.tier!a}, must be {' or '.join(_TIERS)}")
+    if filters.rule is not None:
+        rule_of(filters.rule, "--rule")
     with opened(url) as stored:
         found = [
             one

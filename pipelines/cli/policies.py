@@ -79,22 +79,17 @@ def check_settings(
 def policy_lines(file: Path | None) -> list[str]:
     """Say what a policy file holds."""
     policy = load_policy(None if file is None else str(file))
-    rules = policy.rules
-    on = [
-        f"{name} ({rule.mode})"
-        for name, rule in (
-            ("victim_flood", rules.victim_flood), ("source_flood", rules.source_flood),
-            ("asn_flood", rules.asn_flood), ("backscatter", rules.backscatter),
-        )
-        if rule.enabled
-    ]  # fmt: skip
+    rule = policy.rules.victim_flood
+    on = f"victim_flood ({rule.mode})" if rule.enabled else "none"
     named = "the default" if file is None else ascii(str(file))[1:-1]
     publishes = (
-        "listings would be published" if policy.mode == "on" else "nothing published (shadow)"
+        "nothing would be published (shadow)"
+        if "shadow" in {policy.mode, rule.mode}
+        else "listings would be published"
     )
     return [
         f"ok  {named}, {policy_digest(policy)}",
-        f"rules {', '.join(on) or 'none'}: {publishes}",
+        f"rule {on}: {publishes}",
     ]
 
 

@@ -7,9 +7,11 @@ from detector.policy.wording import duration, many
 from pipelines.cli.shown import per_cent
 from pipelines.console.escaped import escaped
 
-__all__ = ["bars", "fired", "part_in_flood", "victims"]
+__all__ = ["bars", "chance", "expected", "fired", "part_in_flood", "usual", "victims"]
 
 _STEPS: Final = "▁▂▃▄▅▆▇█"
+_LEAST_SHOWN: Final = 1e-6
+"""Evidence is rounded to this."""
 
 Evidence = Mapping[str, Any]
 
@@ -25,16 +27,52 @@ def fired(evidence: Evidence) -> str:
     if "window_s" not in evidence:
         return ""
     count, span = evidence.get("count", 0), duration(int(evidence["window_s"]))
-    limit = evidence.get("limit", 0)
-    whose = {"ip": "from this address ", "asn": "from its network "}.get(
-        evidence.get("scope", ""), ""
+    return (
+        f"{many(count, 'message')} beyond the usual to {victims(evidence)} in {span}, "
+        f"the limit is {evidence.get('limit', 0):,}"
     )
-    normal = evidence.get("normal_10min")
-    usual = "" if normal is None else f"; normal are {normal:g} in 10 minutes"
-    said = (
-        f"{many(count, 'message')} {whose}to {victims(evidence)} in {span}, the limit is {limit:,}"
-    )
-    return f"{said}{usual}"
+
+
+def chance(evidence: Evidence) -> str:
+    """Say how likely the source is innocent, and what speaks for it; "" where that is not stored.
+
+    >>> chance({"innocent": 0.004, "messages_to_others": 1})
+    'chance of being innocent 0.4 %; it sent 1 message to others'
+    """
+    if "innocent" not in evidence:
+        return ""
+    share = evidence["innocent"]
+    said = per_cent(share, 1) if share >= _LEAST_SHOWN else f"below {per_cent(_LEAST_SHOWN, 1)}"
+    others = many(evidence.get("messages_to_others", 0), "message")
+    return f"chance of being innocent {said}; it sent {others} to others"
+
+
+def expected(evidence: Evidence) -> str:
+    """Say what would have come without a flood; "" where that is not stored.
+
+    >>> expected({"expected_from_source": 0.1, "expected_from_asn": 0.3, "asn_messages": 24})
+    '0.1 messages from it; 0.3 from its network, which sent 24'
+    """
+    if "expected_from_source" not in evidence:
+        return ""
+    own, network = evidence["expected_from_source"], evidence.get("expected_from_asn", 0.0)
+    came = evidence.get("asn_messages", 0)
+    return f"{own:.2g} messages from it; {network:.2g} from its network, which sent {came:,}"
+
+
+def usual(evidence: Evidence) -> str:
+    """Say what the victim usually gets, in all and from the source's network."""
+    said = []
+    if "normal_10min" in evidence:
+        said.append(f"the victim gets {evidence['normal_10min']:.2g} messages in 10 minutes")
+    if "known_before" in evidence:
+        network = evidence.get("usual_from_asn_10min", 0.0)
+        said.append(
+            f"{network:.2g} of them from its network"
+            if evidence["known_before"]
+            else "its network is not known to have written before"
+        )
+    return "; ".join(said)
 
 
 def part_in_flood(evidence: Evidence) -> str:
@@ -46,6 +84,8 @@ def part_in_flood(evidence: Evidence) -> str:
     sources = many(evidence.get("flood_sources", 1), "source")
     asns = evidence.get("flood_asns")
     beside = f" from {sources}" + (f" in {many(asns, 'AS', 'ASes')}" if asns else "")
+    if not own:
+        return f"deferred attempts only, beside {many(total, 'message')}{beside}"
     return f"{many(own, 'message')} of {total:,}{beside} ({per_cent(own, total)})"
 
 

@@ -39,6 +39,7 @@ class ReplayOptions:
     store: str
     fresh: bool
     decisions: Path | None
+    floods: Path | None
     rejects: Path | None
     log: Path | None
     trusted_relays: tuple[str, ...]
@@ -59,7 +60,7 @@ def run_replay(options: ReplayOptions) -> int:
         if options.as_json:
             print_json(summary.as_json())
         else:
-            written = [str(p) for p in (options.decisions, options.rejects, options.log) if p]
+            written = [str(path) for path in _outputs(options)]
             _print_page(summary_page(summary, written))
     finally:
         store.close()
@@ -72,9 +73,9 @@ def _spec(options: ReplayOptions) -> Replay:
     kind = options.input_format
     if kind not in {_AUTO, *FORMATS}:
         raise UsageError(f"--format: got {kind!a}, must be {_AUTO}, {', '.join(FORMATS)}")
-    outputs = [p.absolute() for p in (options.decisions, options.rejects, options.log) if p]
+    outputs = [path.absolute() for path in _outputs(options)]
     if len(set(outputs)) < len(outputs):
-        raise UsageError("--decisions, --rejects and --log: must be different files")
+        raise UsageError("--decisions, --floods, --rejects and --log: must be different files")
     taken = {Path(name).absolute() for name in options.inputs} & set(outputs)
     if taken:
         raise UsageError(f"{min(map(ascii, map(str, taken)))}: is an input, and cannot be written")
@@ -87,9 +88,16 @@ def _spec(options: ReplayOptions) -> Replay:
         asn_tables=options.asn_tables,
         providers=options.providers,
         decisions=options.decisions,
+        floods=options.floods,
         rejects=options.rejects,
         log=options.log,
     )
+
+
+def _outputs(options: ReplayOptions) -> list[Path]:
+    """Give the files that the replay writes, but for the store."""
+    paths = (options.decisions, options.floods, options.rejects, options.log)
+    return [path for path in paths if path is not None]
 
 
 def _postfix_terms(options: ReplayOptions) -> PostfixTerms:

@@ -1,11 +1,11 @@
-"""`floodwatch schema`: the contracts of an event and a decision as JSON Schema."""
+"""`floodwatch schema`: the contracts of events, decisions and flood records as JSON Schema."""
 
 from typing import Any, Final
 
 from pipelines.cli.guarded import UsageError
 from pipelines.cli.listings import print_json
 
-__all__ = ["DECISION", "EVENT", "show_schema"]
+__all__ = ["DECISION", "EVENT", "FLOOD", "show_schema"]
 
 _DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 _TIME: Final = {
@@ -98,10 +98,44 @@ DECISION: Final[dict[str, Any]] = {
     },
 }
 
+_COUNT: Final = {"type": "integer", "minimum": 0}
+_FLOOD_FIELDS: Final[dict[str, Any]] = {
+    "v": {"const": 1, "description": "version of this contract"},
+    "kind": {"const": "flood"},
+    "id": {
+        "type": "string",
+        "pattern": "^[0-9a-f]{16}$",
+        "description": "of the flood; evidence.flood of a decision names it",
+    },
+    "tick": {
+        "type": "integer",
+        "description": "Unix seconds of the close; the record with the greatest one counts",
+    },
+    "state": {"enum": ["open", "going on", "over"]},
+    "scope": {"enum": ["mailbox", "domain"]},
+    "victim": {"type": "string", "description": "masked"},
+    "found": {**_MILLISECONDS, "description": "Unix ms at which it was recognised"},
+    "start": {**_MILLISECONDS, "description": "Unix ms of the first attempt that counts"},
+    "last": {**_MILLISECONDS, "description": "Unix ms of the last attempt"},
+    "messages": {**_COUNT, "description": "attempts at the victim since the flood began"},
+    "sources": {**_COUNT, "description": "addresses and /64 networks that sent them"},
+    "asns": {**_COUNT, "description": "networks that sent them"},
+    "peak_per_min": {**_COUNT, "description": "attempts in its busiest minute"},
+    "stopped": {**_COUNT, "description": "attempts of sources that were listed before"},
+    "listed": {**_COUNT, "description": "sources listed for this flood"},
+}
+FLOOD: Final[dict[str, Any]] = {
+    "$schema": _DRAFT,
+    "title": "floodwatch flood record: what a flood came to by a close; one object a line",
+    "type": "object",
+    "required": list(_FLOOD_FIELDS),
+    "properties": _FLOOD_FIELDS,
+}
+
 
 def show_schema(what: str) -> None:
     """Print one of the contracts."""
-    known = {"event": EVENT, "decision": DECISION}
+    known = {"event": EVENT, "decision": DECISION, "flood": FLOOD}
     if what not in known:
-        raise UsageError(f"schema: got {what!a}, must be {' or '.join(known)}")
+        raise UsageError(f"schema: got {what!a}, must be {', '.join(known)}")
     print_json(known[what])

@@ -1,13 +1,16 @@
 """Times, numbers and texts as people read them on a terminal."""
 
+import difflib
 from collections.abc import Sequence
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from detector.events.subjects import ip_key, subject_text
+from detector.policy.settings import Rules
 from pipelines.cli.guarded import UsageError
 
-__all__ = ["columns", "network", "per_cent", "rfc3339", "subject_of"]
+__all__ = ["columns", "duration", "network", "per_cent", "rfc3339", "rule_of", "subject_of"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -22,6 +25,21 @@ def rfc3339(time_ms: int) -> str:
         return (_EPOCH + timedelta(milliseconds=time_ms)).strftime("%Y-%m-%dT%H:%M:%SZ")
     except OverflowError:
         return f"{time_ms} ms"
+
+
+def duration(span_ms: int) -> str:
+    """Give a span of time in its two largest units.
+
+    >>> duration(59_000), duration(600_000), duration(5_400_000), duration(180_000_000)
+    ('59 s', '10 min', '1 h 30 min', '2 d 2 h')
+    """
+    minutes = span_ms // 60_000
+    if minutes < 1:
+        return f"{span_ms // 1000} s"
+    days, hours = divmod(minutes // 60, 24)
+    parts = [(days, "d"), (hours, "h"), (minutes % 60, "min")]
+    first = next(index for index, (count, _) in enumerate(parts) if count)
+    return " ".join(f"{count} {unit}" for count, unit in parts[first : first + 2] if count)
 
 
 def per_cent(part: float, whole: float) -> str:
@@ -55,6 +73,20 @@ def subject_of(text: str) -> str:
         problem = "want an IPv4 or IPv6 address, as 192.0.2.7 or 2001:db8::1"
         raise UsageError(f"got {text[:64]!a}, {problem}")
     return subject_text(key)
+
+
+def rule_of(name: str, where: str) -> str:
+    """Give the name of a rule back; `where` says in an error what holds it.
+
+    Raises:
+        UsageError: there is no such rule.
+    """
+    rules = [field.name for field in fields(Rules)]
+    if name in rules:
+        return name
+    near = difflib.get_close_matches(name[:60], rules, n=1)
+    meant = f"did you mean {near[0]}?" if near else f"must be {' or '.join(rules)}"
+    raise UsageError(f"{where}: got {name[:60]!a}, {meant}")
 
 
 def columns(

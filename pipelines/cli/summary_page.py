@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from pipelines.cli.shown import columns, network, per_cent, rfc3339
+from pipelines.cli.shown import columns, duration, network, per_cent, rfc3339
 from pipelines.replay.summary import Summary
 
 __all__ = ["summary_page"]
@@ -59,7 +59,7 @@ def _result(s: Summary) -> list[tuple[str, str]]:
         ("Listed", f"{listed:,} times, {s.in_force:,} in force at the end{held}{shadow}"),
         (
             "Stopped",
-            f"{s.stopped:,} messages to flooded victims, sent after their source was listed",
+            f"{s.stopped:,} messages in floods, sent after their source was listed",
         ),
         ("Cost", f"{s.cost:,} messages of listed sources to others ({cost} of all other mail)"),
     ]
@@ -69,18 +69,30 @@ def _result(s: Summary) -> list[tuple[str, str]]:
 
 
 def _floods(s: Summary) -> list[str]:
-    heading = "Largest floods" if s.floods_found > len(s.floods) else "Floods"
     rows: list[tuple[object, ...]] = [
-        ("messages", "sources", "listed", "found", "first listed", "rule", "victim"),
+        ("messages", "stopped", "listed", "sources", "peak/min", "found", "duration", "state",
+         "victim"),
         *(
             (
-                f.messages, f.sources, f.listed, rfc3339(f.found_ms), rfc3339(f.first_listed_ms),
-                max(f.rules, key=lambda rule: (f.rules[rule], rule)), f.victim,
+                f.messages, f.stopped, f.listed, f.sources, f.peak_per_min, rfc3339(f.found_ms),
+                duration(f.last_ms - f.start_ms), f.state, f.victim,
             )
             for f in s.floods
         ),
     ]  # fmt: skip
-    return [heading, *columns(rows, right=(0, 1, 2), indent="  ")]
+    whole, blank = s.floods_total, ("",) * 5
+    others = s.floods_found - len(s.floods)
+    if others:
+        rest = (
+            whole.messages - sum(f.messages for f in s.floods),
+            whole.stopped - sum(f.stopped for f in s.floods),
+            whole.listed - sum(f.listed for f in s.floods),
+        )
+        rows.append((*rest, *blank, f"{others:,} {'other' if others == 1 else 'others'}"))
+    if s.floods_found > 1:
+        rows.append((whole.messages, whole.stopped, whole.listed, *blank, "total"))
+    heading = "Largest floods" if others else "Floods"
+    return [heading, *columns(rows, right=(0, 1, 2, 3, 4), indent="  ")]
 
 
 def _shares(s: Summary) -> list[str]:

@@ -37,7 +37,7 @@ def main() -> int:
         _run([name, subject, "--store", store])
     _say("\nGo on with:\n")
     for command in (
-        ["list", "--rule", "source_flood", "--store", store],
+        ["list", "--tier", "temporary", "--store", store],
         ["remove", subject, "--store", store],
         ["policy"],
         ["replay", "/var/log/mail.log"],

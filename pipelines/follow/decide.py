@@ -19,7 +19,7 @@ from pipelines.follow.begin import Begun
 from pipelines.follow.state import written_state
 from pipelines.live.health import StageHealth
 from pipelines.live.store_calls import HOPELESS, count_store_error, insist
-from pipelines.ports import REMOVAL
+from pipelines.ports import REMOVAL, FloodRecord
 from pipelines.settings.model import DetectSettings
 from pipelines.snapshot_file import save_snapshot
 from pipelines.stages.publish import Publisher
@@ -41,6 +41,7 @@ class Deciding:
         self._known = begun.store.last_seq()
         self._publisher = Publisher(begun.store, None, self._engine.listings.seq)
         self._waiting: list[dict[str, Any]] = []
+        self._floods: list[FloodRecord] = []
         self._names: dict[str, str] = orjson.loads(begun.store.fact("asn_names") or "{}")
         self._policy_facts: tuple[object, dict[str, str]] = (None, {})
         self._saved_s = self._facts_s = elapsed_s()
@@ -49,10 +50,11 @@ class Deciding:
         """Something happened that is better not to be gone through again."""
 
     def take(self, records: Sequence[LogRecord]) -> None:
-        """Hand records to the detector; its changes wait to be published."""
+        """Hand records to the detector; what follows waits to be published."""
         changes: list[dict[str, Any]] = []
         for _, found in self._begun.detection.take(records):
             changes += found
+            self._floods += self._engine.flood_records
         listings, telemetry = self._engine.listings, self._health.telemetry
         for complaint in listings.complaints:
             self._health.log.error("leaves out a control", reason=complaint)
@@ -83,14 +85,17 @@ class Deciding:
         Raises:
             StoreError: one that waiting does not mend, or we are to stop.
         """
-        if not (facts or self._waiting or elapsed_s() - self._facts_s >= _FACTS_S):
+        waiting = self._waiting or self._floods
+        if not (facts or waiting or elapsed_s() - self._facts_s >= _FACTS_S):
             return
-        changes, self._waiting, now = self._waiting, [], self._facts()
+        changes, floods, now = self._waiting, self._floods, self._facts()
+        self._waiting, self._floods = [], []
 
         def put() -> None:
-            given = changes.copy()
+            given = changes.copy(), now, floods.copy()
             changes.clear()  # should it fail, the publisher has them
-            self._publisher.publish(given, now)
+            floods.clear()
+            self._publisher.publish(*given)
             self._publisher.finish(now)
 
         await insist(put, stop, self._health, self._tell_waiting)

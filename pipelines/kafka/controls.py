@@ -99,7 +99,7 @@ async def _follow(listings: TopicReader, control: Operator, sent: Sent) -> None:
             if isinstance(message, Progress):
                 if _is_done(control, sent, message):
                     return
-            elif request and message.get("request") == request:
+            elif isinstance(message, dict) and request and message.get("request") == request:
                 answers.setdefault(message["seq"], message)
                 sent.answers = tuple(answers.values())
 

@@ -12,7 +12,8 @@ from detector.errors import FloodwatchError, LogError
 from pipelines.kafka.appender import Appender
 from pipelines.kafka.clients import KafkaClients
 from pipelines.kafka.log_topic import TopicReader
-from pipelines.wire import Progress, decision_line, progress_line
+from pipelines.kafka.standing_records import Key, StandingRecords
+from pipelines.wire import Progress, Record, decision_line, progress_line, record_line
 
 __all__ = ["ListingsBook", "ListingsConflictError"]
 
@@ -23,9 +24,11 @@ _READ_AHEAD: Final = 20_000
 
 
 class ListingsConflictError(LogError):
-    """Two detectors that follow one log disagree about change `seq`."""
+    """Two detectors that follow one log disagree about change `seq`, or what `what` names."""
 
-    def __init__(self, topic: str, seq: int, stands: bytes, ours: bytes) -> None:
+    def __init__(
+        self, topic: str, seq: int | None, stands: bytes, ours: bytes, what: str = ""
+    ) -> None:
         at = next(
             (i for i, (a, b) in enumerate(zip(stands, ours, strict=False)) if a != b),
             min(len(stands), len(ours)),
@@ -33,7 +36,8 @@ class ListingsConflictError(LogError):
         begin = max(0, at - 60)
         FloodwatchError.__init__(
             self,
-            f"{topic}: change {seq} stands as ...{stands[begin : at + 60].decode()!r}, we decide "
+            f"{topic}: {what or f'change {seq}'} stands as "
+            f"...{stands[begin : at + 60].decode()!r}, we decide "
             f"...{ours[begin : at + 60].decode()!r}: two builds, policies or ASN tables follow one "
             "log. Stop the newer one; a replay of the dumped log says who is right",
         )
@@ -52,6 +56,7 @@ class ListingsBook:
         self._highest = 0
         self._standing: OrderedDict[int, tuple[int, bytes]] = OrderedDict()
         self._own: OrderedDict[int, bytes] = OrderedDict()
+        self._records = StandingRecords()
         self._there_until = 0
 
     async def open(self, offset: int) -> None:
@@ -61,9 +66,10 @@ class ListingsBook:
 
     @property
     def resume_offset(self) -> int:
-        """Where a successor has to read on: the first message whose change we have not decided."""
+        """Where a successor has to read on: the first message that we have not come to."""
         first = next(iter(self._standing.values()), None)
-        return self._reader.position if first is None else first[0]
+        change = self._reader.position if first is None else first[0]
+        return min(change, self._records.first_offset(self._reader.position))
 
     async def publish(self, changes: Sequence[Mapping[str, Any]]) -> int:
         """Write changes, in order, or compare them with what stands; count those written."""
@@ -85,18 +91,42 @@ class ListingsBook:
                 written += 1
         return written
 
+    async def record(self, records: Sequence[Mapping[str, Any]]) -> int:
+        """Write records of floods, in order, or compare them with what stands; count those written.
+
+        Two copies that write at the same time may both write one: the bytes are the same.
+        """
+        written = 0
+        for fields in records:
+            key, line = (fields["kind"], fields["id"], fields["tick"]), record_line(fields)
+            while self._records.may_follow(key) and self._reader.position < self._there_until:
+                await self._read(1.0)
+            stands = self._records.derive(key, line)
+            if stands is None:
+                await self._appender.append(self._topic, line)
+                written += 1
+            elif stands != line:
+                raise _conflict(self._topic, key, stands, line)
+        return written
+
     async def say(self, progress: Progress) -> None:
         """Tell how far we have come."""
         await self._appender.append(self._topic, progress_line(progress))
 
     async def listen(self) -> None:
         """Read what others wrote, and compare."""
-        if len(self._standing) < _READ_AHEAD:
+        if len(self._standing) + len(self._records) < _READ_AHEAD:
             await self._read(0.0)
 
     async def _read(self, timeout_s: float) -> None:
         for record, message in await self._reader.next_listings(timeout_s):
             if isinstance(message, Progress):
+                continue
+            if isinstance(message, Record):
+                key = message.kind, message.id, message.tick
+                ours = self._records.hear(key, record.offset, record.value)
+                if ours is not None and ours != record.value:
+                    raise _conflict(self._topic, key, record.value, ours)
                 continue
             seq = message["seq"]
             self._highest = max(self._highest, seq)
@@ -104,9 +134,15 @@ class ListingsBook:
                 first = self._standing.setdefault(seq, (record.offset, record.value))
                 if first[1] != record.value:
                     raise ListingsConflictError(self._topic, seq, first[1], record.value)
-            elif (ours := self._own.get(seq)) is not None:
-                self._compare(seq, record.value, ours)
+            elif (own := self._own.get(seq)) is not None:
+                self._compare(seq, record.value, own)
 
     def _compare(self, seq: int, stands: bytes, ours: bytes) -> None:
         if stands != ours:
             raise ListingsConflictError(self._topic, seq, stands, ours)
+
+
+def _conflict(topic: str, key: Key, stands: bytes, ours: bytes) -> ListingsConflictError:
+    kind, name, tick = key
+    what = f"{kind} {name} at tick {tick}"
+    return ListingsConflictError(topic, None, stands, ours, what)

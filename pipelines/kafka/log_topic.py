@@ -9,7 +9,7 @@ from detector.events.interning import KeyTables
 from detector.log.records import LogRecord, decode_records
 from detector.tally.tally import Tally
 from pipelines.kafka.clients import Connected, KafkaClients, check_place, follower
-from pipelines.wire import Progress, read_listing
+from pipelines.wire import Progress, Record, read_listing
 
 __all__ = ["TopicReader", "decoded", "listing_in", "log_has_tallies"]
 
@@ -96,7 +96,7 @@ class TopicReader(Connected):
 
     async def next_listings(
         self, timeout_s: float, most: int = _TOGETHER
-    ) -> list[tuple[Any, dict[str, Any] | Progress]]:
+    ) -> list[tuple[Any, dict[str, Any] | Progress | Record]]:
         """Give the next records of the listings, each with what it says.
 
         Raises:
@@ -110,7 +110,7 @@ class TopicReader(Connected):
         check_place(self._topic, 0, wanted, await self.bounds(), self._advice, self._advice)
 
 
-def listing_in(record: Any, topic: str) -> dict[str, Any] | Progress:
+def listing_in(record: Any, topic: str) -> dict[str, Any] | Progress | Record:
     """Read a record of the listings.
 
     Raises:

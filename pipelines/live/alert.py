@@ -11,7 +11,6 @@ from pipelines.live.health import StageHealth
 from pipelines.live.supervisor import broker_errors, supervise
 from pipelines.ports import Change
 from pipelines.settings.model import WebhookSettings
-from pipelines.wire import Progress
 
 __all__ = ["AlertStage"]
 
@@ -28,7 +27,7 @@ class _Listings:
         return [
             (message, record.offset + 1)
             for record, message in await self._listings.next_listings(0.5, _MOST)
-            if not isinstance(message, Progress)
+            if isinstance(message, dict)
         ]
 
     async def commit(self, place: int) -> None:

@@ -154,8 +154,9 @@ class _Life:
             self._health.gate.open()
         if not records:
             return
-        changes = await asyncio.to_thread(self._accept, records)
+        changes, floods = await asyncio.to_thread(self._accept, records)
         await self._book.publish(changes)
+        await self._book.record(floods)
         listings, telemetry = self._engine.listings, self._health.telemetry
         for complaint in listings.complaints:
             self._health.log.error("leaves out a control of the log", reason=complaint)
@@ -177,8 +178,11 @@ class _Life:
             self._health.log.error("waits for tallies that the log does not have", reason=said)
         self._missing = said
 
-    def _accept(self, records: Sequence[Any]) -> list[dict[str, Any]]:
-        """Let the engine take records; in a thread of its own, so that nothing else waits."""
+    def _accept(self, records: Sequence[Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Let the engine take records; give the changes and the records of floods that follow.
+
+        Runs in a thread of its own, so that nothing else waits.
+        """
         engine, now_s = self._engine, elapsed_s()
         taken: list[tuple[int, LogRecord]] = decoded(records, engine.tables)
         for _, record in taken:
@@ -196,7 +200,7 @@ class _Life:
         if release_due(engine):
             release_keys(engine, [], [])
             give_back()
-        return changes
+        return changes, engine.flood_records
 
     async def _tell_progress(self) -> None:
         if elapsed_s() - self._told_s >= _PROGRESS_S:

@@ -14,8 +14,8 @@ from pipelines.kafka.log_topic import TopicReader
 from pipelines.live.health import StageHealth
 from pipelines.live.store_calls import insist
 from pipelines.live.supervisor import supervise
-from pipelines.ports import REMOVAL, BlockStore, Change
-from pipelines.wire import Progress
+from pipelines.ports import REMOVAL, BlockStore, Change, FloodRecord
+from pipelines.wire import Progress, Record
 
 __all__ = ["PublishStage"]
 
@@ -122,30 +122,38 @@ class _Life:
             await self._listings.start_at_oldest()
 
     async def _next(self, timeout_s: float) -> None:
-        """Apply the next changes; all of them or none."""
+        """Apply the next changes and flood records; all of them or none."""
         changes: list[Change] = []
+        floods: list[FloodRecord] = []
         for _, message in await self._listings.next_listings(timeout_s, _MOST):
-            if not isinstance(message, Progress):
-                changes.append(message)
-            elif message.closed is not None:
-                self._watermark_ms = max(self._watermark_ms, message.closed * 1000 + 999)
-        if changes:
-            await self._apply(changes)
+            match message:
+                case Record(kind="flood", fields=fields):
+                    floods.append(fields)
+                case Record():
+                    pass
+                case Progress(closed=closed):
+                    if closed is not None:
+                        self._watermark_ms = max(self._watermark_ms, closed * 1000 + 999)
+                case change:
+                    changes.append(change)
+        if changes or floods:
+            await self._apply(changes, floods)
 
-    async def _apply(self, changes: list[Change]) -> None:
+    async def _apply(self, changes: list[Change], floods: list[FloodRecord]) -> None:
         stage = self._stage
         facts = self._facts()
-        if not stage.seq and changes[0]["seq"] > 1:
+        if not stage.seq and changes and changes[0]["seq"] > 1:
             gone = changes[0]["seq"] - 1
             await stage.with_store(lambda store: store.start_behind(gone))
             stage.health.log.warning("older changes are gone by retention", first=gone + 1)
             stage.seq = gone
         try:
-            await stage.with_store(lambda store: store.apply(changes, facts))
+            await stage.with_store(lambda store: store.apply(changes, facts, floods))
         except StoreGapError as error:
             await self._begin_anew(error)
             return
-        stage.seq = max(stage.seq, changes[-1]["seq"])
+        if changes:
+            stage.seq = max(stage.seq, changes[-1]["seq"])
         self._facts_s = elapsed_s()
 
     def _facts(self) -> dict[str, str]:

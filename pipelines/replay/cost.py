@@ -1,8 +1,7 @@
-"""What the listings stopped, and the mail they would have cost, from tally rows alone.
+"""The mail that the listings would have cost, from tally rows alone.
 
-No truth is known here. A message counts as stopped when its source had been listed before the
-message's second and its victim is being flooded, or is one the source was listed for. What the
-same source sends to others is the price: mail that the listing would have blocked.
+No truth is known here. What a source sends after it was listed is the price, unless the victim is
+being flooded, or is one for which the source was listed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from detector.engine import Engine
 from detector.events.contract import OUTBOUND
 from detector.events.subjects import mailbox_masked
-from detector.state import ATTEMPTS, MESSAGES
+from detector.state import MESSAGES
 from detector.tally.tally import Rows, join_rows, take_rows
 
 __all__ = ["FloodCost"]
@@ -30,8 +29,6 @@ class FloodCost:
     def __init__(self, engine: Engine) -> None:
         self.messages = 0
         """All inbound messages."""
-        self.stopped = 0
-        """Attempts of listed sources at flooded victims."""
         self.cost = 0
         """Messages of listed sources to others."""
         self._engine = engine
@@ -136,8 +133,6 @@ class FloodCost:
                 self._is_for(source, names[slot])
                 for source, slot in zip(ip[left].tolist(), rcpt[left].tolist(), strict=True)
             ]
-        attempts = rows.count[index] * ATTEMPTS[rows.outcome[index]]
-        self.stopped += int(attempts[stopped].sum())
         self.cost += int(weight[index][~stopped].sum())
 
     def _is_for(self, source: int, mailbox: str) -> bool:

@@ -27,7 +27,7 @@ from pipelines.replay.inspection import Inspection, inspect
 from pipelines.replay.log_file import LogWriter, read_log
 from pipelines.replay.partition import PartitionFiles
 from pipelines.replay.same_input import INPUT, check_same_input, heads_fact
-from pipelines.replay.summary import Findings, Summary, largest, most_common
+from pipelines.replay.summary import Findings, Summary, largest, most_common, total
 from pipelines.shapes.raw_postfix import PostfixTerms
 from pipelines.sources.files import UnreadableInputError
 from pipelines.stages.detect import Detection
@@ -57,6 +57,7 @@ class Replay:
     asn_tables: tuple[Path, ...] = ()
     providers: Path | None = None
     decisions: Path | None = None
+    floods: Path | None = None
     rejects: Path | None = None
     log: Path | None = None
 
@@ -115,12 +116,12 @@ class _Run:
         def side(path: Path | None) -> SideFile | None:
             return None if path is None else stack.enter_context(SideFile(path))
 
-        self._decisions, self._rejects, self._log = map(
-            side, (spec.decisions, spec.rejects, spec.log)
+        self._decisions, self._floods, self._rejects, self._log = map(
+            side, (spec.decisions, spec.floods, spec.rejects, spec.log)
         )
         keep = None if self._log is None else LogWriter(self._log, self._keys).write
         self._detection = Detection(engine, keep)
-        self._publisher = Publisher(store, self._decisions)
+        self._publisher = Publisher(store, self._decisions, floods=self._floods)
         self._counts, self._findings, self._cost = IngestCounts(), Findings(), FloodCost(engine)
         self._files = [
             PartitionFiles(p, kind, inspection.opened.get(p.name))
@@ -210,9 +211,11 @@ class _Run:
             rows = tally_rows([record for record in group if isinstance(record, Tally)])
             if self._first_ms is None and len(rows):
                 self._first_ms = int(rows.tick.min()) * 1000
-            self._findings.count(changes)
+            floods = self._detection.engine.flood_records
+            self._findings.count(changes, floods)
             self._cost.count(rows, changes)
-            self._publisher.publish(changes, self._facts_now() if changes else {})
+            facts = self._facts_now() if changes or floods else {}
+            self._publisher.publish(changes, facts, floods)
 
     def _facts_now(self) -> dict[str, str]:
         watermark = self._detection.watermark_ms
@@ -245,7 +248,7 @@ class _Run:
         networks = self._networks()
         names = {str(asn): name for asn, name, _ in networks if name}
         self._publisher.finish(self._facts_now() | {"asn_names": json.dumps(names)})
-        for file in (self._decisions, self._rejects, self._log):
+        for file in (self._decisions, self._floods, self._rejects, self._log):
             if file is not None:
                 file.commit()
         watermark = self._detection.watermark_ms
@@ -264,9 +267,10 @@ class _Run:
             first_ms=self._first_ms, last_ms=watermark,
             changes=most_common(findings.changes), rules=most_common(findings.rules),
             providers=most_common(findings.providers), networks=networks[:_MOST_NETWORKS],
-            floods_found=len(floods), floods=largest(floods),
+            floods_found=len(floods), floods=largest(floods), floods_total=total(floods),
             in_force=len(self._store.listings(at)), held=len(self._store.held(at)),
-            messages=cost.messages, stopped=cost.stopped, cost=cost.cost, alerts=findings.alerts,
+            messages=cost.messages, stopped=sum(flood.stopped for flood in floods),
+            cost=cost.cost, alerts=findings.alerts,
             policy=self._facts["policy_digest"], shadow=self._spec.policy.mode == "shadow",
             store=masked_url(self._spec.store_url), new_changes=self._publisher.new,
             asn_table=self._asns is not None,

@@ -7,44 +7,63 @@ from typing import Any, Final
 
 from pipelines.console.escaped import escaped
 
-__all__ = ["Findings", "FloodSeen", "Summary", "largest", "most_common"]
+__all__ = ["Findings", "FloodSeen", "FloodsTotal", "Summary", "largest", "most_common", "total"]
 
 _LISTS: Final = frozenset({"list", "hold"})
-_HOUR_MS: Final = 3_600_000
 _LARGEST: Final = 10
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class FloodSeen:
-    """A flood as its listings tell of it; victims are masked.
+    """A flood as its last record tells of it; the victim is masked.
 
-    `messages` is how many it had when its last source was listed, `sources` how many took part.
+    `messages` are all attempts at the victim from `start_ms` to `last_ms`, of all `sources`;
+    `stopped` those of sources that were listed before, `listed` the sources listed for this flood.
     """
 
+    id: str
+    state: str
     victim: str
     scope: str
     found_ms: int
-    messages: int = 0
-    sources: int = 0
-    listed: int = 0
-    first_listed_ms: int = 0
-    last_seen_ms: int = 0
-    rules: dict[str, int] = field(default_factory=dict)
+    start_ms: int
+    last_ms: int
+    messages: int
+    sources: int
+    asns: int
+    peak_per_min: int
+    stopped: int
+    listed: int
+    first_listed_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FloodsTotal:
+    """The sums over all floods. One source may take part in several."""
+
+    messages: int
+    stopped: int
+    listed: int
 
 
 @dataclass(slots=True)
 class Findings:
-    """Collects changes as they are made."""
+    """Collects changes and records of floods as they are made."""
 
     changes: Counter[str] = field(default_factory=Counter)
     rules: Counter[str] = field(default_factory=Counter)
     providers: Counter[str] = field(default_factory=Counter)
     asns: Counter[int] = field(default_factory=Counter)
     alerts: int = 0
-    _floods: dict[tuple[object, ...], FloodSeen] = field(default_factory=dict)
+    _floods: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    _first_listed_ms: dict[str, int] = field(default_factory=dict)
 
-    def count(self, changes: Sequence[Mapping[str, Any]]) -> None:
-        """Count the next changes."""
+    def count(
+        self, changes: Sequence[Mapping[str, Any]], floods: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Count the next changes, and keep the last record of each flood."""
+        for record in floods:
+            self._floods[record["id"]] = record
         for change in changes:
             self.changes[change["change"]] += 1
             if change["change"] in _LISTS:
@@ -52,9 +71,8 @@ class Findings:
 
     def floods(self) -> list[FloodSeen]:
         """Give the floods, those with the most messages first."""
-        return sorted(
-            self._floods.values(), key=lambda flood: (-flood.messages, flood.found_ms, flood.victim)
-        )
+        seen = [_seen(one, self._first_listed_ms.get(one["id"])) for one in self._floods.values()]
+        return sorted(seen, key=lambda flood: (-flood.messages, flood.found_ms, flood.id))
 
     def _count_listing(self, change: Mapping[str, Any]) -> None:
         evidence = change["evidence"]
@@ -65,23 +83,8 @@ class Findings:
             if change["asn"] is not None:
                 self.asns[change["asn"]] += 1
         self.alerts += bool(evidence.get("collateral", {}).get("alert"))
-        # A rule that looks at whole minutes has no flood of its own: an hour of it is one.
-        found = evidence.get("found_ms")
-        when = change["time"] // _HOUR_MS if found is None else found
-        victim, scope = escaped(evidence.get("victim", "")), evidence.get("scope", "")
-        key = (scope, victim, when, change["rule"] if found is None else "")
-        flood = self._floods.get(key)
-        if flood is None:
-            found_ms = change["time"] if found is None else found
-            flood = FloodSeen(victim, scope, found_ms, first_listed_ms=change["time"])
-            self._floods[key] = flood
-        flood.messages = max(
-            flood.messages, evidence.get("flood_messages", evidence.get("count", 0))
-        )
-        flood.sources = max(flood.sources, evidence.get("flood_sources", 0))
-        flood.listed += change["change"] == "list"
-        flood.last_seen_ms = max(flood.last_seen_ms, change["last_seen"])
-        flood.rules[change["rule"]] = flood.rules.get(change["rule"], 0) + 1
+        if "flood" in evidence and change["change"] == "list":
+            self._first_listed_ms.setdefault(evidence["flood"], change["time"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +92,8 @@ class Summary:
     """One replay in numbers. Times are Unix milliseconds, None where nothing was read.
 
     `records` = `heartbeats` + the records that made `events` + `rejects`; `late` are among the
-    events. `stopped` are attempts of listed sources at flooded victims, `cost` their messages to
-    others, `messages` all inbound messages.
+    events. `stopped` are attempts of listed sources in floods, `cost` the messages of listed
+    sources to others, `messages` all inbound messages.
     """
 
     inputs: tuple[tuple[str, str, int], ...]
@@ -113,6 +116,7 @@ class Summary:
     """ASN, name and listings of the networks with most of them."""
     floods_found: int
     floods: tuple[FloodSeen, ...]
+    floods_total: FloodsTotal
     in_force: int
     held: int
     messages: int
@@ -143,6 +147,25 @@ class Summary:
 def largest(floods: Sequence[FloodSeen]) -> tuple[FloodSeen, ...]:
     """Give the floods that a summary shows."""
     return tuple(floods[:_LARGEST])
+
+
+def total(floods: Sequence[FloodSeen]) -> FloodsTotal:
+    """Sum up floods."""
+    return FloodsTotal(
+        messages=sum(flood.messages for flood in floods),
+        stopped=sum(flood.stopped for flood in floods),
+        listed=sum(flood.listed for flood in floods),
+    )
+
+
+def _seen(record: Mapping[str, Any], first_listed_ms: int | None) -> FloodSeen:
+    return FloodSeen(
+        id=record["id"], state=record["state"], victim=escaped(record["victim"]),
+        scope=record["scope"], found_ms=record["found"], start_ms=record["start"],
+        last_ms=record["last"], messages=record["messages"], sources=record["sources"],
+        asns=record["asns"], peak_per_min=record["peak_per_min"], stopped=record["stopped"],
+        listed=record["listed"], first_listed_ms=first_listed_ms,
+    )  # fmt: skip
 
 
 def most_common(counts: Counter[str]) -> dict[str, int]:

@@ -43,11 +43,11 @@ def parse_policy(text: str, name: str) -> Policy:
     Raises:
         PolicyError: no TOML, or with everything that is wrong in it, by line.
 
-    >>> parse_policy("rules.source_flood.per_min = 25", "policy.toml").rules.source_flood.per_min
-    25
-    >>> parse_policy("rules.source_flood.per_min = 3", "policy.toml")
+    >>> parse_policy("guard.hold_share = 0.5", "policy.toml").guard.hold_share
+    0.5
+    >>> parse_policy("guard.hold_share = 3", "policy.toml")
     Traceback (most recent call last):
-    detector.errors.PolicyError: policy.toml:1 rules.source_flood.per_min: got 3, must be at least 5
+    detector.errors.PolicyError: policy.toml:1 guard.hold_share: got 3, must be at most 1
     """
     try:
         tables = toml_tables(text, "a policy has at most 3")

@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Any, BinaryIO, Final, Self
 
 from detector.errors import FloodwatchError
-from pipelines.ports import BlockStore, Change
-from pipelines.wire import decision_line
+from pipelines.ports import BlockStore, Change, FloodRecord
+from pipelines.wire import decision_line, record_line
 
 __all__ = ["OutputError", "Publisher", "SideFile"]
 
@@ -95,28 +95,39 @@ class SideFile:
 
 
 class Publisher:
-    """Writes every change to `decisions` and, in batches, to the store together with facts.
+    """Writes changes and records of floods to files and, in batches, to the store with facts.
 
-    Changes that stand in the store already are compared with it and not written again; facts are
-    held back as long as there are such changes, because the store is further than we are. `behind`
-    is the number of the last change before those that come.
+    Every change goes to `decisions`, every record to `floods`, where these are given. Changes that
+    stand in the store already are compared with it and not written again; facts are held back as
+    long as there are such changes, because the store is further than we are. `behind` is the number
+    of the last change before those that come.
     """
 
-    def __init__(self, store: BlockStore, decisions: SideFile | None, behind: int = 0) -> None:
+    def __init__(
+        self, store: BlockStore, decisions: SideFile | None, behind: int = 0,
+        floods: SideFile | None = None,
+    ) -> None:  # fmt: skip
         self.new = 0
         self._store = store
-        self._decisions = decisions
+        self._decisions, self._floods = decisions, floods
         self._known = store.last_seq()
         self._last = behind
         self._waiting: list[Change] = []
+        self._records: list[FloodRecord] = []
 
-    def publish(self, changes: Sequence[dict[str, Any]], facts: Mapping[str, str]) -> None:
-        """Take the next changes; `facts` are what is true behind the last of them."""
+    def publish(
+        self, changes: Sequence[dict[str, Any]], facts: Mapping[str, str],
+        floods: Sequence[FloodRecord] = (),
+    ) -> None:  # fmt: skip
+        """Take the next changes and records; `facts` are what is true behind the last of them."""
         if self._decisions is not None:
             lines = [decision_line(change) + b"\n" for change in changes]
             self._decisions.write(b"".join(lines))
+        if self._floods is not None:
+            self._floods.write(b"".join([record_line(record) + b"\n" for record in floods]))
         self._waiting += changes
-        if len(self._waiting) >= _BATCH:
+        self._records += floods
+        if len(self._waiting) + len(self._records) >= _BATCH:
             self._flush(facts)
 
     def finish(self, facts: Mapping[str, str]) -> None:
@@ -126,5 +137,6 @@ class Publisher:
     def _flush(self, facts: Mapping[str, str]) -> None:
         if self._waiting:
             self._last = self._waiting[-1]["seq"]
-        self.new += self._store.apply(self._waiting, None if self._last < self._known else facts)
-        self._waiting = []
+        true_now = None if self._last < self._known else facts
+        self.new += self._store.apply(self._waiting, true_now, self._records)
+        self._waiting, self._records = [], []

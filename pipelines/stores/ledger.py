@@ -11,7 +11,16 @@ import orjson
 from detector.errors import StoreChangeError, StoreConflictError, StoreError, StoreGapError
 from pipelines.ports import Change, Listing
 
-__all__ = ["Net", "Step", "check_start", "checked_steps", "fold", "new_steps", "storable"]
+__all__ = [
+    "Net",
+    "Step",
+    "check_start",
+    "checked_steps",
+    "first_difference",
+    "fold",
+    "new_steps",
+    "storable",
+]
 
 _LISTS: Final = frozenset({"list", "extend", "release"})
 _CLEARS: Final = frozenset({"remove", "expire"})
@@ -167,12 +176,12 @@ def _compare(store: str, seq: int, stands: str, comes: str) -> None:
     if stands == comes:
         return
     old, new = orjson.loads(stands), orjson.loads(comes)
-    difference = _first_difference("", old, new)
+    difference = first_difference(old, new)
     if difference:
         raise StoreConflictError(store, seq=seq, difference=difference)
 
 
-def _first_difference(path: str, old: Any, new: Any) -> str:
+def first_difference(old: Any, new: Any, path: str = "") -> str:
     """Name the first place where two JSON values differ, "" where they do not."""
     if isinstance(old, dict) and isinstance(new, dict):
         for name in [*old, *(name for name in new if name not in old)]:
@@ -181,7 +190,7 @@ def _first_difference(path: str, old: Any, new: Any) -> str:
                 return f"{_shown(place)} stands as {_shown(old[name])}, came without"
             if name not in old:
                 return f"{_shown(place)} stands without, came as {_shown(new[name])}"
-            found = _first_difference(place, old[name], new[name])
+            found = first_difference(old[name], new[name], place)
             if found:
                 return found
         return ""

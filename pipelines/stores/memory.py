@@ -6,7 +6,14 @@ from typing import Any
 
 import orjson
 
-from pipelines.ports import Change, Listing, StoredRequest
+from pipelines.ports import Change, FloodRecord, Listing, StoredRequest
+from pipelines.stores.flood_ledger import (
+    FloodRow,
+    flood_ids,
+    read_floods,
+    stale_floods,
+    take_floods,
+)
 from pipelines.stores.ledger import check_start, checked_steps, fold, new_steps, storable
 
 __all__ = ["MemoryStore"]
@@ -25,11 +32,17 @@ class MemoryStore:
         self._held: dict[str, Listing] = {}
         self._requests: list[StoredRequest] = []
         self._facts: dict[str, str] = {}
+        self._floods: dict[str, FloodRow] = {}
 
-    def apply(self, changes: Sequence[Change], facts: Mapping[str, str] | None = None) -> int:
+    def apply(
+        self, changes: Sequence[Change], facts: Mapping[str, str] | None = None,
+        floods: Sequence[FloodRecord] = (),
+    ) -> int:  # fmt: skip
         """Store the changes that are new, with the facts, all of it or nothing."""
         steps = checked_steps(_ADDRESS, changes)
         fresh = new_steps(_ADDRESS, steps, self.last_seq(), self._standing)
+        there = [self._floods[name] for name in flood_ids(floods) if name in self._floods]
+        moved = take_floods(_ADDRESS, floods, {row.id: row.text for row in there})
         net = fold(fresh)
         for subject in net.clear_listed:
             self._listed.pop(subject, None)
@@ -47,7 +60,18 @@ class MemoryStore:
                     self._requests[number - 1] = replace(request, answered_seq=seq)
         for key, text in (facts or {}).items():
             self.set_fact(key, text)
+        self._put_floods(moved)
         return len(fresh)
+
+    def _put_floods(self, rows: Sequence[FloodRow]) -> None:
+        self._floods |= {row.id: row for row in rows}
+        if rows:
+            for name in stale_floods({name: row.tick for name, row in self._floods.items()}):
+                del self._floods[name]
+
+    def floods(self) -> list[dict[str, Any]]:
+        """Give the last record of each flood, by the time at which it was found."""
+        return read_floods([row.text for row in self._floods.values()])
 
     def last_seq(self) -> int:
         """Give the number of the last change, 0 where there is none."""

@@ -11,7 +11,8 @@ from typing import Any, Final
 import orjson
 
 from detector.errors import StoreForeignError, StoreVersionError
-from pipelines.ports import Change, Listing, StoredRequest
+from pipelines.ports import Change, FloodRecord, Listing, StoredRequest
+from pipelines.stores.flood_ledger import FloodRow, flood_ids, read_floods, take_floods
 from pipelines.stores.ledger import Step, check_start, checked_steps, new_steps, storable
 from pipelines.stores.redis_rows import RedisBounds, apply_arguments, listing_of, request_of
 from pipelines.stores.redis_scripts import (
@@ -20,6 +21,7 @@ from pipelines.stores.redis_scripts import (
     APPLY,
     CHANGES,
     FACTS,
+    FLOODS,
     HELD,
     KEYS,
     LAYOUT_VERSION,
@@ -78,11 +80,14 @@ class RedisStore:
     def __repr__(self) -> str:
         return f"RedisStore({self._name!r})"
 
-    def apply(self, changes: Sequence[Change], facts: Mapping[str, str] | None = None) -> int:
+    def apply(
+        self, changes: Sequence[Change], facts: Mapping[str, str] | None = None,
+        floods: Sequence[FloodRecord] = (),
+    ) -> int:  # fmt: skip
         """Store the changes that are new, with the facts; what cannot be stored stores nothing.
 
         Raises:
-            StoreConflictError: another change stands under that `seq`.
+            StoreConflictError: another change stands under that `seq`, or record under its key.
             StoreGapError: a change is missing before this one.
             StoreChangeError: a change outside the contract.
             StoreUnavailableError: the server cannot do it now; whole steps may be stored.
@@ -93,7 +98,8 @@ class RedisStore:
             while True:
                 last = self.last_seq()
                 fresh = new_steps(self._name, steps, last, self._standing)
-                done, at_end = self._store(fresh, last, facts or {})
+                moved = take_floods(self._name, floods, self._standing_floods(floods))
+                done, at_end = self._store(fresh, last, facts or {}, moved)
                 stored += done
                 if at_end:
                     return stored
@@ -164,6 +170,11 @@ class RedisStore:
             found = self._server.run("XRANGE", CHANGES, f"{seq + 1}-0", "+", "COUNT", most)
         return [orjson.loads(fields[b"decision"]) for _, fields in found]
 
+    def floods(self) -> list[dict[str, Any]]:
+        """Give the last record of each flood, by the time at which it was found."""
+        with self._server.calling():
+            return read_floods(self._server.run("HVALS", FLOODS))
+
     def add_request(self, kind: str, subject: str, time_ms: int, text: str) -> int:
         """Keep a request with its time of receipt; give its id.
 
@@ -215,22 +226,27 @@ class RedisStore:
                 raise self._newer(layout)
 
     def _store(
-        self, fresh: Sequence[Step], last: int, facts: Mapping[str, str]
-    ) -> tuple[int, bool]:
+        self, fresh: Sequence[Step], last: int, facts: Mapping[str, str],
+        floods: Sequence[FloodRow],
+    ) -> tuple[int, bool]:  # fmt: skip
         """Store step by step; give how many changes went in, and False if a writer came between."""
         stored = 0
         while True:
             chunk = fresh[stored : stored + self._bounds.at_once]
             at_end = stored + len(chunk) == len(fresh)
-            if not self._write(chunk, last + stored, facts if at_end else {}):
+            with_last = (facts, floods) if at_end else ({}, ())
+            if not self._write(chunk, last + stored, *with_last):
                 return stored, False
             stored += len(chunk)
             if at_end:
                 return stored, True
 
-    def _write(self, chunk: Sequence[Step], last: int | None, facts: Mapping[str, str]) -> bool:
+    def _write(
+        self, chunk: Sequence[Step], last: int | None, facts: Mapping[str, str],
+        floods: Sequence[FloodRow] = (),
+    ) -> bool:  # fmt: skip
         """Carry out one step, where `last` is still the last change; else do nothing of it."""
-        arguments = apply_arguments(chunk, last, facts, self._bounds)
+        arguments = apply_arguments(chunk, last, facts, floods, self._bounds)
         return bool(self._run(APPLY, arguments)[0] == b"done")
 
     def _run(self, script: Script, arguments: Sequence[str]) -> list[Any]:
@@ -240,6 +256,14 @@ class RedisStore:
         if reply[0] == b"layout":
             raise self._newer(reply[1])
         return reply
+
+    def _standing_floods(self, floods: Sequence[FloodRecord]) -> dict[str, str]:
+        names = flood_ids(floods)
+        if not names:
+            return {}
+        found = self._server.run("HMGET", FLOODS, *names)
+        pairs = zip(names, found, strict=True)
+        return {name: text.decode() for name, text in pairs if text is not None}
 
     def _standing(self, first: int, last: int) -> dict[int, str]:
         texts: dict[int, str] = {}

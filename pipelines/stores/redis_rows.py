@@ -8,6 +8,7 @@ from typing import Any, Final
 import orjson
 
 from pipelines.ports import Listing, StoredRequest
+from pipelines.stores.flood_ledger import FLOODS_KEPT, FORGET_AFTER_S, FloodRow
 from pipelines.stores.ledger import Step, fold, storable
 
 __all__ = ["RedisBounds", "apply_arguments", "listing_of", "request_of"]
@@ -34,8 +35,9 @@ class RedisBounds:
 
 
 def apply_arguments(
-    chunk: Sequence[Step], last: int | None, facts: Mapping[str, str], bounds: RedisBounds
-) -> list[str]:
+    chunk: Sequence[Step], last: int | None, facts: Mapping[str, str], floods: Sequence[FloodRow],
+    bounds: RedisBounds,
+) -> list[str]:  # fmt: skip
     """Give what the script `APPLY` takes; `last` is the change behind which these ones come."""
     net = fold(chunk)
     arguments = [
@@ -59,6 +61,8 @@ def apply_arguments(
     give([_put(row) for row in net.put_held.values()])
     give([(str(number), str(seq)) for number, seq in net.answers.items()])
     give([(storable(key), storable(text)) for key, text in facts.items()])
+    arguments += [str(FORGET_AFTER_S), str(FLOODS_KEPT)]
+    give([(row.id, str(row.tick), row.text) for row in floods])
     return arguments
 
 

@@ -17,6 +17,8 @@ __all__ = [
     "CHANGES",
     "ENDS",
     "FACTS",
+    "FLOODS",
+    "FLOODS_ORDER",
     "HELD",
     "KEYS",
     "LAYOUT_VERSION",
@@ -43,6 +45,8 @@ ENDS: Final = "floodwatch:ends"
 FACTS: Final = "floodwatch:facts"
 PENDING: Final = "floodwatch:requests:pending"
 ANSWERED: Final = "floodwatch:requests:answered"
+FLOODS: Final = "floodwatch:floods"
+FLOODS_ORDER: Final = "floodwatch:floods:order"
 
 _TYPES: Final = {
     META: "hash",
@@ -55,6 +59,8 @@ _TYPES: Final = {
     FACTS: "hash",
     PENDING: "hash",
     ANSWERED: "hash",
+    FLOODS: "hash",
+    FLOODS_ORDER: "zset",
 }
 KEYS: Final = tuple(_TYPES)
 
@@ -79,8 +85,8 @@ class Script:
 
 _BEGIN: Final = f"""
 local call = redis.call
-local META, CHANGES, OF_SUBJECT, LISTED, ORDER, HELD, ENDS, FACTS, PENDING, ANSWERED =
-    unpack(KEYS)
+local META, CHANGES, OF_SUBJECT, LISTED, ORDER, HELD, ENDS, FACTS, PENDING, ANSWERED,
+    FLOODS, BY_TICK = unpack(KEYS)
 local PUBLISHED = '{PUBLISHED}'
 local arguments, at = cmsgpack.unpack(ARGV[1]), 0
 local function take() at = at + 1 return arguments[at] end
@@ -194,6 +200,28 @@ for _ = 1, tonumber(take()) do
     end
 end
 for _ = 1, tonumber(take()) do call('HSET', FACTS, take(), take()) end
+local function forget(floods)
+    for _, id in ipairs(floods) do
+        call('HDEL', FLOODS, id)
+        call('ZREM', BY_TICK, id)
+    end
+end
+local forget_floods_after, most_floods = tonumber(take()), tonumber(take())
+for _ = 1, tonumber(take()) do
+    local id, tick, record = take(), tonumber(take()), take()
+    local old = call('ZSCORE', BY_TICK, id)
+    if not old or tick > tonumber(old) then
+        call('HSET', FLOODS, id, record)
+        call('ZADD', BY_TICK, tick, id)
+    end
+end
+local newest = call('ZREVRANGE', BY_TICK, 0, 0, 'WITHSCORES')[2]
+if newest then
+    local stale = '(' .. string.format('%.0f', newest - forget_floods_after)
+    forget(call('ZRANGEBYSCORE', BY_TICK, '-inf', stale, 'LIMIT', 0, most_at_once))
+    local excess = math.min(call('ZCARD', BY_TICK) - most_floods, most_at_once)
+    if excess > 0 then forget(call('ZRANGE', BY_TICK, 0, excess - 1)) end
+end
 if sweep_before ~= '' then
     local gone = call('ZRANGEBYSCORE', ENDS, '-inf', '(' .. sweep_before, 'LIMIT', 0, most_at_once)
     for _, subject in ipairs(gone) do

@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
+from sqlite3 import Connection
 from typing import Any, Final
 
 import orjson
 
-from pipelines.ports import Change, Listing, StoredRequest
+from pipelines.ports import Change, FloodRecord, Listing, StoredRequest
+from pipelines.stores.flood_ledger import flood_ids, read_floods, stale_floods, take_floods
 from pipelines.stores.ledger import check_start, checked_steps, fold, new_steps, storable
 from pipelines.stores.sqlite_file import SqliteFile
 from pipelines.stores.sqlite_layout import BEHIND, LAYOUT_BEHIND
@@ -61,11 +63,14 @@ class SqliteStore:
     def __init__(self, path: Path, *, read_only: bool = False, busy_timeout_ms: int = 2000) -> None:
         self._file = SqliteFile(path, read_only=read_only, busy_timeout_ms=busy_timeout_ms)
 
-    def apply(self, changes: Sequence[Change], facts: Mapping[str, str] | None = None) -> int:
+    def apply(
+        self, changes: Sequence[Change], facts: Mapping[str, str] | None = None,
+        floods: Sequence[FloodRecord] = (),
+    ) -> int:  # fmt: skip
         """Store the changes that are new, with the facts, in one transaction.
 
         Raises:
-            StoreConflictError: another change stands under that `seq`.
+            StoreConflictError: another change stands under that `seq`, or record under its key.
             StoreGapError: a change is missing before this one.
             StoreChangeError: a change outside the contract.
             StoreFullError: the disk is full.
@@ -90,7 +95,31 @@ class SqliteStore:
             )
             if facts:
                 many("INSERT OR REPLACE INTO facts VALUES (?, ?)", map(_stored, facts.items()))
+            if floods:
+                self._put_floods(connection, floods)
         return len(fresh)
+
+    def _put_floods(self, connection: Connection, floods: Sequence[FloodRecord]) -> None:
+        named = (orjson.dumps(flood_ids(floods)).decode(),)
+        query = "SELECT id, record FROM floods WHERE id IN (SELECT value FROM json_each(?))"
+        rows = take_floods(self._file.name, floods, dict(connection.execute(query, named)))
+        if not rows:
+            return
+        connection.executemany(
+            "INSERT OR REPLACE INTO floods VALUES (?, ?, ?)",
+            [(row.id, row.tick, row.text) for row in rows],
+        )
+        gone = stale_floods(dict(connection.execute("SELECT id, tick FROM floods")))
+        connection.executemany("DELETE FROM floods WHERE id = ?", [(name,) for name in gone])
+
+    def floods(self) -> list[dict[str, Any]]:
+        """Give the last record of each flood; none where an older version wrote the file."""
+        there = "SELECT count(*) FROM sqlite_schema WHERE name = 'floods'"
+        with self._file.reading() as connection:
+            if not connection.execute(there).fetchone()[0]:
+                return []
+            rows = connection.execute("SELECT record FROM floods")
+            return read_floods([text for (text,) in rows])
 
     def last_seq(self) -> int:
         """Give the number of the last change, 0 where there is none."""

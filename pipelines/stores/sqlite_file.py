@@ -18,7 +18,13 @@ from detector.errors import (
     StoreReadOnlyError,
     StoreVersionError,
 )
-from pipelines.stores.sqlite_layout import APPLICATION_ID, LAYOUT, LAYOUT_NEW, LAYOUT_NEWEST
+from pipelines.stores.sqlite_layout import (
+    APPLICATION_ID,
+    FLOODS,
+    LAYOUT,
+    LAYOUT_NEW,
+    LAYOUT_NEWEST,
+)
 
 __all__ = ["SqliteFile"]
 
@@ -157,6 +163,8 @@ class SqliteFile:
                     self.connection.execute(statement)
                 self.connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 self.connection.execute(f"PRAGMA user_version = {LAYOUT_NEW}")
+            for statement in FLOODS:
+                self.connection.execute(statement)
 
     def _open_to_read(self) -> None:
         try:

@@ -5,6 +5,7 @@ from typing import Final
 __all__ = [
     "APPLICATION_ID",
     "BEHIND",
+    "FLOODS",
     "LAYOUT",
     "LAYOUT_BEHIND",
     "LAYOUT_NEW",
@@ -22,6 +23,27 @@ LAYOUT_NEWEST: Final = LAYOUT_BEHIND
 
 BEHIND: Final = "_behind"
 """The fact that says which change was the last of those that are gone; not for others to set."""
+
+FLOODS: Final = (
+    """
+CREATE TABLE IF NOT EXISTS floods (
+    id     TEXT PRIMARY KEY,
+    tick   INTEGER NOT NULL,
+    record TEXT NOT NULL
+) STRICT, WITHOUT ROWID
+""",
+    """
+CREATE VIEW IF NOT EXISTS readable_floods AS SELECT
+    id, json_extract(record, '$.state') AS state, json_extract(record, '$.victim') AS victim,
+    strftime('%Y-%m-%dT%H:%M:%SZ', json_extract(record, '$.found') / 1000, 'unixepoch') AS found,
+    strftime('%Y-%m-%dT%H:%M:%SZ', json_extract(record, '$.last') / 1000, 'unixepoch') AS last,
+    json_extract(record, '$.messages') AS messages, json_extract(record, '$.sources') AS sources,
+    json_extract(record, '$.listed') AS listed, json_extract(record, '$.stopped') AS stopped,
+    record
+    FROM floods
+""",
+)
+"""Added to a file of any layout when it is opened to be written: older versions ignore it."""
 
 _ROW = """
     subject       TEXT PRIMARY KEY,
