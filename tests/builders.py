@@ -1,21 +1,19 @@
 """Small traffic with floods of every kind, and policies under which minutes are as good as days."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from random import Random
 from typing import Any, Final
 
 from detector.networks.enrich import AsnTable
 from detector.policy.settings import (
-    BaselineModel,
     ClockSpec,
-    ConcentrationRule,
     GuardLimits,
+    LearningTerms,
     ListingTerms,
     MemoryBounds,
     Policy,
-    RelationTerms,
     Rules,
     VictimRule,
 )
@@ -70,15 +68,12 @@ def quick_policy(rng: Random, *, tight: float = 0.3) -> Policy:
 
     `tight` is how likely it is that fewer keys are tracked than a story has.
     """
-    few = ConcentrationRule(
-        per_min=rng.choice((5, 8)), per_10min=10, victims=rng.choice((1, 3)), share=0.5,
-        per_victim=2, baseline_factor=1.5,
-    )  # fmt: skip
     victim = VictimRule(
         mailbox_per_min=6, mailbox_per_10min=10, mailbox_per_hour=20, domain_per_min=10,
-        domain_per_10min=20, domain_mailboxes=3, single_source_factor=rng.choice((1.0, 1.3)),
-        baseline_factor=rng.choice((1.0, 2.0)), baseline_sigmas=rng.choice((0.0, 1.0)),
-        diverse_networks=3, calm_fraction=rng.choice((0.5, 1.0)),
+        domain_per_10min=20, domain_per_hour=40, domain_mailboxes=3,
+        surprise=rng.choice((1.0, 2.0, 3.0)), over_fraction=rng.choice((0.25, 0.8)),
+        innocent=rng.choice((0.1, 0.3)), cost=rng.choice((0.0, 0.02, 0.3)),
+        system_burst=rng.choice((2.0, 60.0)),
     )  # fmt: skip
     listing = ListingTerms(
         temporary_quiet_s=rng.choice((60, 100)), temporary_removal_quiet_s=rng.choice((5, 30)),
@@ -90,24 +85,16 @@ def quick_policy(rng: Random, *, tight: float = 0.3) -> Policy:
     few_keys = rng.random() < tight
     return Policy(
         clock=ClockSpec(lateness_s=rng.choice((0, 2, 2, 2, 5)), future_s=30),
-        rules=Rules(
-            source_flood=few,
-            victim_flood=victim,
-            asn_flood=replace(few, per_min=10, per_10min=15),
-        ),
-        relations=RelationTerms(
-            learn_delay_s=rng.choice((60, 600)), half_life_days=1,
-            floor=rng.choice((0, 1)), factor=1.5,
-        ),
-        baseline=BaselineModel(
-            cold_start_s=rng.choice((60, 150, 700)), fading=rng.choice((0.05, 0.5)),
-            busy_per_10min=2,
+        rules=Rules(victim_flood=victim),
+        learning=LearningTerms(
+            half_life_days=1, young_s=rng.choice((60, 150, 700)),
+            young_factor=rng.choice((1.0, 2.0)), fading=rng.choice((0.05, 0.5)),
         ),
         listing=listing,
         guard=GuardLimits(
             never_list=("198.51.100.0/29",), hold_share=rng.choice((0.01, 0.25)),
-            warm_s=rng.choice((0, 300)), alert_share=0.005,
-            victim_alert_share=0.002,
+            alert_share=0.005, victim_alert_share=0.002,
+            victim_hold_share=rng.choice((0.02, 0.1)), first_day_s=rng.choice((0, 300)),
         ),
         memory=MemoryBounds(
             keys=30 if few_keys else 1_000, evidence_rows=150 if few_keys else 10_000,
@@ -156,9 +143,12 @@ class _Story:
                 self.send(now, "::ffff:192.0.2.10", box, action="defer")
 
     def flood(self, start_ms: int) -> None:
-        """One flood: of a mailbox, of a domain, or from one source, with its aftermath."""
+        """One flood or what looks like one, with its aftermath.
+
+        Of a mailbox, of a domain, from one source; bounces, or a letter to each of many mailboxes.
+        """
         rng = self.rng
-        kind = rng.choice(("bomb", "bomb", "domain", "source"))
+        kind = rng.choice(("bomb", "bomb", "domain", "source", "bounces", "letters"))
         count, span_ms = rng.randrange(18, 40), rng.choice((20_000, 60_000, 120_000))
         domain = rng.choice(DOMAINS)
         nets = rng.randrange(4, 14)
@@ -171,7 +161,8 @@ class _Story:
         for _ in range(count):
             time_ms = start_ms + rng.randrange(span_ms)
             ip = sources[0] if kind == "source" else rng.choice(sources)
-            box = f"m{rng.randrange(8)}@{domain}" if kind == "domain" else f"victim@{domain}"
+            boxes = {"domain": 8, "letters": 500}.get(kind, 0)
+            box = f"m{rng.randrange(boxes)}@{domain}" if boxes else f"victim@{domain}"
             action = "accept" if rng.random() < 0.8 else rng.choice(("reject", "defer"))
             more: dict[str, Any] = (
                 {"cause": rng.choice(("rate", "content", "blocklist"))}
@@ -180,6 +171,8 @@ class _Story:
             )
             if rng.random() < 0.1:
                 more["asn"] = rng.choice((64_520, 64_521))
+            if kind == "bounces":
+                more["sender"] = ""
             self.send(time_ms, ip, box, action=action, **more)
         for _ in range(rng.randrange(12)):
             at = start_ms + span_ms + rng.randrange(90_000)

@@ -23,6 +23,10 @@ DAY0_MS: Final = 1_767_225_600_000
 MINUTE: Final = 60
 HOUR: Final = 3_600
 DAY: Final = 86_400
+DOMAINS: Final = (
+    "quiet.example", "shop.example", "club.example", "firm.example", "example.org", "example.net",
+)  # fmt: skip
+"""Domains that get mail from the first second on: at a young one the limits are higher."""
 FLOODED: Final = "ann@shop.example"
 V4: Final = "203.0.113.9"
 V6_HOST: Final = "2001:db8:5:1::25"
@@ -51,7 +55,8 @@ class Days:
         self.controls: list[Timed] = []
         self.engine = Engine(self.policy, KeyTables(), lookup=asn_table(), providers=providers)
         self._events: list[tuple[float, int, int, dict[str, Any]]] = []
-        self.mail(0, "192.0.2.10", "first@quiet.example")
+        for domain in DOMAINS:
+            self.mail(0, "192.0.2.10", f"first@{domain}")
 
     def mail(
         self, at: float, ip: str, to: str | None = FLOODED, *, arrives: float | None = None,

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from detector.judge.rows import CaseRow
+
 __all__ = ["Key", "NaiveCase", "NaiveEvent", "NaivePartition", "naive_events", "subject"]
 
 Key = tuple[int, str, str | None, int]
@@ -156,9 +158,18 @@ class NaiveCase:
     """Exact windows by counting every row again each time it is asked."""
 
     def __init__(self) -> None:
-        self.rows: list[tuple[int, int, int, int]] = []
-        """(tick, messages from strangers, all messages, attempts)"""
+        self.rows: list[CaseRow] = []
 
-    def count(self, now: int, span_s: int, column: int) -> int:
-        """Sum one column (1 to 3) over the ticks in `(now - span_s, now]`."""
-        return sum(row[column] for row in self.rows if now - span_s < row[0] <= now)
+    def _inside(self, now: int, span_s: int) -> list[CaseRow]:
+        return [row for row in self.rows if now - span_s < row.tick <= now]
+
+    def by_group(self, now: int, span_s: int) -> dict[int, int]:
+        """Sum the messages of the ticks in `(now - span_s, now]` by group."""
+        out: Counter[int] = Counter()
+        for row in self._inside(now, span_s):
+            out[row.group] += row.all
+        return {group: count for group, count in out.items() if count}
+
+    def attempts(self, now: int, span_s: int) -> int:
+        """Sum the attempts of the ticks in `(now - span_s, now]`."""
+        return sum(row.attempts for row in self._inside(now, span_s))

@@ -222,6 +222,10 @@ class LogCloser:
         self.closed = upto
         return Close(first, upto, rows, at, tuple(due), upto - first + 1 if lost else 0)
 
+    def ended(self) -> bool:
+        """Say whether every partition has come to its end."""
+        return all(part.state == _ENDED for part in self.partitions.values())
+
     def torn(self) -> list[int]:
         """Give the partitions of which tallies are held because one before them is missing."""
         return sorted(self._held)

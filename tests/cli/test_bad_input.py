@@ -156,7 +156,9 @@ def test_what_was_asked_wrongly_is_said_in_one_line(
 
 def test_all_errors_of_a_policy_are_told_at_once(floodwatch: Call) -> None:
     Path("mail.ndjson").write_bytes(GOOD)
-    Path("policy.toml").write_text("[clok]\n[rules.source_flood]\nper_min = -3\nshare = 'all'\n")
+    Path("policy.toml").write_text(
+        "[clok]\n[rules.victim_flood]\nmailbox_per_min = -3\ninnocent = 'all'\n"
+    )
     result = floodwatch("replay", "mail.ndjson", "--policy", "policy.toml")
     assert result.code == 2
     assert [line.split(" ")[0] for line in result.err.split("\n")[1:-1]] == [

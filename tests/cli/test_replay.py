@@ -1,9 +1,11 @@
 """`floodwatch replay`: what it reads, what it writes, and that nothing is half-written."""
 
+import contextlib
 import gzip
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -307,3 +309,30 @@ def test_the_bar_is_shown_on_a_terminal_only(floodwatch: Call, tmp_path: Path) -
     assert b"100 %" in said
     assert b"left" in said
     assert b"\x1b[3" not in said  # no colour: NO_COLOR is set
+
+
+def test_the_figures_of_floods_are_written_and_add_up(floodwatch: Call, tmp_path: Path) -> None:
+    """The summary, the file and the store tell the same; each listing names its flood."""
+    from pipelines.cli.schemas import FLOOD
+
+    Path("mail.ndjson").write_bytes(lines(story()))
+    options = ("--floods", "f.ndjson", "--decisions", "d.ndjson", "--store", "sqlite:///s.db")
+    result = floodwatch("replay", "mail.ndjson", *options, "--json")
+    assert result.code == 0, result.err
+    summary, records = json.loads(result.out), decided(tmp_path / "f.ndjson")
+    assert all(list(one) == FLOOD["required"] for one in records)
+    last = {one["id"]: one for one in records}
+    assert summary["floods_found"] == len(last) == 1
+    with contextlib.closing(sqlite3.connect("s.db")) as store:
+        texts = store.execute("SELECT record FROM floods").fetchall()
+    assert [json.loads(text) for (text,) in texts] == list(last.values())
+    (shown,), (flooded,) = summary["floods"], last.values()
+    for name in ("id", "state", "messages", "sources", "peak_per_min", "stopped", "listed"):
+        assert shown[name] == flooded[name]
+    changes = decided(tmp_path / "d.ndjson")
+    named = [one["evidence"]["flood"] for one in changes if one["change"] == "list"]
+    assert named == [flooded["id"]] * flooded["listed"]
+    assert summary["stopped"] == summary["floods_total"]["stopped"] == flooded["stopped"]
+    again = floodwatch("replay", "mail.ndjson", *options)
+    assert again.code == 0
+    assert "nothing new" in again.err

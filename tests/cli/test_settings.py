@@ -28,7 +28,7 @@ def test_a_policy_file_is_what_is_printed(floodwatch: Call) -> None:
     values = {one["key"]: one["value"] for one in told["settings"]}
     assert values["rules.victim_flood.mailbox_per_min"] == "13"
     words = floodwatch("policy", "--policy", "policy.toml").out.split()
-    assert "gets 13 messages in a minute" in " ".join(words)
+    assert "a mailbox 13 40 120" in " ".join(words)
 
 
 def test_words_and_numbers_at_once_are_a_usage_error(floodwatch: Call) -> None:

@@ -43,7 +43,7 @@ class Cluster:
         self.world = World(
             partitions,
             story(
-                rng, partitions, minutes=rng.choice((5, 9)), floods=rng.choice((2, 3)),
+                rng, partitions, minutes=rng.choice((5, 9, 20)), floods=rng.choice((2, 3)),
                 late=rng.random() < 0.8, lateness_ms=lateness_ms,
             ),
         )  # fmt: skip
@@ -216,7 +216,7 @@ class Cluster:
             action = "release" if held or rng.random() < 0.3 else "remove"
             argument = rng.choice(held or self._subjects())
         else:
-            rule = rng.choice(("asn_flood", "source_flood", "victim_flood"))
+            rule = rng.choice(("victim_flood", "source_flood"))
             action, argument = "purge", f"rule={rule}"
         self._append(OperatorAction(self._when(), action, argument, f"o{len(self.world.log)}"))
 

@@ -45,7 +45,7 @@ def rows(path: Path, query: str) -> list[Any]:
 
 def content(path: Path) -> list[list[Any]]:
     """Give what a store holds, to the byte."""
-    tables = ("changes", "listings", "held")
+    tables = ("changes", "listings", "held", "floods")
     return [rows(path, f"SELECT * FROM {table} ORDER BY 1") for table in tables]  # noqa: S608
 
 
@@ -91,6 +91,7 @@ def test_a_postfix_log_is_followed_through_deaths_as_it_is_replayed(
         until_it_follows(process)
         die(process, seconds)
     process = follow(*options)
+    until_it_follows(process)
     store = tmp_path / "floodwatch.db"
     wait_for(process, lambda: "expire" in [one[2] for one in content(store)[0]], 60)
     stopped(process, signal.SIGINT)

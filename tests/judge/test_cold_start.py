@@ -4,7 +4,10 @@ from tests.days import HOUR, MINUTE, V4, Days, listed, ordinary, seconds
 
 
 def test_a_flood_from_many_networks_is_listed_though_it_began_with_the_log() -> None:
-    """A message a second from 90 networks, from the first second on: found within a minute."""
+    """A message a second from 90 networks, from the first second on.
+
+    The limits are three times as high, so that it is found when 120 have come in ten minutes.
+    """
     days = Days()
     rng = ordinary(days, 30 * MINUTE)
     sources = [f"198.18.{i}.7" for i in range(90)]
@@ -12,7 +15,7 @@ def test_a_flood_from_many_networks_is_listed_though_it_began_with_the_log() -> 
         days.mail(i + rng.random(), rng.choice(sources), sender=f"x@d{i % 50}.example")
     out = days.run(HOUR)
     assert {one["subject"] for one in out if one["change"] == "list"} == set(sources)
-    assert seconds(out[0]["time"]) < MINUTE
+    assert seconds(out[0]["time"]) < 3 * MINUTE
 
 
 def test_what_one_address_has_sent_since_the_log_began_is_taken_for_normal() -> None:
@@ -45,7 +48,7 @@ def test_a_mailbox_that_is_busy_from_the_first_second_is_left_alone() -> None:
         at, source = i * 60 / 45, f"198.18.{rng.randrange(90)}.7"
         days.mail(at, source, "sales@shop.example")
         for _ in range(6):
-            days.mail(at + rng.random(), source, f"user{rng.randrange(500)}@club.example")
+            days.mail(at + rng.random(), source, f"user@club{rng.randrange(90)}.example")
     assert listed(days, HOUR) == set()
 
 
@@ -58,7 +61,7 @@ def test_a_snowshoe_that_runs_since_the_log_began_shows_by_its_addresses() -> No
         days.mail(i, sources[i % 60])
     out = days.run(HOUR)
     assert {one["subject"] for one in out if one["change"] == "list"} == set(sources)
-    assert seconds(out[0]["time"]) < MINUTE
+    assert seconds(out[0]["time"]) < 3 * MINUTE
 
 
 def test_what_was_usual_before_a_flood_in_the_cold_start_is_normal_behind_it() -> None:

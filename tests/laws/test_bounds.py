@@ -9,15 +9,17 @@ from hypothesis import strategies as st
 
 from detector.engine import Engine
 from detector.events.interning import KeyTables
-from detector.judge.cases import Flood
-from detector.judge.gates import start_cases
+from detector.judge.candidates import start_cases
+from detector.judge.floods import Flood
 from detector.log.records import LogRecord, Partitions
 from detector.policy.settings import MemoryBounds, Policy
 from tests.builders import START_MS, event_line
 from tests.laws.test_batches import tallies_of
 
 BOUND = 20
-POLICY = replace(Policy(), memory=MemoryBounds(BOUND, 10_000, 1_024, 100))
+POLICY = replace(
+    Policy(), memory=MemoryBounds(keys=BOUND, evidence_rows=10_000, relation_cells=1_024, cases=100)
+)
 
 
 def crowd(seed: int, count: int) -> list[bytes]:
@@ -89,7 +91,7 @@ def test_cases_above_the_bound_are_closed_the_least_busy_first_and_floods_stay()
     slots = np.flatnonzero(engine.mailboxes.known).astype(np.int32)
     start_cases(engine, "mailbox", slots, START_MS // 1_000 + 13)
     least = engine.tables.mailboxes.find("u00@d.example")
-    engine.cases["mailbox", least].flood = Flood(0, 0, 1, 1, 60, None, 0.0, 0.0, 0.0)
+    engine.cases["mailbox", least].flood = Flood(0, 0, 1, 1, 60, 0.0, wide=False, slots=0.0)
     engine.bound_cases()
     left = sorted(engine.name(scope, slot) for scope, slot in engine.cases)
     assert left == ["d.example", "u00@d.example", *(f"u{n:02}@d.example" for n in range(5, 13))]

@@ -16,7 +16,9 @@ from detector.engine import Engine
 from detector.errors import SnapshotError
 from detector.events.decode import EventReader
 from detector.events.interning import KeyTables
-from detector.judge.cases import Case, CaseRow, Flood
+from detector.judge.cases import Case
+from detector.judge.floods import Flood, Part
+from detector.judge.rows import CaseRow
 from detector.listing.lifecycle import Listing
 from detector.live_keys import live_keys, release_due, release_keys
 from detector.log.records import End, LogRecord, Partitions, decode_record, encode_record
@@ -36,7 +38,9 @@ def wire_log(seed: int) -> tuple[Policy, list[bytes]]:
     tables = KeyTables()
     reader = EventReader(tables)
     part = PartitionTally(0, policy.clock.lateness_s, policy.clock.future_s)
-    lines = [event_line(one.fields) for one in story(rng, 1, minutes=8, lateness_ms=lateness_ms)]
+    minutes = rng.choice((8, 8, 8, 48))
+    made = story(rng, 1, minutes=minutes, floods=minutes // 3, lateness_ms=lateness_ms)
+    lines = [event_line(one.fields) for one in made]
     events, _, count = reader.read_json(b"\n".join(lines), 0)
     tallies, _ = part.feed(events, count, final=True)
     log: list[LogRecord] = [Partitions(1), *tallies, *part.finish(), End(0)]
@@ -143,53 +147,54 @@ STATE: dict[str, set[str]] = {
     "Engine": {
         "policy", "tables", "lookup", "closer", "sources", "mailboxes", "domain_table", "domains",
         "learner", "evidence", "collateral", "listings", "cases", "observed", "log_start",
-        "last_rows_at", "cold", "outbound",
+        "last_rows_at", "outbound",
         "_base",  # set at the begin of each close
         "offered",  # by the runner
+        "floods_found",
+        "flood_records", "_records",  # of one `accept`
         "_examiner",  # answers of one tick
+        "_gates",  # set again in the next minute
     },
     "LogCloser": {
         "partitions", "closed", "repeated", "started", "_rows", "_fresh", "_controls",
         "_held",  # no snapshot is taken while it holds anything
     },
     "Sources": {
-        "table", "known", "last_at", "evicted", "group", "hash", "net_hash", "group_hash", "normal",
-        "place", "places", "volume", "_volume_h",
+        "table", "known", "last_at", "evicted", "group", "hash", "group_hash", "normal",
+        "place", "places", "volume", "volume_h", "lately", "before",
     },
     "Victims": {
-        "table", "known", "last_at", "since", "evicted", "hash", "domain", "limit_min",
-        "limit_10min", "limit_hour", "limit_all", "limit_all_min", "hot", "new", "all", "hour",
-        "day", "missed_s",
+        "table", "known", "last_at", "since", "evicted", "hash", "domain", "gate_all", "gate_new",
+        "hot", "new", "all", "missed_s", "got", "came", "crowd", "crowd_squares", "firsts",
     },
     "Ring": {"steps", "step_s", "step", "counts", "total"},
     "Learner": {
-        "_policy", "_sources", "_mailboxes", "_domains", "relations", "mailbox_normals",
-        "domain_normals", "groups", "active", "backlog", "active_min", "volume", "_tainted",
-    },
-    "VictimNormals": {
-        "victims", "_policy", "_domain", "base_min", "base_10min", "base_hour", "_models", "_cold",
-        "_day_before", "_day_periods",
-        "_slots", "_place", "_new", "_all",  # gathered from the models
+        "_policy", "_sources", "_mailboxes", "_domains", "relations", "groups", "volume", "total",
+        "newcomers", "_tainted",
+        "edition", "_day",  # say when to read again what was learned
     },
     "Relations": {
-        "_mask", "_cells", "_keep_of_1024", "_day", "learned_s", "refused",
+        "_mask", "_cells", "_squares", "_keep_of_1024", "_day", "learned_s", "refused",
         "_empty",  # follows from the cells
     },
-    "EvidenceLog": {"capacity", "_columns", "_size", "covers_from", "dropped"},
+    "EvidenceLog": {
+        "capacity", "_columns", "_size", "covers_from", "dropped",
+        "_before",  # summed from the rows
+    },
     "Collateral": {"limits", "total", "observed_s"},
     "Listings": {
         "policy", "digest", "sources", "collateral", "providers", "never", "allowed", "lifecycle",
         "listed", "forgiven", "seq",
-        "cost", "_cost_for",  # summed from the listings
-        "changes", "complaints", "_tick", "_observed", "_time_ms",  # of one close
+        "_by_slot", "_stops_from", "cost", "_cost_for",  # summed from the listings
+        "listed_for", "changes", "complaints", "_tick", "_observed", "_time_ms",  # of one close
     },
-    "Lifecycle": {"terms", "listings", "history", "_due"},
+    "Lifecycle": {"terms", "listings", "history", "_due", "_due_at"},
     "Case": {
-        "scope", "slot", "flood", "rows", "patience", "_memory", "_now",
-        "_new", "_all", "_tried", "new_short", "new_long", "all_short", "all_long", "all_memory",
-        "tried_long",  # all of them follow from the rows
-        "spare",  # saves judgements that would find nothing
-        "awaited",  # follows from the evidence
+        "scope", "slot", "flood", "patience", "now", "_ticks", "_steps",
+        "_sums", "_timeline", "short", "long", "hour", "all_short", "all_long",
+        "first_long", "all_hour",
+        "tried_long",  # all of them follow from the rows and steps
+        "wake",  # of one minute
     },
 }  # fmt: skip
 
@@ -205,17 +210,18 @@ def test_nothing_that_decides_is_missing_from_a_snapshot() -> None:
     policy, log = wire_log(3)
     engine = fresh(policy)
     follow(engine, log, 0, len(log) // 2)
-    case = Case("mailbox", 0, 600)
+    case = Case("mailbox", 0)
     parts: list[Any] = [
-        engine, engine.closer, engine.sources, engine.mailboxes, engine.mailboxes.day,
-        engine.learner, engine.learner.mailbox_normals, engine.learner.relations, engine.evidence,
+        engine, engine.closer, engine.sources, engine.mailboxes, engine.mailboxes.all,
+        engine.learner, engine.learner.relations, engine.evidence,
         engine.collateral, engine.listings, engine.listings.lifecycle, case,
     ]  # fmt: skip
     for part in parts:
         name = type(part).__name__
         assert attributes(part) == STATE[name], f"{name}: see detector/snapshot.py"
     assert set(Baseline.__slots__) == {"_fading", "_mean", "_square", "samples"}
-    assert {field for kind in (CaseRow, Flood, Listing) for field in kind.__slots__}
+    assert {field for kind in (Flood, Part, Listing) for field in kind.__slots__}
+    assert CaseRow._fields
 
 
 # -- what cannot be used -----------------------------------------------------------------------
@@ -252,7 +258,7 @@ def test_a_snapshot_of_another_version_policy_or_table_says_so(
     """The message names what was found, what is loaded, and what to do."""
     policy, blob = taken
     newer = blob[:20] + (9).to_bytes(4, "little") + blob[24:]
-    with pytest.raises(SnapshotError, match=r"got version 9, want version 1"):
+    with pytest.raises(SnapshotError, match=r"got version 9, want version 3"):
         restore(fresh(policy), newer)
     with pytest.raises(SnapshotError, match=r"made with policy .* start with the one it was made"):
         restore(fresh(Policy()), blob)

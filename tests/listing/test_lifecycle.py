@@ -19,6 +19,7 @@ from tests.days import (
     V4,
     Days,
     changes,
+    ordinary,
     seconds,
 )
 
@@ -63,6 +64,7 @@ def test_the_until_of_a_decision_is_when_it_ends() -> None:
 def test_attempts_at_a_flooded_victim_extend_and_are_told_once_an_hour() -> None:
     """A flood of five hours is one listing; its quiet begins with its last message."""
     days = Days()
+    ordinary(days, START)
     days.flood(START, V4)
     days.flood(START + 60, V4, count=5 * 60, span_s=5 * HOUR)
     out = days.run(2 * DAY)
@@ -261,6 +263,7 @@ def test_a_listing_from_before_the_memory_is_no_repeat() -> None:
 def test_a_flood_of_three_days_makes_its_listing_stand() -> None:
     """The change of tier is told at once, and the end comes after seven days."""
     days = Days()
+    ordinary(days, START)
     days.flood(START, V4)
     days.flood(START + 60, V4, count=11 * 6 * 73, span_s=73 * HOUR)
     out = days.run(12 * DAY)

@@ -21,6 +21,7 @@ from tests.days import (
     V6_HOST,
     Days,
     changes,
+    ordinary,
 )
 
 START = 2 * HOUR
@@ -38,8 +39,9 @@ def with_rules(policy: Policy | None = None, **rules: Any) -> Policy:
 
 
 def test_one_subject_has_one_listing_whatever_it_floods() -> None:
-    """Two victims, two rules and a whole hour: one list, one expire."""
+    """Three victims and a whole hour: one list, one expire."""
     days = Days()
+    ordinary(days, START)
     days.flood(START, V4)
     days.flood(START, V4, to="bob@club.example")
     days.flood(START + 60, V4, to="eve@example.org", count=300, span_s=600)
@@ -112,9 +114,8 @@ def test_a_rule_in_shadow_marks_only_its_own() -> None:
 
 
 def test_a_rule_that_is_off_lists_nothing() -> None:
-    """Without `victim_flood` a small flood stays; without all three rules any does."""
-    off = {"enabled": False}
-    days = Days(with_rules(victim_flood=off, source_flood=off, asn_flood=off))
+    """There is one rule: without it nothing is decided."""
+    days = Days(with_rules(victim_flood={"enabled": False}))
     days.flood(START, V4, count=600, span_s=300)
     assert days.run(DAY) == []
 
@@ -124,7 +125,7 @@ def test_a_rule_that_is_off_lists_nothing() -> None:
 
 def costly(hold_share: float = 0.25, guard: dict[str, Any] | None = None) -> Days:
     """Three hours in which a busy host sends half of all normal mail; then it floods."""
-    limits = replace(GuardLimits(warm_s=0, hold_share=hold_share), **(guard or {}))
+    limits = replace(GuardLimits(first_day_s=0, hold_share=hold_share), **(guard or {}))
     days = Days(replace(Policy(), guard=limits))
     for minute in range(180):
         days.mail(minute * MINUTE + 7, BUSY, f"u{minute % 9}@club.example")

@@ -86,6 +86,7 @@ class Seen:
         message = read_listing(value, "listings")
         if isinstance(message, Progress):
             self.closed = max(self.closed, message.closed or 0)
+        if not isinstance(message, dict):
             return
         stands = self.changes.setdefault(message["seq"], value)
         if stands is not value:

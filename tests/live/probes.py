@@ -46,7 +46,7 @@ async def told(site: Site) -> list[tuple[int, dict[str, Any]]]:
 
 async def listings(site: Site) -> list[tuple[int, dict[str, Any]]]:
     """Give the changes among the messages of the listings."""
-    return [(at, message) for at, message in await told(site) if "progress" not in message]
+    return [(at, message) for at, message in await told(site) if "change" in message]
 
 
 async def closed(site: Site) -> int | None:

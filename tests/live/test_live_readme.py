@@ -10,9 +10,10 @@ import orjson
 from detector.events.interning import KeyTables
 from detector.log.records import RemovalRequest, decode_record
 from pipelines.alerts import sign
+from pipelines.cli.schemas import FLOOD
 from pipelines.clock import now_ms
 from pipelines.settings.file import load_settings
-from pipelines.wire import Progress, commit_text, read_listing, resume_point
+from pipelines.wire import Progress, Record, commit_text, read_listing, resume_point
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "pipelines" / "live" / "README.md").read_text("utf-8")
@@ -26,8 +27,11 @@ def example(begin: str) -> bytes:
 
 def test_the_listings_are_read_as_shown() -> None:
     decision = read_listing(example('{"v":1,"seq"'), "page")
-    assert not isinstance(decision, Progress)
+    assert isinstance(decision, dict)
     assert decision["change"] == "list"
+    flood = read_listing(example('{"v":1,"kind":"flood"'), "page")
+    assert isinstance(flood, Record)
+    assert list(flood.fields) == FLOOD["required"]
     assert read_listing(example('{"v":1,"progress"'), "page") == Progress(1773495631, 1226, 88012)
 
 

@@ -22,7 +22,7 @@ from pipelines.replay.run import Replay, replay
 from pipelines.stores.memory import MemoryStore
 from tests.builders import START_MS, Event, event_line, quick_policy
 from tests.live.probes import all_closed, closed, feed_now, listings, log_records
-from tests.live.site import Member, Site, traffic
+from tests.live.site import Member, Site, eager, traffic
 from tests.live.test_faults import SOAK
 from tests.services.kafka_topics import dump
 
@@ -34,7 +34,7 @@ YEAR_MS = 365 * 86_400_000
 
 
 def policy() -> Policy:
-    quick = quick_policy(Random(51), tight=0)
+    quick = eager(quick_policy(Random(51), tight=0))
     return replace(quick, clock=ClockSpec(lateness_s=2, future_s=30))
 
 
@@ -146,13 +146,13 @@ async def test_a_dead_partition_is_waited_for_no_more_and_ends_no_listing(
         await site.prepare()
         ingests = [site.run("ingest", **environ) for _ in range(2)]
         sleeper = await owner_of(ingests, 1)
-        quiet = in_order(mail(0, 100, 0), mail(0, 100, 1), flood(3, 10, 0), from_ms=START_MS)
+        quiet = in_order(mail(0, 400, 0), mail(0, 400, 1), flood(340, 10, 0), from_ms=START_MS)
         await site.feed(quiet, over_s=1)
         detector = site.run("detect", "publish", **environ)
         await all_closed(site, 30)
         sleeper.signal(signal.SIGSTOP)
         asleep_ms = now_ms()
-        late_ms = START_MS + 100_000
+        late_ms = START_MS + 400_000
         other = flood(3, 10, 0, victim="other", first=256)
         watched = in_order(mail(0, 50, 0), mail(0, 50, 1), other, from_ms=late_ms)
         await site.feed(watched, over_s=dead_after_s + FEW_S)

@@ -85,16 +85,21 @@ def test_after_the_half_life_a_relation_counts_half() -> None:
     assert not at_once.known(int(key[0]))
 
 
-def test_expected_is_the_learned_pace_and_0_for_strangers() -> None:
+def usual(table: Relations, text: str, span_s: int, missed_s: int = 0) -> int:
+    """Give what a key usually sends in a span, in units of 1/MESSAGE."""
+    return int(table.usual(hashes([text]), span_s, np.array([missed_s]))[0])
+
+
+def test_usual_is_the_learned_pace_and_0_for_strangers() -> None:
     """Six hundred messages in a day of learning are a little more than 4 in ten minutes."""
     table, key = Relations(CELLS, 14), hashes(["a"])
-    assert table.expected(int(key[0]), 600) == 0.0
+    assert usual(table, "a", 600) == 0
     table.learn(key, np.array([600]))
     table.learned_s = 86_400
-    assert table.expected(int(key[0]), 600) == pytest.approx(600 * 600 / 86_400)
-    assert table.expected(int(hashes(["b"])[0]), 600) == 0.0
+    assert usual(table, "a", 600) == 600 * MESSAGE * 600 // 86_400
+    assert usual(table, "b", 600) == 0
     table.learned_s = 60
-    assert table.expected(int(key[0]), 600) == 600.0
+    assert usual(table, "a", 600) == 600 * MESSAGE
 
 
 def test_seconds_that_taught_nothing_are_no_part_of_the_pace_and_fade_with_the_rest() -> None:
@@ -102,11 +107,45 @@ def test_seconds_that_taught_nothing_are_no_part_of_the_pace_and_fade_with_the_r
     table, key = Relations(CELLS, 14), hashes(["a"])
     table.learn(key, np.array([600]))
     table.learned_s, missed = 86_400, np.array([43_200, 0])
-    assert table.expected(int(key[0]), 600, 43_200) == pytest.approx(600 * 600 / 43_200)
+    assert usual(table, "a", 600, 43_200) == 600 * MESSAGE * 600 // 43_200
     table.decay(0, missed)
     table.decay(14, missed)
     assert missed == pytest.approx([table.learned_s / 2, 0], abs=14)
-    assert table.expected(int(key[0]), 600, int(missed[0])) == pytest.approx(8.33, rel=0.01)
+    assert usual(table, "a", 600, int(missed[0])) == pytest.approx(8.33 * MESSAGE, rel=0.01)
+
+
+@given(
+    st.lists(
+        st.lists(st.tuples(st.integers(0, 9), st.integers(0, 50)), max_size=15), max_size=6
+    )
+)  # fmt: skip
+def test_squares_are_those_of_what_came_in_each_slot(
+    slots: list[list[tuple[int, int]]],
+) -> None:
+    """A key that comes twice in a slot came with the sum; a stranger has 0 of everything."""
+    table = Relations(CELLS, 14)
+    sums, squares = [0.0] * 10, [0.0] * 10
+    for pairs in slots:
+        keys = hashes([str(key) for key, _ in pairs])
+        table.learn(keys, np.array([count for _, count in pairs], np.int64))
+        for key in range(10):
+            came = sum(count for one, count in pairs if one == key)
+            sums[key] += came
+            squares[key] += came * came
+    for key in range(10):
+        assert table.rate(text_hash(str(key))) == (sums[key], squares[key] if sums[key] else 0.0)
+
+
+def test_squares_may_count_less_and_fade_with_the_counts() -> None:
+    """Of a burst of 100 messages 10 say how the rate scatters; after the half-life it is half."""
+    table, key = Relations(CELLS, 14), hashes(["a"])
+    table.decay(0)
+    table.learn(key, np.array([100]), scatter=np.array([10]))
+    assert table.rate(int(key[0])) == (100.0, 100.0)
+    table.decay(14)
+    assert table.rate(int(key[0])) == pytest.approx((50.0, 50.0), rel=0.02)
+    table.decay(1_000)
+    assert table.rate(int(key[0])) == (0.0, 0.0)
 
 
 def test_a_crowd_of_strangers_pushes_no_acquaintance_out() -> None:
@@ -144,3 +183,4 @@ def test_a_table_comes_back_from_its_state() -> None:
         one.decay(8)
         one.learn(keys[:50], np.full(50, 2))
     assert np.array_equal(table.counts(keys), again.counts(keys))
+    assert [table.rate(int(key)) for key in keys] == [again.rate(int(key)) for key in keys]

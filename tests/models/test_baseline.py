@@ -3,14 +3,12 @@
 import math
 import statistics
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.models.base import NOT_READY, Normal, NotReady
 from detector.models.baseline import Baseline
-from detector.models.columns import BaselineColumns
 
 COUNTS = st.lists(st.integers(0, 100_000), min_size=1, max_size=80)
 
@@ -96,35 +94,3 @@ def test_a_model_comes_back_bit_by_bit(before: list[int], after: list[int]) -> N
         again.learn_one(count)
     assert model.normal() == again.normal()
     assert model.state() == again.state()
-
-
-@given(
-    st.lists(st.lists(st.none() | st.integers(0, 100_000), min_size=3, max_size=3), max_size=40),
-    st.sampled_from([0.05, 0.3, 0.0077, 1.0]),
-    st.lists(st.none() | st.floats(0, 1e6), min_size=3, max_size=3),
-)
-def test_columns_learn_bit_for_bit_what_single_models_learn(
-    steps: list[list[int | None]], fading: float, starts: list[float | None]
-) -> None:
-    """Whoever learns at which step, and through a snapshot in the middle."""
-    single = [Baseline(fading, start) for start in starts]
-    columns = BaselineColumns()
-    for start in starts:
-        columns.begin(1, fading, None if start is None else np.array([start]))
-    for index, counts in enumerate(steps):
-        learns = [place for place, count in enumerate(counts) if count is not None]
-        for place in learns:
-            single[place].learn_one(counts[place] or 0)
-        seen = np.array([counts[place] or 0 for place in learns], np.int64)
-        columns.learn(np.array(learns, np.intp), seen)
-        if index == len(steps) // 2:
-            copy = BaselineColumns()
-            copy.restore(columns.state(np.arange(3)))
-            columns = copy
-    assert columns.state(np.arange(3)) == [model.state() for model in single]
-    mean, deviation, ready = (column.tolist() for column in columns.normals())
-    for place, model in enumerate(single):
-        answer = model.normal()
-        assert ready[place] == isinstance(answer, Normal)
-        if isinstance(answer, Normal):
-            assert (mean[place], deviation[place]) == (answer.mean, answer.deviation)

@@ -143,7 +143,7 @@ def test_the_text_of_a_policy_in_the_log_is_validated_the_same_way(text: str, sa
         ("listing.temporary_quiet_s", 1_800, "listing.temporary_removal_quiet_s"),
         ("rules.victim_flood.domain_per_10min", 29, "rules.victim_flood.domain_per_min"),
         ("rules.victim_flood.mailbox_per_min", 41, "rules.victim_flood.mailbox_per_10min"),
-        ("rules.source_flood.per_10min", 24, "rules.source_flood.per_min"),
+        ("rules.victim_flood.mailbox_per_hour", 39, "rules.victim_flood.mailbox_per_10min"),
     ],
 )
 def test_a_setting_that_contradicts_another_names_it(key: str, value: int, other: str) -> None:

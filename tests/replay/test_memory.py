@@ -13,7 +13,10 @@ from pipelines.stores.memory import MemoryStore
 
 START_MS = 1_773_478_800_000
 ADDRESSES = 120_000
-POLICY = replace(Policy(), memory=MemoryBounds(1_000, 10_000, 65_536, 100))
+POLICY = replace(
+    Policy(),
+    memory=MemoryBounds(keys=1_000, evidence_rows=10_000, relation_cells=65_536, cases=100),
+)
 
 
 @pytest.fixture(scope="module")

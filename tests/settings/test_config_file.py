@@ -31,72 +31,86 @@ def test_without_a_file_the_defaults_hold() -> None:
 
 def test_a_file_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "policy.toml"
-    path.write_text('[rules.asn_flood]\nper_min = 61\n[guard]\nnever_list = ["192.0.2.0/24"]\n')
+    path.write_text(
+        '[rules.victim_flood]\nmailbox_per_min = 31\n[guard]\nnever_list = ["192.0.2.0/24"]\n'
+    )
     policy = load_policy(str(path))
     changed = {key for key, value, _ in SETTINGS if value_at(policy, key) != value}
-    assert changed == {"rules.asn_flood.per_min", "guard.never_list"}
-    assert policy.rules.asn_flood.per_10min == 100
+    assert changed == {"rules.victim_flood.mailbox_per_min", "guard.never_list"}
+    assert policy.rules.victim_flood.mailbox_per_10min == 40
     assert policy.guard.never_list == ("192.0.2.0/24",)
 
 
 @pytest.mark.parametrize(
     ("said", "text"),
     [
-        ("rules.source_flood.per_min: got -3, must be at least 5", "per_min = -3"),
+        ("rules.victim_flood.mailbox_per_min: got -3, must be at least 5", "mailbox_per_min = -3"),
         (
-            "rules.source_flood.per_10min: got 2000000, must be at most 1000000",
-            "per_10min = 2_000_000",
+            "rules.victim_flood.mailbox_per_10min: got 2000000, must be at most 1000000",
+            "mailbox_per_10min = 2_000_000",
         ),
-        ("rules.source_flood.share: got 0.0, must be at least 0.1", "share = 0.0"),
-        ("rules.source_flood.share: got nan, must be a number from 0.1 to 1", "share = nan"),
-        ("rules.source_flood.share: got -inf, must be a number from 0.1 to 1", "share = -inf"),
-        ("rules.source_flood.share: got true, must be a number from 0.1 to 1", "share = true"),
+        ("rules.victim_flood.innocent: got 0.0, must be at least 0.0001", "innocent = 0.0"),
         (
-            "rules.source_flood.per_min: got true, must be a whole number from 5 to 1000000",
-            "per_min = true",
+            "rules.victim_flood.innocent: got nan, must be a number from 0.0001 to 0.5",
+            "innocent = nan",
         ),
         (
-            "rules.source_flood.per_min: got 30.0, must be a whole number from 5 to 1000000",
-            "per_min = 30.0",
+            "rules.victim_flood.innocent: got -inf, must be a number from 0.0001 to 0.5",
+            "innocent = -inf",
         ),
         (
-            'rules.source_flood.per_min: got "30", must be a whole number from 5 to 1000000',
-            'per_min = "30"',
+            "rules.victim_flood.innocent: got true, must be a number from 0.0001 to 0.5",
+            "innocent = true",
         ),
         (
-            "rules.source_flood.per_min: got a list of 2, must be a whole number from 5 to 1000000",
-            "per_min = [30, 40]",
-        ),
-        ("rules.source_flood.enabled: got 1, must be true or false", "enabled = 1"),
-        ('rules.source_flood.mode: got "of", must be one of "on", "shadow"', 'mode = "of"'),
-        (
-            "rules.source_flood.per_minute: unknown key, did you mean rules.source_flood.per_min?",
-            "per_minute = 3",
+            "rules.victim_flood.mailbox_per_min: got true, must be a whole number from 5 to 100000",
+            "mailbox_per_min = true",
         ),
         (
-            "rules.source_flood.per_min: got a number of 2000 bits, must be at most 1000000",
-            "per_min = 0x" + "f" * 500,
+            "rules.victim_flood.mailbox_per_min: got 30.0, must be a whole number from 5 to 100000",
+            "mailbox_per_min = 30.0",
+        ),
+        (
+            'rules.victim_flood.mailbox_per_min: got "30", must be a whole number from 5 to 100000',
+            'mailbox_per_min = "30"',
+        ),
+        (
+            (
+                "rules.victim_flood.mailbox_per_min: got a list of 2, must be a whole number from "
+                "5 to 100000"
+            ),
+            "mailbox_per_min = [30, 40]",
+        ),
+        ("rules.victim_flood.enabled: got 1, must be true or false", "enabled = 1"),
+        ('rules.victim_flood.mode: got "of", must be one of "on", "shadow"', 'mode = "of"'),
+        (
+            (
+                "rules.victim_flood.mailbox_per_minute: unknown key, did you mean "
+                "rules.victim_flood.mailbox_per_min?"
+            ),
+            "mailbox_per_minute = 3",
+        ),
+        (
+            "rules.victim_flood.mailbox_per_min: got a number of 2000 bits, must be at most 100000",
+            "mailbox_per_min = 0x" + "f" * 500,
         ),
     ],
 )
 def test_a_wrong_value_is_told_with_line_key_value_and_what_is_allowed(
     said: str, text: str
 ) -> None:
-    assert errors(f"# mine\n[rules.source_flood]\n\n{text}\n") == [f"policy.toml:4 {said}"]
+    assert errors(f"# mine\n[rules.victim_flood]\n\n{text}\n") == [f"policy.toml:4 {said}"]
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("rule = {}", "rule: unknown key, did you mean rules?"),
-        ("[source_flood]", "source_flood: unknown key, did you mean rules.source_flood?"),
-        ("[rules.source_flod]", "rules.source_flod: unknown key, did you mean rules.source_flood?"),
+        ("[victim_flood]", "victim_flood: unknown key, did you mean rules.victim_flood?"),
+        ("[rules.victim_flod]", "rules.victim_flod: unknown key, did you mean rules.victim_flood?"),
         (
-            "clock.per_min = 9",
-            (
-                "clock.per_min: unknown key, did you mean rules.source_flood.per_min or "
-                "rules.asn_flood.per_min or rules.backscatter.per_min?"
-            ),
+            "clock.innocen = 9",
+            ("clock.innocen: unknown key, did you mean rules.victim_flood.innocent?"),
         ),
         (
             "clock.zebra = 9",
@@ -141,15 +155,18 @@ def test_all_errors_come_at_once_in_the_order_of_the_lines() -> None:
     ("text", "said"),
     [
         (
-            "[rules.asn_flood]\nper_min = 900",
+            "[rules.victim_flood]\nmailbox_per_min = 900",
             (
-                "2 rules.asn_flood.per_min: got 900, must be at most rules.asn_flood.per_10min "
-                "(100, its default)"
+                "2 rules.victim_flood.mailbox_per_min: got 900, must be at most "
+                "rules.victim_flood.mailbox_per_10min (40, its default)"
             ),
         ),
         (
-            "[rules.asn_flood]\nper_min = 90\nper_10min = 80",
-            "2 rules.asn_flood.per_min: got 90, must be at most rules.asn_flood.per_10min (80)",
+            "[rules.victim_flood]\nmailbox_per_min = 90\nmailbox_per_10min = 80",
+            (
+                "2 rules.victim_flood.mailbox_per_min: got 90, must be at most "
+                "rules.victim_flood.mailbox_per_10min (80)"
+            ),
         ),
         (
             "rules.victim_flood.mailbox_per_hour = 30",
@@ -181,10 +198,10 @@ def test_all_errors_come_at_once_in_the_order_of_the_lines() -> None:
             "2 listing.extend_every_s: got 7200, must be less than listing.temporary_hard_s (7200)",
         ),
         (
-            "rules.source_flood.per_victim = 91",
+            "rules.victim_flood.domain_per_hour = 79",
             (
-                "1 rules.source_flood.per_victim: got 91, must be at most "
-                "rules.source_flood.per_10min (50, its default)"
+                "1 rules.victim_flood.domain_per_hour: got 79, must be at least "
+                "rules.victim_flood.domain_per_10min (80, its default)"
             ),
         ),
         (
@@ -201,7 +218,7 @@ def test_settings_that_contradict_each_other_are_refused(text: str, said: str) -
 
 
 def test_a_wrong_setting_is_not_also_told_to_contradict_others() -> None:
-    assert len(errors("[rules.asn_flood]\nper_min = -1\nper_10min = 10")) == 1
+    assert len(errors("[rules.victim_flood]\nmailbox_per_min = -1\nmailbox_per_10min = 10")) == 1
 
 
 @pytest.mark.parametrize(
@@ -247,15 +264,15 @@ def test_networks_get_one_spelling_so_that_equal_policies_have_equal_digests() -
     )
     spelled = parse_policy(
         'guard.never_list = ["192.0.2.7/32", "2001:db8::/32", "198.51.100.0/24",'
-        ' "203.0.113.0/24"]\nrules.victim_flood.baseline_factor = 2',
+        ' "203.0.113.0/24"]\nlearning.young_factor = 3',
         "policy.toml",
     )
     assert policy_digest(spelled) == policy_digest(policy)
 
 
 def test_a_whole_number_is_taken_for_a_fraction_and_becomes_one() -> None:
-    policy = parse_policy("rules.victim_flood.baseline_factor = 2\nguard.warm_s = 0", "p")
-    assert type(policy.rules.victim_flood.baseline_factor) is float
+    policy = parse_policy("rules.victim_flood.innocent = 0.5\nlearning.young_factor = 2", "p")
+    assert type(policy.learning.young_factor) is float
     zero = parse_policy("guard.alert_share = -0.0", "p").guard.alert_share
     assert math.copysign(1, zero) == 1
 
@@ -342,19 +359,19 @@ def test_thousands_of_errors_are_counted_not_printed() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "[rules]\n\nsource_flood.per_min = -3",
-        "[rules.source_flood]\n\nper_min = -3 # low",
-        "#\n#\nrules = {source_flood = {enabled = true,\t'per_min' = -3}}\n",
-        '\n\n"rules" . source_flood\t. "per\\u005Fmin" = -3',
-        "rules.victim_flood.mode = '''\non'''\nrules.source_flood.per_min = -3",
-        '[memory]\n[rules."source_flood"]\nper_min=-3',
-        "guard.never_list = [ # '[\n]\nrules.source_flood.per_min = -3",
+        "[rules]\n\nvictim_flood.mailbox_per_min = -3",
+        "[rules.victim_flood]\n\nmailbox_per_min = -3 # low",
+        "#\n#\nrules = {victim_flood = {enabled = true,\t'mailbox_per_min' = -3}}\n",
+        '\n\n"rules" . victim_flood\t. "mailbox_per\\u005Fmin" = -3',
+        "rules.victim_flood.mode = '''\non'''\nrules.victim_flood.mailbox_per_min = -3",
+        '[memory]\n[rules."victim_flood"]\nmailbox_per_min=-3',
+        "guard.never_list = [ # '[\n]\nrules.victim_flood.mailbox_per_min = -3",
     ],
 )
 def test_however_a_key_is_written_its_line_is_found(text: str) -> None:
-    found = [line for line in errors(text) if "per_min" in line]
+    found = [line for line in errors(text) if "mailbox_per_min" in line]
     assert found == [
-        "policy.toml:3 rules.source_flood.per_min: got -3, must be at least 5",
+        "policy.toml:3 rules.victim_flood.mailbox_per_min: got -3, must be at least 5",
     ]
 
 
