@@ -24,8 +24,8 @@ def parsed(texts: Sequence[str]) -> Changes:
 
     Raises: ValueError for a text of another form.
 
-    >>> parsed(["detector.judge.constants:MOST=1.5"])
-    {'detector.judge.constants': {'MOST': 1.5}}
+    >>> parsed(["detector.policy.constants:MOST=1.5"])
+    {'detector.policy.constants': {'MOST': 1.5}}
     """
     changes: Changes = {}
     for text in texts:

@@ -19,7 +19,7 @@ from benchmarks.quality_report import table
 
 __all__ = ["Constant", "add_arguments", "constants", "main"]
 
-MODULES: Final = ("detector.judge.constants",)
+MODULES: Final = ("detector.policy.constants",)
 """Where the constants live that decide what is listed, each as `NAME: Final = number`."""
 
 FACTORS: Final = (0.5, 1.5)
