@@ -30,6 +30,8 @@ class Traffic:
         self._minute = -1
         self._victims = {"mailbox": 0, "domain": 0}
         self._live: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._boxes: dict[int, tuple[NDArray[np.int32], NDArray[np.int64]]] = {}
+        """By group: mailboxes of the ten minutes before this one, and their messages."""
         self._site: dict[int, int] = {}
         self._singles: dict[int, int] = {}
         self._normals: dict[int | None, float] = {}
@@ -51,6 +53,7 @@ class Traffic:
             self._minute, first = minute, minute
             size = len(state.sources.places) + 1
             self._live = np.zeros(size, np.int64)
+            self._boxes = {}
             self._take_learned()
             for scope in self._victims:
                 victims = state.victims(scope)
@@ -161,18 +164,44 @@ class Traffic:
             return 0.0
         return float(self._learned[place]) / max(1, int(self._addresses[place]))
 
+    def spread(self, group: int, scope: str, victim: int, each: float) -> float:
+        """Give the part of a group's messages that no mailbox got more than `each` of.
+
+        In the ten minutes before this one, without those to a victim: what goes to few mailboxes is
+        no common cause.
+        """
+        if group not in self._boxes:
+            state, stop = self._state, max(0, self._minute)
+            rows, _ = state.evidence.between(stop - LONG_S, stop)
+            sent = state.evidence.messages(stop - LONG_S, stop)
+            number = state.sources.group[state.sources.places.get(group, 0)]
+            mine = np.flatnonzero((rows.asn == number) & (sent > 0))
+            boxes, at = np.unique(rows.rcpt[mine], return_inverse=True)
+            counts = np.zeros(boxes.size, np.int64)
+            np.add.at(counts, at, sent[mine].astype(np.int64))
+            self._boxes[group] = boxes, counts
+        boxes, counts = self._boxes[group]
+        owner = boxes if scope == "mailbox" else self._state.mailboxes.domain[boxes]
+        counts = counts[owner != victim]
+        total = int(counts.sum())
+        return float(np.minimum(counts, each).sum()) / total if total else 1.0
+
     def all_busier(
-        self, groups: Sequence[int], span_s: int, own: NDArray[np.float64],
-        usual_own: NDArray[np.float64], now: NDArray[np.float64],
+        self, groups: Sequence[int], span_s: int, usual_own: NDArray[np.float64],
+        others: NDArray[np.float64],
     ) -> NDArray[np.float64]:  # fmt: skip
-        """Give what `busier` gives of each group, of which `now` are the volumes."""
+        """Give what `busier` gives of each group, which sent `others` elsewhere."""
+        usual = self._usual_of(groups)
+        expected = np.maximum(0.0, usual - usual_own) * self.length(span_s)
+        up = (others + SMOOTH) / (expected + SMOOTH)
+        return np.where(usual > 0.0, np.maximum(1.0, up), 1.0)
+
+    def _usual_of(self, groups: Sequence[int]) -> NDArray[np.float64]:
+        """Give what `usual` gives of each group."""
         normals = self._normals
-        usual = np.array(
+        return np.array(
             [normals[one] if one in normals else self.usual(one) for one in groups], np.float64
         )
-        expected = np.maximum(0.0, usual - usual_own) * self.length(span_s)
-        up = (np.maximum(0.0, now - own) + SMOOTH) / (expected + SMOOTH)
-        return np.where(usual > 0.0, np.maximum(1.0, up), 1.0)
 
     def busier(self, group: int | None, span_s: int, own: int, usual_own: float) -> float:
         """Say how many times its usual a group (None: everybody) sends to others now, 1 or more.

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from detector.judge.cases import Case
 from detector.judge.rows import HOUR_S, LONG_S
 from detector.judge.traffic import Traffic
-from detector.memory.chance import gamma, most
+from detector.memory.chance import gamma, most, with_surge
 from detector.memory.relations import MESSAGE, mixed, mixed_one
 from detector.policy.constants import BUSIEST, CROWD_SLOTS, EACH, PAIR_SLOTS, SHAPE
 from detector.state import State
@@ -40,6 +40,8 @@ class Usual:
     state: State
     traffic: Traffic
     scope: str
+    victim: int
+    """Its slot."""
     hash: int
     slots: float
     """Slots of ten minutes behind what is known of it."""
@@ -79,7 +81,7 @@ class Usual:
             squares = int(victims.crowd_squares[slot]) / MESSAGE**2
             came = int(victims.came[slot]) / MESSAGE
             return cls(
-                state, traffic, case.scope, name, slots, _odds(share), (crowd, squares), got, came
+                state, traffic, case.scope, slot, name, slots, _odds(share), (crowd, squares), got, came
             )
         if before is None:
             now, total = case.window(span_s)
@@ -93,8 +95,14 @@ class Usual:
         everybody = state.evidence.total(first, tick + 1 - span_s)
         share = (own + BUSIEST * _WEIGHT) / (everybody + _WEIGHT)
         return cls(
-            state, traffic, case.scope, name, slots, _odds(share), (own, 0.0), own, own, earlier
+            state, traffic, case.scope, slot, name, slots, _odds(share), (own, 0.0), own, own, earlier
         )
+
+    @property
+    def each(self) -> float:
+        """Messages in ten minutes up to which a mailbox is not said to be flooded by one group."""
+        rule = self.state.policy.rules.victim_flood
+        return rule.mailbox_per_10min * rule.over_fraction
 
     @property
     def known(self) -> bool:
@@ -162,10 +170,14 @@ class Usual:
         names = groups[some].tolist()
         now = self.traffic.volumes(names, span_s)
         up = np.ones(some.size)
+        now = np.maximum(0.0, now - count)
+        each = self.each
+        for index in np.flatnonzero((count > each) & (now > each)).tolist():
+            now[index] *= self.traffic.spread(names[index], self.scope, self.victim, each)
         if self.before is None:
-            busier = self.traffic.all_busier(names, span_s, count, per_slot, now)
+            busier = self.traffic.all_busier(names, span_s, per_slot, now)
             up = np.where(known > 0.0, np.maximum(self.pace, busier), 1.0)
-        fair = self.odds * np.maximum(0.0, now - count)
+        fair = self.odds * now
         mean = np.maximum(per_slot * window * up, fair)
         over = count - mean
         loud: dict[int, float] = {}
@@ -174,8 +186,9 @@ class Usual:
             first, shape = gamma(
                 known.item(index), squares.item(some.item(index)), self.slots, PAIR_SLOTS, window
             )
-            expected = max(first * wide * up.item(index), fair.item(index))
-            usual = most(expected, shape, surprised)
+            own = first * wide
+            surge = max(own * up.item(index), fair.item(index)) - own
+            usual = most(*with_surge(own, shape, surge), surprised)
             more = count.item(index) - max(mean.item(index) + EACH, usual)
             if more > 0.0:
                 loud[names[index]] = more

@@ -8,9 +8,9 @@ rounded alike on every processor (`+ - * /` and `frexp`), because these numbers 
 from math import frexp, log
 from typing import Final
 
-from detector.policy.constants import SHAPE
+from detector.policy.constants import SHAPE, SMOOTH
 
-__all__ = ["gamma", "ln", "most", "surprise"]
+__all__ = ["gamma", "ln", "most", "surprise", "with_surge"]
 
 _LN2: Final = 0.6931471805599453
 _ROOT_HALF: Final = 0.7071067811865476
@@ -136,3 +136,17 @@ def gamma(
         if over > 0.0:
             shape = 1.0 / (1.0 / known + over / (mean * mean * max(window, 1.0)))
     return known / (prior_slots + slots), shape
+
+
+def with_surge(mean: float, shape: float, surge: float) -> tuple[float, float]:
+    """Give mean and shape of a count to which a surge adds `surge` messages on the average.
+
+    What it brings to one victim scatters like a ratio that is known from `SMOOTH` messages.
+
+    >>> with_surge(2.0, 8.0, 0.0)
+    (2.0, 8.0)
+    """
+    if surge <= 0.0:
+        return mean, shape
+    both = mean + surge
+    return both, both * both / (mean * mean / shape + surge * surge / SMOOTH)
