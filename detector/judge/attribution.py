@@ -47,6 +47,8 @@ class Crowd:
     """Of innocent newcomers, so many are new to the whole log."""
     coming: float
     """Messages of newcomers that the victim gets in ten minutes anyway."""
+    to_day: float = 1.0
+    """Times what is known of a source's mail to others is a day's, 1 or more."""
 
 
 class Expected(NamedTuple):
@@ -153,6 +155,10 @@ def is_part(
     usual = at.usual
     if not at.flood.wide and usual.is_regular(source.hash, rule.regular_slots):
         return part.attempts > rule.system_burst * usual.mean(source.hash)
-    if at.flood.evidence(part) - 2.0 * due.source >= rule.mailbox_per_min:
-        return True
-    return probability * (1.0 + rule.cost * source.others) < rule.innocent
+    sent = at.flood.evidence(part)
+    if sent >= rule.mailbox_per_min:
+        slots = max(at.now - at.flood.start + 1, SHORT_S) / LONG_S
+        beyond = sent - usual.most_of(source.hash, due.source, slots, rule.surprise)
+        if beyond >= rule.mailbox_per_min:
+            return True
+    return probability * (1.0 + rule.cost * source.others * at.to_day) < rule.innocent

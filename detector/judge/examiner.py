@@ -1,6 +1,7 @@
 """The examiner: judges cases tick by tick and names the sources that take part in a flood."""
 
 import math
+from typing import Final
 
 from detector.judge.attribution import Crowd, Expected, Source, expected, innocent, is_part
 from detector.judge.candidates import earlier_rows
@@ -17,6 +18,8 @@ from detector.policy.constants import EACH, PATIENCE
 from detector.state import MINUTE_S, State
 
 __all__ = ["Examiner"]
+
+DAY_S: Final = 86_400
 
 
 class Examiner:
@@ -64,16 +67,17 @@ class Examiner:
             for row in earlier_rows(self._state, case, tick + 1 - HOUR_S, start):
                 flood.figures.add_before(row, stopped=stops(row.ip, row.tick))
             flood.figures.settle()
-        earlier = dict(usual.before or {})
         for row in case.recent(LONG_S):
             if row.tick >= start and (row.attempts or row.deferred):
                 flood.add(row, stopped=stops(row.ip, row.tick))
-            elif usual.before is not None and row.all:
-                key = int(hashes[row.ip])
-                earlier[key] = earlier.get(key, 0) + row.all
             if row.ip in flood.parts and row.tick < tick // MINUTE_S * MINUTE_S:
                 flood.parts[row.ip].early += row.all
-        flood.earlier = earlier
+        if usual.before is not None:
+            flood.earlier = dict(usual.before)
+            for row in earlier_rows(self._state, case, tick + 1 - HOUR_S, start):
+                if row.all:
+                    key = int(hashes[row.ip])
+                    flood.earlier[key] = flood.earlier.get(key, 0) + row.all
         flood.lately = case.steps()
         if case.scope == "mailbox":
             domain = int(self._state.mailboxes.domain[case.slot])
@@ -126,7 +130,8 @@ class Examiner:
         pace = flood.total * min(1.0, LONG_S / max(1, tick - flood.start + 1))
         press = min(1.0, case.tried_long / pace) if pace else 1.0
         fresh = state.learner.fresh_share()
-        crowd = Crowd(flood, usual, tick, press, fresh, usual.coming())
+        to_day = max(1.0, DAY_S / max(LONG_S, tick + 1 - (state.log_start or 0)))
+        crowd = Crowd(flood, usual, tick, press, fresh, usual.coming(), to_day)
         if grown:
             flood.looked = flood.total
             suspects = [*flood.spared]

@@ -128,6 +128,16 @@ class Usual:
         known, squares = self.rate(place)
         return self.known and known * known >= slots * squares > 0.0
 
+    def most_of(self, source: int, mean: float, slots: float, surprised: float) -> float:
+        """Give the messages of one source in so many slots that are no surprise.
+
+        `mean` are those expected, with what others bring it to send now.
+        """
+        known, squares = self.rate(source)
+        own, shape = gamma(known, squares, self.slots, PAIR_SLOTS, max(slots, 1.0))
+        own *= slots
+        return most(*with_surge(own, shape, mean - own), surprised)
+
     def measure_pace(self, counts: Mapping[int, int], span_s: int, least: float) -> None:
         """Measure how busy a victim is by those who usually write to it.
 
