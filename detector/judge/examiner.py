@@ -161,7 +161,8 @@ class Examiner:
         mine = round(crowd.usual.rate(int(sources.hash[ip]))[0]) if crowd.usual.known else 0
         others = max(0, self._others(ip) - mine - part.early)
         source = Source(
-            ip, int(sources.hash[ip]), part.group, others, max(0, lately - part.early)
+            ip, int(sources.hash[ip]), part.group, others,
+            max(0, lately - part.early) + self._traffic.live(ip, case.scope, case.slot),
         )  # fmt: skip
         due = expected(crowd, source)
         probability = innocent(crowd, source, part, due)

@@ -86,7 +86,7 @@ def excess(
     least = limit(rule, case.scope, span_s)
     if case.flood is not None:
         least = math.floor(least * rule.over_fraction)
-    if not usual.known and span_s == LONG_S and total >= least:
+    if usual.slots < rule.regular_slots and span_s == LONG_S and total >= least:
         beyond = max(beyond, unlike(case, usual, counts))
     if beyond < least and (case.scope == "mailbox" or case.first_long < least):
         return beyond
@@ -185,18 +185,36 @@ def _letters(
     Of a newsletter or a mailing list a few go to the same mailbox again (`TWICE`); a group of which
     surprisingly many do is none.
     """
-    to: dict[int, dict[int, int]] = {group: {} for group in loud}
+    to: dict[int, dict[int, dict[int, int]]] = {group: {} for group in loud}
     for row in rows:
         if row.group in to:
-            boxes = to[row.group]
-            boxes[row.mailbox] = boxes.get(row.mailbox, 0) + _sent(row, case)
-    explained = []
+            by_ip = to[row.group].setdefault(row.mailbox, {})
+            by_ip[row.ip] = by_ip.get(row.ip, 0) + _sent(row, case)
+    explained, lists = [], [0.0]
     for group, boxes in to.items():
-        sent = sum(boxes.values())
-        again = sum(min(8, count) - 1 for count in boxes.values() if count)
+        counts = [sum(by_ip.values()) for by_ip in boxes.values()]
+        sent = sum(counts)
+        again = sum(min(8, count) - 1 for count in counts if count)
         if surprise(again, TWICE * sent, _POISSON) < surprised:
             explained.append(max(0.0, loud[group] - part * again))
-    return math.fsum(explained)
+        else:
+            lists.append(min(loud[group], part * _posts(boxes, surprised)))
+    return math.fsum(explained) + max(lists)
+
+
+def _posts(boxes: dict[int, dict[int, int]], surprised: float) -> int:
+    """Give what the busiest source of a group sent if it is a mailing list: a few posts at once.
+
+    None of its readers gets more than `EACH`.
+    """
+    sources: dict[int, list[int]] = {}
+    for by_ip in boxes.values():
+        for ip, count in by_ip.items():
+            sources.setdefault(ip, []).append(count)
+    counts = max(sources.values(), key=lambda counts: (sum(counts), counts))
+    sent = sum(counts)
+    more = sum(max(0, count - int(EACH)) for count in counts)
+    return sent if surprise(more, TWICE * sent, _POISSON) < surprised else 0
 
 
 def _first_letters(
