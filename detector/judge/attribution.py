@@ -47,6 +47,7 @@ class Crowd:
     """Of innocent newcomers, so many are new to the whole log."""
     coming: float
     """Messages of newcomers that the victim gets in ten minutes anyway."""
+    surprise: float
     to_day: float = 1.0
     """Times what is known of a source's mail to others is a day's, 1 or more."""
 
@@ -132,7 +133,11 @@ def innocent(at: Crowd, source: Source, part: Part, due: Expected) -> float:
     if not newcomer:  # what it sent before may be little by chance: at least its part of its group
         itself = max(itself, due.group / max(1, flood.members[source.group]))
         kind = max(1.0, kind)
-    tail = _tail(sent / (1.0 + 2.0 * itself))
+    usually = 1.0 + 2.0 * itself
+    if not newcomer:
+        slots = max(at.now - flood.start + 1, SHORT_S) / LONG_S
+        usually = max(usually, usual.most_of(source.hash, due.source, slots, at.surprise))
+    tail = _tail(sent / usually)
     odds = max(chance * kind * busy, itself / left) * tail
     if sent > 2:  # noqa: PLR2004 - how many send as much says nothing of a message or two
         heavy = max(1.0, flood.as_heavy(sent) * at.press)
@@ -158,7 +163,7 @@ def is_part(
     sent = at.flood.evidence(part)
     if sent >= rule.mailbox_per_min:
         slots = max(at.now - at.flood.start + 1, SHORT_S) / LONG_S
-        beyond = sent - usual.most_of(source.hash, due.source, slots, rule.surprise)
+        beyond = sent - usual.most_of(source.hash, due.source, slots, at.surprise)
         if beyond >= rule.mailbox_per_min:
             return True
     return probability * (1.0 + rule.cost * source.others * at.to_day) < rule.innocent

@@ -130,8 +130,9 @@ class Examiner:
         pace = flood.total * min(1.0, LONG_S / max(1, tick - flood.start + 1))
         press = min(1.0, case.tried_long / pace) if pace else 1.0
         fresh = state.learner.fresh_share()
+        rule = state.policy.rules.victim_flood
         to_day = max(1.0, DAY_S / max(LONG_S, tick + 1 - (state.log_start or 0)))
-        crowd = Crowd(flood, usual, tick, press, fresh, usual.coming(), to_day)
+        crowd = Crowd(flood, usual, tick, press, fresh, usual.coming(), rule.surprise, to_day)
         if grown:
             flood.looked = flood.total
             suspects = [*flood.spared]
@@ -159,10 +160,11 @@ class Examiner:
         sources = self._state.sources
         lately = sources.before.item(ip) + sources.lately.item(ip)
         mine = round(crowd.usual.rate(int(sources.hash[ip]))[0]) if crowd.usual.known else 0
+        live = self._traffic.live(ip)
         others = max(0, self._others(ip) - mine - part.early)
         source = Source(
             ip, int(sources.hash[ip]), part.group, others,
-            max(0, lately - part.early) + self._traffic.live(ip, case.scope, case.slot),
+            max(0, lately - part.early) + live,
         )  # fmt: skip
         due = expected(crowd, source)
         probability = innocent(crowd, source, part, due)

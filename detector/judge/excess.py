@@ -102,7 +102,7 @@ def excess(
     if case.scope == "domain":
         beyond -= _letters(case, rows, loud, part, surprised)
         beyond = max(beyond, part * _first_letters(state, case, usual, rows, surprised))
-    return beyond - part * _bounces(state, rows)
+    return beyond - part * _bounces(state, usual, rows)
 
 
 def unlike(case: Case, usual: Usual, counts: Mapping[int, int]) -> float:
@@ -228,20 +228,19 @@ def _first_letters(
     if not usual.known:
         return 0.0
     first = [row for row in rows if row.first]
+    burst = state.policy.rules.victim_flood.system_burst
     age_s = case.now + 1 - int(state.domains.since[case.slot])
     if age_s < DAY_S:
         first = [row for row in first if not state.sources.is_known(row.ip)]
     never = sum(_sent(row, case) for row in first)
-    if age_s < DAY_S and never * usual.slots < 10.0 * usual.got:
+    if age_s < DAY_S and never * usual.slots < burst * usual.got:
         return 0.0
     firsts = int(state.domains.firsts[case.slot]) / MESSAGE
     return max(0.0, never - most(*gamma(firsts, 0.0, usual.slots, PAIR_SLOTS), surprised))
 
 
-def _bounces(state: State, rows: list[CaseRow]) -> float:
+def _bounces(state: State, usual: Usual, rows: list[CaseRow]) -> float:
     """Give what bounces to a forged address explain: many mail servers, few bounces each.
-
-    A server that reaches the limit of ten minutes alone is a source like any other.
 
     Mail servers are known: of them as many must have written to somebody before as half of the
     newcomers usually have. Hosts that send nothing but null senders are a flood like any other.
@@ -252,10 +251,7 @@ def _bounces(state: State, rows: list[CaseRow]) -> float:
             by_source[row.ip] = by_source.get(row.ip, 0) + row.nulls
     if not by_source:
         return 0.0
-    if sum(by_source.values()) > EACH * len(by_source):
-        return 0.0
-    alone = state.policy.rules.victim_flood.mailbox_per_10min
-    few = sum(count for count in by_source.values() if count < alone)
+    few = sum(min(count, usual.each) for count in by_source.values())
     known = sum(1 for ip in by_source if state.sources.is_known(ip))
     expected = (1.0 - state.learner.fresh_share()) * len(by_source)
     return few * min(1.0, 2.0 * known / max(expected, 1.0))

@@ -30,9 +30,9 @@ class Traffic:
         self._minute = -1
         self._victims = {"mailbox": 0, "domain": 0}
         self._live: NDArray[np.int64] = np.zeros(0, np.int64)
-        self._live_of: tuple[int, str, int] = (-1, "", -1)
+        self._live_of: tuple[int, frozenset[tuple[str, int]]] = (-1, frozenset())
         self._sent: dict[int, int] = {}
-        """What sources have sent in this minute to others than that victim."""
+        """What sources have sent in this minute to victims that are not flooded."""
         self._boxes: dict[int, tuple[NDArray[np.int32], NDArray[np.int64]]] = {}
         """By group: mailboxes of the ten minutes before this one, and their messages."""
         self._site: dict[int, int] = {}
@@ -167,15 +167,18 @@ class Traffic:
             return 0.0
         return float(self._learned[place]) / max(1, int(self._addresses[place]))
 
-    def live(self, ip: int, scope: str, victim: int) -> int:
-        """Give what a source has sent in this minute to others than a victim."""
-        of = self.tick, scope, victim
-        if of != self._live_of:
-            rows, _ = self._state.evidence.between(self._minute, self.tick + 1)
-            sent = self._state.evidence.messages(self._minute, self.tick + 1)
-            owner = rows.rcpt if scope == "mailbox" else self._state.mailboxes.domain[rows.rcpt]
-            others = np.flatnonzero((owner != victim) & (sent > 0))
-            self._live_of, self._sent = of, {}
+    def live(self, ip: int) -> int:
+        """Give what a source has sent in this minute to victims that are not flooded."""
+        floods = frozenset(key for key, case in self._state.cases.items() if case.flood is not None)
+        if (self.tick, floods) != self._live_of:
+            state = self._state
+            rows, _ = state.evidence.between(self._minute, self.tick + 1)
+            sent = state.evidence.messages(self._minute, self.tick + 1)
+            bad = state.mailboxes.mask([slot for scope, slot in floods if scope == "mailbox"])
+            wide = state.domains.mask([slot for scope, slot in floods if scope == "domain"])
+            bad |= wide[state.mailboxes.domain[: bad.size]]
+            others = np.flatnonzero(~bad[rows.rcpt] & (sent > 0))
+            self._live_of, self._sent = (self.tick, floods), {}
             for source, count in zip(rows.ip[others].tolist(), sent[others].tolist(), strict=True):
                 self._sent[source] = self._sent.get(source, 0) + count
         return self._sent.get(ip, 0)
