@@ -57,6 +57,7 @@ def judge(state: State, traffic: Traffic, case: Case, tick: int) -> Finding | No
         missing = float(least - total)
         if missing <= 0:
             usual = Usual.of(state, traffic, case, span_s, tick)
+            least = max(least, math.ceil(usual.whole(span_s)))
             count = excess(state, case, usual, span_s)
             if count >= least:
                 return Finding(span_s, math.floor(count), least, usual)

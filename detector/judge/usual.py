@@ -109,6 +109,10 @@ class Usual:
         """Say whether what is learned decides."""
         return self.before is None
 
+    def whole(self, span_s: int) -> float:
+        """Give what the victim usually gets in all in a span, 0.0 while nothing is learned."""
+        return self.got / self.slots * span_s / LONG_S if self.known else 0.0
+
     def rate(self, place: int) -> tuple[float, float]:
         """Give what is known of a pair: messages, and the sum of the squares of its slots."""
         if self.before is not None:
