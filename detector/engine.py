@@ -94,6 +94,8 @@ class Engine(State):
             self.log_start = close.first
             self._begin_minute(close.first // MINUTE_S)
         self._base = (close.first - 1, self.observed, close.unobserved == 0)
+        if close.unobserved:
+            self.listings.whole_since = close.last + 1
         stops = [acts_at(item.control, close.first) for item in close.controls]
         tick, row = close.first, 0
         while tick <= close.last:

@@ -29,6 +29,8 @@ TOLD_MS: Final = HOUR_MS
 """An attempt may be told so much later than it counts."""
 SLACK_MS: Final = 2 * MINUTE_MS
 """Ends are looked for each minute, behind the lateness."""
+SILENCE_MS: Final = MINUTE_MS
+"""A log that is silent for so long is not observed meanwhile."""
 MAILBOX_HOUR, DOMAIN_HOUR = 30, 60
 BY_THEMSELVES: Final = ("quiet", "hard end")
 BITS: Final = 44
@@ -139,6 +141,7 @@ def judged(traffic: Traffic, spans: Iterable[Span]) -> Ends:
         by_source[source].append(row)
     position = {subject: at for at, subject in enumerate(traffic.subjects)}
     log_end_ms = int(traffic.time_ms[-1])
+    silence = _silences(traffic)
     found, shapes = Ends(), Counter[str]()
     for span in spans:
         found.listings += 1
@@ -146,7 +149,7 @@ def judged(traffic: Traffic, spans: Iterable[Span]) -> Ends:
         found.extended += span.extended > 0
         found.withdrawn += span.reason == "withdrawn"
         found.ended += span.reason in BY_THEMSELVES
-        if _is_late(span, log_end_ms):
+        if _is_late(span, log_end_ms, silence):
             found.late += 1
             found.examples.append(f"late: {_words(span)}")
         if span.reason not in BY_THEMSELVES or span.end_ms is None:
@@ -167,13 +170,22 @@ def judged(traffic: Traffic, spans: Iterable[Span]) -> Ends:
     return found
 
 
-def _is_late(span: Span, log_end_ms: int) -> bool:
+def _silences(traffic: Traffic) -> tuple[IntArray, IntArray]:
+    """Give the ends and lengths of silences in a log: that time is not observed."""
+    gaps = np.diff(traffic.time_ms)
+    at = np.flatnonzero(gaps >= SILENCE_MS)
+    return traffic.time_ms[at + 1], gaps[at]
+
+
+def _is_late(span: Span, log_end_ms: int, silence: tuple[IntArray, IntArray]) -> bool:
     """Tell whether it lasted longer than its quiet after the last attempt that was counted."""
+    ends, lengths = silence
+    silent_ms = int(lengths[ends > span.last_seen_ms].sum())
     if span.end_ms is None:
-        return log_end_ms > span.until_ms + TOLD_MS + SLACK_MS
+        return log_end_ms > span.until_ms + TOLD_MS + SLACK_MS + silent_ms
     if span.reason not in BY_THEMSELVES:
         return False
-    return span.end_ms > span.last_seen_ms + span.quiet_ms + SLACK_MS
+    return span.end_ms > span.last_seen_ms + span.quiet_ms + SLACK_MS + silent_ms
 
 
 def _words(span: Span) -> str:

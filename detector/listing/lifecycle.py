@@ -138,9 +138,12 @@ class Lifecycle:
         self._due_at[tick].append(subject)
 
     def attempt(self, listing: Listing, tick: int, observed: int) -> None:
-        """Note an attempt at a flooded victim: quiet begins anew, behind a pause yet to come."""
+        """Note an attempt at a flooded victim: quiet restarts, behind a pause yet to come.
+
+        `observed` are the observed ticks when it came.
+        """
         listing.last_seen = max(listing.last_seen, tick)
-        listing.observed_at = observed
+        listing.observed_at = max(listing.observed_at, observed)
         listing.paused_s = max(0, listing.paused_until - tick)
         long_flood = listing.last_seen - listing.first_seen >= self.terms.standing_flood_s
         if listing.tier == TEMPORARY and long_flood:

@@ -57,6 +57,8 @@ class Listings:
         self._stops_from: dict[int, int] = {}
         """By ip slot: from which tick its published listing stops it."""
         self._cost_for: dict[str, int] = {}  # the same, by the victim of the listing
+        self.whole_since = 0
+        """The tick from which on all have been observed."""
         self._tick = self._observed = self._time_ms = 0
 
     def take_policy(self, policy: Policy) -> None:
@@ -87,6 +89,10 @@ class Listings:
         """Begin a close; its changes are knowable at the end of the tick plus the lateness."""
         self._tick, self._observed = tick, observed
         self._time_ms = (tick + 1 + lateness_s) * 1000
+
+    def _observed_by(self, tick: int) -> int:
+        """Give how many ticks had been observed at a recent one, at least."""
+        return self._observed - max(0, self._tick - max(tick, self.whole_since))
 
     def masked(self, victim: str) -> str:
         """Give a victim as outsiders may see it."""
@@ -127,7 +133,8 @@ class Listings:
         listing = Listing(
             subject=subject, slot=ip, rule=offence.rule, tier=TEMPORARY, asn=asn,
             provider=provider, first_seen=offence.first_tick, last_seen=offence.last_tick,
-            listed_at=self._tick, observed_at=self._observed, repeats=0, told_at=self._tick,
+            listed_at=self._tick, observed_at=self._observed_by(offence.last_tick), repeats=0,
+            told_at=self._tick,
             victim=sys.intern(str(offence.evidence.get("victim", ""))),
             cost=max(int(self.sources.normal[ip]), offence.others),
             policy=self.digest, shadow="shadow" in {self.policy.mode, rule.mode},
@@ -165,8 +172,10 @@ class Listings:
         if (listing := self._by_slot[ip]) is None:
             return
         listing.part = max(listing.part, part)
+        if tick <= listing.last_seen:
+            return
         before = listing.tier
-        self.lifecycle.attempt(listing, tick, self._observed)
+        self.lifecycle.attempt(listing, tick, self._observed_by(tick))
         due = self._tick - listing.told_at >= self.policy.listing.extend_every_s
         if due or listing.tier != before:
             listing.told_at = self._tick
@@ -330,6 +339,7 @@ class Listings:
             "forgiven": forgiven,
             "allowed": self.allowed,
             "seq": self.seq,
+            "whole_since": self.whole_since,
         }
 
     def restore(self, state: dict[str, Any], ips: Numbering) -> None:
@@ -347,6 +357,7 @@ class Listings:
         self.forgiven = dict(zip(ips.slots(numbers).tolist(), ticks, strict=True))
         self.allow_ranges(tuple(state["allowed"]))
         self.seq = state["seq"]
+        self.whole_since = state.get("whole_since", 0)
 
     # -- writing -------------------------------------------------------------------------------
 
