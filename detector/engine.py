@@ -358,11 +358,13 @@ class Engine(State):
         self._count_minute(tick, masks)
         self.bound_cases()
         if slot_ends:
+            self.listings.count_costs()
             listed = self.listings.listed
             self.learner.period(tick, self.log_start, self.evidence, masks, listed)
             self.collateral.total = int(self.sources.normal.sum(dtype=np.int64))
         if (tick + 1) % 86_400 == 0:
             self.collateral.fade(self.sources.normal)
+            self.listings.fade_costs()
             self.listings.lifecycle.fade(tick)
         self.learner.decay(tick // 86_400)
         self.evidence.trim(tick + 1 - HOUR_S)

@@ -70,7 +70,7 @@ def read_held(path: Path) -> Held:
         if one["change"] == "hold":
             counts["held"] += 1
             counts["without_reason"] += not evidence.get("held_for")
-            counts["without_mail"] += evidence.get("held_for") == "cost" and not cost["own_share"]
+            counts["without_mail"] += not cost["expected_messages"]
     return Held(**counts)
 
 

@@ -95,14 +95,14 @@ def read_spans(path: Path) -> list[Span]:
             running[subject] = span
             spans.append(span)
             earlier[subject].append(now)
-        elif one["change"] in {"extend", "expire", "remove"} and subject in running:
+        elif one["change"] in {"extend", "expire", "remove", "hold"} and subject in running:
             span = running[subject]
             span.tier, span.last_seen_ms = one["tier"], one["last_seen"]
             if one["change"] == "extend":
                 span.until_ms = one["until"]
                 span.extended += 1
                 continue
-            span.end_ms, span.reason = now, str(one["evidence"].get("reason", ""))
+            span.end_ms, span.reason = now, str(one["evidence"].get("reason", "held"))
             del running[subject]
             if span.reason == "withdrawn":
                 earlier[subject].remove(span.start_ms)

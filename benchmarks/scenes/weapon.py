@@ -73,8 +73,8 @@ def _bomb(rng: Generator, traffic: TrafficResult, start: int, aim: str, pool: st
     part = np.arange(count) * len(boxes) // count  # each mailbox in turn, with its own addresses
     ip = np.empty(count, np.int64)
     for at, mine in enumerate(np.array_split(hosts, len(boxes))):
-        rows = np.flatnonzero(part == at)
-        ip[rows] = deal(rng, as_ints(mine), len(rows))
+        here = np.flatnonzero(part == at)
+        ip[here] = deal(rng, as_ints(mine), len(here))
     sender = world.fresh_senders(rng, count, max(1, count // 2))
     recipient = world.customers.mailbox[boxes[part]]
     whose = " and ".join(names)

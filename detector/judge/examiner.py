@@ -200,8 +200,13 @@ class Examiner:
         return Offence(
             source.ip, part.asn, "victim_flood", part.first, part.last, part.attempts, evidence,
             source.others, max(self._traffic.learned_all, self._traffic.site(HOUR_S)),
-            flood.figures.number,
+            flood.figures.number, self._domain(case),
         )  # fmt: skip
+
+    def _domain(self, case: Case) -> str:
+        """Give the domain of a victim."""
+        name = self._state.name(case.scope, case.slot)
+        return name.rpartition("@")[2] if case.scope == "mailbox" else name
 
     def is_over(self, case: Case, tick: int) -> bool:
         """Say whether a flood is over: in the last hour little came beyond what is usual.

@@ -46,7 +46,7 @@ def calm(rule: VictimRule, scope: str) -> int:
 
     So few that its pace, which scatters by chance, is below a fraction of the limit.
     """
-    return fewest(limit(rule, scope, HOUR_S) * rule.over_fraction, rule.surprise) + 1
+    return max(1, fewest(limit(rule, scope, HOUR_S) * rule.over_fraction, rule.surprise) + 1)
 
 
 def judge(state: State, traffic: Traffic, case: Case, tick: int) -> Finding | None:

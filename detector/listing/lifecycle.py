@@ -39,7 +39,16 @@ class Listing:
     repeats: int
     told_at: int
     victim: str
+    domain: str = ""
+    """The domain of the victim it was listed for."""
+    network: int = -1
+    """The ASN group of its source."""
     cost: int = 0
+    """Messages of its source to others, fading as normal mail does."""
+    ahead: int = 0
+    """Those of them that came in the slot of ten minutes that is filling."""
+    released: bool = False
+    """An operator released it: it is not held again."""
     policy: str = ""
     held: bool = False
     shadow: bool = False

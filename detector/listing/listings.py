@@ -1,6 +1,5 @@
 """Turns offences and requests into changes to listings, which it numbers and writes down."""
 
-import hashlib
 import sys
 from typing import Any, Final
 
@@ -10,7 +9,10 @@ from numpy.typing import NDArray
 from detector.events.numbering import Numbering
 from detector.events.subjects import ip_key, mailbox_masked, subject_text
 from detector.judge.offences import Offence
+from detector.listing.breaker import held_for, too_dear
 from detector.listing.collateral import Collateral
+from detector.listing.costs import Costs
+from detector.listing.decisions import DECISION_VERSION, decision
 from detector.listing.guard import NeverList
 from detector.listing.lifecycle import NEVER, TEMPORARY, Lifecycle, Listing
 from detector.log.closing import PendingControl
@@ -22,7 +24,6 @@ from detector.policy.settings import Policy, policy_digest
 
 __all__ = ["DECISION_VERSION", "Listings"]
 
-DECISION_VERSION: Final = 1
 SLOT_S: Final = 600
 
 
@@ -53,10 +54,9 @@ class Listings:
         self.forgiven: dict[int, int] = {}
         """By ip slot: the tick of its last removal."""
         self.seq = 0
-        self.cost = 0  # normal messages that the listings in force block
+        self.costs = Costs()
         self._stops_from: dict[int, int] = {}
         """By ip slot: from which tick its published listing stops it."""
-        self._cost_for: dict[str, int] = {}  # the same, by the victim of the listing
         self.whole_since = 0
         """The tick from which on all have been observed."""
         self._tick = self._observed = self._time_ms = 0
@@ -136,28 +136,23 @@ class Listings:
             listed_at=self._tick, observed_at=self._observed_by(offence.last_tick), repeats=0,
             told_at=self._tick,
             victim=sys.intern(str(offence.evidence.get("victim", ""))),
+            domain=offence.domain, network=int(self.sources.group[self.sources.place[ip]]),
             cost=max(int(self.sources.normal[ip]), offence.others),
+            ahead=int(self.sources.lately[ip]),
             policy=self.digest, shadow="shadow" in {self.policy.mode, rule.mode},
             flood=offence.flood,
             part=offence.messages,
         )  # fmt: skip
-        for_victim = self._cost_for.get(listing.victim, 0)
-        cost = self.collateral.cost(listing.cost, self.cost, for_victim, offence.everything)
+        self.costs.add(listing)
+        cost = self.collateral.cost(self.costs, listing, offence.everything)
         full = len(self.lifecycle.listings) >= self.policy.memory.listings
-        listing.held = cost.hold or full
-        evidence = dict(offence.evidence)
-        evidence["collateral"] = {
-            "own_share": round(cost.own, 6),
-            "share_in_all": round(cost.in_all, 6),
-            "share_for_victim": round(cost.for_victim, 6),
-            "alert": cost.alert,
-        }
-        if listing.held:
-            evidence["held_for"] = "memory.listings" if full else "cost"
+        evidence = offence.evidence | {"collateral": cost.evidence()}
+        if full or cost.held_for:
+            evidence |= held_for("memory.listings" if full else cost.held_for)
+            self.costs.set_held(listing, held=True)
         self.lifecycle.add(listing, self._tick)
         self.listed[ip], self._by_slot[ip] = True, listing
         if not listing.held:
-            self._charge(listing, listing.cost)
             self._put_out(listing)
         self._write("hold" if listing.held else "list", listing, evidence)
 
@@ -218,19 +213,30 @@ class Listings:
     def _clear(self, listing: Listing) -> None:
         self.listed[listing.slot], self._by_slot[listing.slot] = False, None
         self._stops_from.pop(listing.slot, None)
+        self.costs.take(listing)
         if listing.held:
             self.lifecycle.unmake(listing)
-        else:
-            self._charge(listing, -listing.cost)
 
-    def _charge(self, listing: Listing, cost: int) -> None:
-        """Count normal mail that a listing blocks from now on, or (below 0) no more."""
-        self.cost += cost
-        left = self._cost_for.get(listing.victim, 0) + cost
-        if left:
-            self._cost_for[listing.victim] = left
-        else:
-            self._cost_for.pop(listing.victim, None)
+    def count_costs(self) -> None:
+        """Count what sources sent others in the slot that ends; hold what costs too much now."""
+        lately = self.sources.lately
+        self.collateral.seen += int(lately.sum(dtype=np.int64))
+        every = self.lifecycle.listings.values()
+        for listing in every:
+            if sent := lately.item(listing.slot):
+                self.costs.set_cost(listing, listing.cost + max(0, sent - listing.ahead))
+                listing.ahead = 0
+        for listing in too_dear(self.collateral, self.costs, every):
+            cost = self.collateral.cost(self.costs, listing)
+            self.costs.set_held(listing, held=True)
+            self._stops_from.pop(listing.slot, None)
+            listing.stops_from = NEVER
+            self._write("hold", listing, {"collateral": cost.evidence()} | held_for(cost.held_for))
+
+    def fade_costs(self) -> None:
+        """Let costs fade by a day, as normal mail does."""
+        for listing in self.lifecycle.listings.values():
+            self.costs.set_cost(listing, listing.cost * 6 // 7)
 
     def forgive_until(self, tick: int) -> None:
         """Forget removals up to a tick: rows from before it are in no window any more."""
@@ -318,8 +324,8 @@ class Listings:
             self._refuse(argument, {"reason": "not listed"}, request)
             return []
         if action == "release" and listing.held:
-            listing.held = False
-            self._charge(listing, listing.cost)
+            listing.released = True
+            self.costs.set_held(listing, held=False)
             self._put_out(listing)
             self._write("release", listing, {"reason": "released by an operator"}, request)
             return []
@@ -350,8 +356,7 @@ class Listings:
             self.listed[listing.slot], self._by_slot[listing.slot] = True, listing
             if listing.stops_from < NEVER:
                 self._stops_from[listing.slot] = listing.stops_from
-            if not listing.held:
-                self._charge(listing, listing.cost)
+            self.costs.add(listing)
         numbers = np.array([number for number, _ in state["forgiven"]], np.int64)
         ticks = [tick for _, tick in state["forgiven"]]
         self.forgiven = dict(zip(ips.slots(numbers).tolist(), ticks, strict=True))
@@ -377,32 +382,16 @@ class Listings:
         """Number a change and keep it for whoever publishes it."""
         self.seq += 1
         standing = change in {"list", "extend", "hold", "release", "refuse"} and listing.slot >= 0
-        lifecycle = self.lifecycle
-        until = lifecycle.until(listing, self._tick, self._observed) if standing else self._tick
-        hard = lifecycle.hard_until(listing) if standing else self._tick
-        seed = f"{self.seq}|{self._time_ms}|{change}|{listing.subject}|{self.digest}"
-        decision: dict[str, Any] = {
-            "v": DECISION_VERSION,
-            "seq": self.seq,
-            "id": hashlib.blake2b(seed.encode(), digest_size=12).hexdigest(),
-            "time": self._time_ms,
-            "change": change,
-            "shadow": listing.shadow,
-            "subject": listing.subject,
-            "tier": listing.tier,
-            "rule": listing.rule,
-            "asn": listing.asn if listing.asn >= 0 else None,
-            "provider": listing.provider,
-            "first_seen": listing.first_seen * 1000,
-            "last_seen": listing.last_seen * 1000,
-            "until": (until + 1) * 1000,
-            "hard_until": (hard + 1) * 1000,
-            "policy": self.digest,
-            "evidence": evidence,
-        }
-        if request:
-            decision["request"] = request
-        self.changes.append(decision)
+        ends = self._tick, self._tick
+        if standing:
+            until = self.lifecycle.until(listing, self._tick, self._observed)
+            ends = until, self.lifecycle.hard_until(listing)
+        self.changes.append(
+            decision(
+                change, listing, evidence, seq=self.seq, time_ms=self._time_ms, ends=ends,
+                policy=self.digest, request=request,
+            )
+        )  # fmt: skip
 
 
 def _named(text: str) -> str:
