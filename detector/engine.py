@@ -358,7 +358,6 @@ class Engine(State):
         self._count_minute(tick, masks)
         self.bound_cases()
         if slot_ends:
-            self.listings.count_costs()
             listed = self.listings.listed
             self.learner.period(tick, self.log_start, self.evidence, masks, listed)
             self.collateral.total = int(self.sources.normal.sum(dtype=np.int64))
@@ -381,7 +380,9 @@ class Engine(State):
         rows, _ = self.evidence.between(first, tick + 1)
         messages = self.evidence.messages(first, tick + 1)
         bad = flooded[0][rows.rcpt] | flooded[1][self.mailboxes.domain[rows.rcpt]]
-        self.sources.end_minute(rows.ip, np.where(bad, np.uint32(0), messages))
+        clean = np.where(bad, np.uint32(0), messages)
+        self.sources.end_minute(rows.ip, clean)
+        self.listings.count_costs(rows.ip, clean)
 
     def _begin_minute(self, minute: int) -> None:
         """Move the rings to a minute and set its gates."""

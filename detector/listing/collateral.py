@@ -16,7 +16,7 @@ from detector.listing.lifecycle import Listing
 from detector.memory.chance import most
 from detector.policy.settings import GuardLimits
 
-__all__ = ["LEAST", "Collateral", "Cost", "is_material"]
+__all__ = ["FOR_DOMAIN", "LEAST", "Collateral", "Cost", "is_material"]
 
 LEAST: Final = 20
 """Messages that a share is read from at least: those of a minute's limit."""
@@ -90,6 +90,10 @@ class Collateral:
         expected = costs.of_source(listing) / UNIT
         return Cost(listing.cost / total, expected, in_all, domain, held_for, alert=alert)
 
+    def is_young(self) -> bool:
+        """Say whether the log is in its first day."""
+        return self.observed_s < self.limits.first_day_s
+
     def is_over(self, costs: Costs, total: int) -> bool:
         """Say whether all listings together block more than they may."""
         return costs.in_all > self.limits.hold_share * total and costs.in_all >= LEAST
@@ -98,7 +102,7 @@ class Collateral:
         """Say whether those for one domain may block more than they may, in the log's first day."""
         expected = costs.of_domain(domain)
         return (
-            self.observed_s < self.limits.first_day_s
+            self.is_young()
             and expected >= LEAST * UNIT
             and most(expected / UNIT, _POISSON, _CHANCE) > self.limits.victim_hold_share * total
         )

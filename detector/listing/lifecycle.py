@@ -45,8 +45,6 @@ class Listing:
     """The ASN group of its source."""
     cost: int = 0
     """Messages of its source to others, fading as normal mail does."""
-    ahead: int = 0
-    """Those of them that came in the slot of ten minutes that is filling."""
     released: bool = False
     """An operator released it: it is not held again."""
     policy: str = ""

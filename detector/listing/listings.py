@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from detector.events.numbering import Numbering
 from detector.events.subjects import ip_key, mailbox_masked, subject_text
 from detector.judge.offences import Offence
-from detector.listing.breaker import held_for, too_dear
-from detector.listing.collateral import Collateral
+from detector.listing.breaker import Breaker, held_for
+from detector.listing.collateral import FOR_DOMAIN, Collateral
 from detector.listing.costs import Costs
 from detector.listing.decisions import DECISION_VERSION, decision
 from detector.listing.guard import NeverList
@@ -55,6 +55,7 @@ class Listings:
         """By ip slot: the tick of its last removal."""
         self.seq = 0
         self.costs = Costs()
+        self.breaker = Breaker(collateral, self.costs)
         self._stops_from: dict[int, int] = {}
         """By ip slot: from which tick its published listing stops it."""
         self.whole_since = 0
@@ -138,12 +139,12 @@ class Listings:
             victim=sys.intern(str(offence.evidence.get("victim", ""))),
             domain=offence.domain, network=int(self.sources.group[self.sources.place[ip]]),
             cost=max(int(self.sources.normal[ip]), offence.others),
-            ahead=int(self.sources.lately[ip]),
             policy=self.digest, shadow="shadow" in {self.policy.mode, rule.mode},
             flood=offence.flood,
             part=offence.messages,
         )  # fmt: skip
         self.costs.add(listing)
+        self.breaker.open(listing.domain)
         cost = self.collateral.cost(self.costs, listing, offence.everything)
         full = len(self.lifecycle.listings) >= self.policy.memory.listings
         evidence = offence.evidence | {"collateral": cost.evidence()}
@@ -217,21 +218,21 @@ class Listings:
         if listing.held:
             self.lifecycle.unmake(listing)
 
-    def count_costs(self) -> None:
-        """Count what sources sent others in the slot that ends; hold what costs too much now."""
-        lately = self.sources.lately
-        self.collateral.seen += int(lately.sum(dtype=np.int64))
+    def count_costs(self, ip: NDArray[np.int32], messages: NDArray[np.uint32]) -> None:
+        """Count what a minute brought others, by source; hold what costs too much now."""
+        here = np.flatnonzero(self.listed[ip] & (messages > 0))
+        slots, row = np.unique(ip[here], return_inverse=True)
+        counts = np.bincount(row, messages[here], slots.size).astype(np.int64).tolist()
+        named = zip(slots.tolist(), counts, strict=True)
+        sent = [(one, count) for slot, count in named if (one := self._by_slot[slot]) is not None]
+        everything = int(messages.sum(dtype=np.int64))
         every = self.lifecycle.listings.values()
-        for listing in every:
-            if sent := lately.item(listing.slot):
-                self.costs.set_cost(listing, listing.cost + max(0, sent - listing.ahead))
-                listing.ahead = 0
-        for listing in too_dear(self.collateral, self.costs, every):
-            cost = self.collateral.cost(self.costs, listing)
+        for listing, cost in self.breaker.minute_ends(sent, everything, every):
             self.costs.set_held(listing, held=True)
             self._stops_from.pop(listing.slot, None)
             listing.stops_from = NEVER
-            self._write("hold", listing, {"collateral": cost.evidence()} | held_for(cost.held_for))
+            reason = held_for(cost.held_for or FOR_DOMAIN)
+            self._write("hold", listing, {"collateral": cost.evidence()} | reason)
 
     def fade_costs(self) -> None:
         """Let costs fade by a day, as normal mail does."""
@@ -346,6 +347,7 @@ class Listings:
             "allowed": self.allowed,
             "seq": self.seq,
             "whole_since": self.whole_since,
+            "accounts": dict(sorted(self.breaker.accounts.items())),
         }
 
     def restore(self, state: dict[str, Any], ips: Numbering) -> None:
@@ -363,6 +365,7 @@ class Listings:
         self.allow_ranges(tuple(state["allowed"]))
         self.seq = state["seq"]
         self.whole_since = state.get("whole_since", 0)
+        self.breaker.accounts = state.get("accounts", {})
 
     # -- writing -------------------------------------------------------------------------------
 

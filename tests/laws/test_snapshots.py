@@ -185,7 +185,7 @@ STATE: dict[str, set[str]] = {
     "Listings": {
         "policy", "digest", "sources", "collateral", "providers", "never", "allowed", "lifecycle",
         "listed", "forgiven", "seq",
-        "whole_since", "_by_slot", "_stops_from", "costs",  # summed from the listings
+        "whole_since", "breaker", "_by_slot", "_stops_from", "costs",  # summed from the listings
         "listed_for", "changes", "complaints", "_tick", "_observed", "_time_ms",  # of one close
     },
     "Lifecycle": {"terms", "listings", "history", "_due", "_due_at"},
