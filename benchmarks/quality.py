@@ -118,7 +118,9 @@ def _parser() -> argparse.ArgumentParser:
     sensitivity.add_arguments(
         commands.add_parser("sensitivity", help="what each constant times 0.5 and 1.5 changes")
     )
-    lifecycle.add_arguments(commands.add_parser("lifecycle", help="logs of days: when listings end"))
+    lifecycle.add_arguments(
+        commands.add_parser("lifecycle", help="logs of days: which listings end early or late")
+    )
     weapon.add_arguments(
         commands.add_parser("weapon", help="a provider's pool: what its listings cost, and stop")
     )

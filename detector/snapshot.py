@@ -75,7 +75,9 @@ def snapshot(engine: EngineState, log_offset: int) -> bytes:
         "learner": engine.learner.state(mailboxes, domains),
         "evidence": engine.evidence.state(ips, mailboxes),
         "collateral": [
-            engine.collateral.total, engine.collateral.observed_s, engine.collateral.seen,
+            engine.collateral.total,
+            engine.collateral.observed_s,
+            engine.collateral.seen,
         ],
         "docket": engine.listings.state(ips),
         "cases": {

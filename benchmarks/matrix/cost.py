@@ -33,8 +33,10 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The flood and its cost. `others` is mail to others from its start until its first day ends,
-    or the log where that is over; `blocked` what the listings of its sources stop of that.
+    """The flood and its cost.
+
+    `others` is mail to others from its start until its first day ends, or the log where that is
+    over; `blocked` what the listings of its sources stop of that.
     """
 
     name: str
@@ -76,7 +78,8 @@ def read_held(path: Path) -> Held:
 
 def outcome(traffic: Traffic, listings: Listings) -> Outcome:
     """Score the one flood of a weapon's log, and count what it cost others."""
-    (flood,) = [one for one in score(traffic, listings, oracle(traffic)).floods if one.shape == SHAPE]
+    floods = score(traffic, listings, oracle(traffic)).floods
+    (flood,) = [one for one in floods if one.shape == SHAPE]
     (at,) = [at for at, group in enumerate(traffic.groups) if group.id == flood.id]
     attack = traffic.group == at
     begun_ms, day_ms = int(traffic.time_ms[attack][0]), int(traffic.time_ms[0]) + DAY_MS

@@ -29,6 +29,8 @@ TOLD_MS: Final = HOUR_MS
 """An attempt may be told so much later than it counts."""
 SLACK_MS: Final = 2 * MINUTE_MS
 """Ends are looked for each minute, behind the lateness."""
+DECIDED_MS: Final = 3_000
+"""A decision's time lies so far behind what it knows: a second and the lateness."""
 SILENCE_MS: Final = MINUTE_MS
 """A log that is silent for so long is not observed meanwhile."""
 MAILBOX_HOUR, DOMAIN_HOUR = 30, 60
@@ -156,7 +158,8 @@ def judged(traffic: Traffic, spans: Iterable[Span]) -> Ends:
             continue
         mine = by_source.get(position.get(span.subject, -1), [])
         times = traffic.time_ms[mine]
-        inside = (times < span.end_ms) & (times > span.end_ms - span.quiet_ms)
+        known_ms = span.end_ms - DECIDED_MS
+        inside = (times < known_ms) & (times > known_ms - span.quiet_ms)
         if inside.any():
             row = mine[int(np.flatnonzero(inside)[-1])]
             group = traffic.groups[int(traffic.group[row])]

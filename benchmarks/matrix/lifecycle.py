@@ -52,12 +52,12 @@ def measured(job: tuple[Path, str, int, int, float]) -> Life:
 def text(lives: Sequence[Life]) -> str:
     """Give a line for each log and their sum, beside the targets."""
     head = ("", "listings", "extended", "standing", "ended", "withdrawn", "early", "late", "CPU s")
-    rows = [
-        [f"{life.generator} {life.events:,}-{life.seed}", *_numbers([life])] for life in lives
-    ]
+    rows = [[f"{life.generator} {life.events:,}-{life.seed}", *_numbers([life])] for life in lives]
     rows.append(["all", *_numbers(lives)])
     rows.append(["wanted", *[""] * 5, "0", "0", ""])
-    examples = [f"{one.generator}-{one.seed} {words}" for one in lives for words in one.ends.examples]
+    examples = [
+        f"{one.generator}-{one.seed} {words}" for one in lives for words in one.ends.examples
+    ]
     return "\n".join([table(head, rows), *([""] if examples else []), *examples])
 
 

@@ -112,9 +112,7 @@ def ensure(
     return place
 
 
-def _simulate(
-    out: Path, generator: str, events: int, seed: int, options: Sequence[str]
-) -> None:
+def _simulate(out: Path, generator: str, events: int, seed: int, options: Sequence[str]) -> None:
     program = [_SCENES, generator] if generator in SCENES else [GENERATORS[generator]]
     command = [sys.executable, "-m", *program, str(out)]
     command += ["--seed", str(seed), "--events", str(events), *options]

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.scenes SCENE DIR --seed N`: write events, truth and ASN table of a scene."""
+"""`python -m benchmarks.scenes SCENE DIR --seed N`: write events, truth and ASN table."""
 
 import argparse
 from pathlib import Path

@@ -15,9 +15,7 @@ FAST_MESSAGES, FAST_SPAN_MS = 30, 60_000
 MEAN_DELAY_MS = 200.0
 
 
-def with_floods(
-    rng: Generator, traffic: TrafficResult, floods: Sequence[Draft]
-) -> TrafficResult:
+def with_floods(rng: Generator, traffic: TrafficResult, floods: Sequence[Draft]) -> TrafficResult:
     """Give the traffic with more floods, in order of receipt; what lies outside of it is cut."""
     drafts = [_inside(traffic, draft) for draft in floods]
     added = Rows.join([draft.rows for draft in drafts])

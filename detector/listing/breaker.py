@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from detector.listing.collateral import LEAST, Collateral, Cost, is_material
+from detector.listing.collateral import FOR_DOMAIN, LEAST, Collateral, Cost, is_material
 from detector.listing.costs import Costs
 from detector.listing.lifecycle import Listing
 
-__all__ = ["Breaker", "held_for"]
+__all__ = ["Breaker", "breaker_evidence", "held_for"]
 
 
 def held_for(reason: str) -> dict[str, Any]:
@@ -23,6 +23,11 @@ def held_for(reason: str) -> dict[str, Any]:
         "held_for": reason,
         "operator": "release it with `floodwatch control release`, or leave it: it stops nothing",
     }
+
+
+def breaker_evidence(cost: Cost) -> dict[str, Any]:
+    """Give what a decision says of a listing that is held now because its cost has grown."""
+    return {"collateral": cost.evidence()} | held_for(cost.held_for or FOR_DOMAIN)
 
 
 class Breaker:
@@ -34,7 +39,7 @@ class Breaker:
         self._collateral = collateral
         self._costs = costs
 
-    def open(self, domain: str) -> None:
+    def begin(self, domain: str) -> None:
         """Open the account of a domain in the log's first day: a source is listed for it."""
         if self._collateral.is_young():
             self.accounts.setdefault(domain, [0, 0])
@@ -57,7 +62,8 @@ class Breaker:
                 mine = [one for one in listings if one.domain == domain]
                 yield from self._held(mine, partial(collateral.is_over_for, costs, domain, total))
             if self._is_overdrawn(domain):
-                yield from self._slowed([one for one in sent if one[0].domain == domain], everything)
+                of_domain = [one for one in sent if one[0].domain == domain]
+                yield from self._slowed(of_domain, everything)
         if sent and collateral.is_over(costs, total):
             yield from self._held(listings, partial(collateral.is_over, costs, total))
 

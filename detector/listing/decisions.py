@@ -14,7 +14,7 @@ def decision(
     change: str, listing: Listing, evidence: dict[str, Any], *,
     seq: int, time_ms: int, ends: tuple[int, int], policy: str, request: str = "",
 ) -> dict[str, Any]:  # fmt: skip
-    """Write down a change; `ends` are the ticks at which it ends if it stays quiet, and at latest."""
+    """Write down a change; `ends` are the ticks of its end after quiet, and of its latest one."""
     until, hard = ends
     seed = f"{seq}|{time_ms}|{change}|{listing.subject}|{policy}"
     out: dict[str, Any] = {

@@ -6,7 +6,7 @@ flooded victim; what nobody watched is not good behaviour.
 
 import heapq
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, ValuesView
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -95,6 +95,10 @@ class Lifecycle:
         self._due, self._due_at = [], {}
         for subject in sorted(self.listings):
             self._look(now + 1, subject)
+
+    def all(self) -> ValuesView[Listing]:
+        """Give all listings, held ones too."""
+        return self.listings.values()
 
     def in_force(self) -> int:
         """Count what is listed and published: neither held nor in the shadow."""

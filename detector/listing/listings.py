@@ -1,6 +1,7 @@
 """Turns offences and requests into changes to listings, which it numbers and writes down."""
 
 import sys
+from collections import Counter
 from typing import Any, Final
 
 import numpy as np
@@ -9,8 +10,8 @@ from numpy.typing import NDArray
 from detector.events.numbering import Numbering
 from detector.events.subjects import ip_key, mailbox_masked, subject_text
 from detector.judge.offences import Offence
-from detector.listing.breaker import Breaker, held_for
-from detector.listing.collateral import FOR_DOMAIN, Collateral
+from detector.listing.breaker import Breaker, breaker_evidence, held_for
+from detector.listing.collateral import Collateral
 from detector.listing.costs import Costs
 from detector.listing.decisions import DECISION_VERSION, decision
 from detector.listing.guard import NeverList
@@ -135,16 +136,14 @@ class Listings:
             subject=subject, slot=ip, rule=offence.rule, tier=TEMPORARY, asn=asn,
             provider=provider, first_seen=offence.first_tick, last_seen=offence.last_tick,
             listed_at=self._tick, observed_at=self._observed_by(offence.last_tick), repeats=0,
-            told_at=self._tick,
-            victim=sys.intern(str(offence.evidence.get("victim", ""))),
+            told_at=self._tick, victim=sys.intern(str(offence.evidence.get("victim", ""))),
             domain=offence.domain, network=int(self.sources.group[self.sources.place[ip]]),
             cost=max(int(self.sources.normal[ip]), offence.others),
             policy=self.digest, shadow="shadow" in {self.policy.mode, rule.mode},
-            flood=offence.flood,
-            part=offence.messages,
+            flood=offence.flood, part=offence.messages,
         )  # fmt: skip
         self.costs.add(listing)
-        self.breaker.open(listing.domain)
+        self.breaker.begin(listing.domain)
         cost = self.collateral.cost(self.costs, listing, offence.everything)
         full = len(self.lifecycle.listings) >= self.policy.memory.listings
         evidence = offence.evidence | {"collateral": cost.evidence()}
@@ -220,23 +219,21 @@ class Listings:
 
     def count_costs(self, ip: NDArray[np.int32], messages: NDArray[np.uint32]) -> None:
         """Count what a minute brought others, by source; hold what costs too much now."""
-        here = np.flatnonzero(self.listed[ip] & (messages > 0))
-        slots, row = np.unique(ip[here], return_inverse=True)
-        counts = np.bincount(row, messages[here], slots.size).astype(np.int64).tolist()
-        named = zip(slots.tolist(), counts, strict=True)
-        sent = [(one, count) for slot, count in named if (one := self._by_slot[slot]) is not None]
+        here = self.listed[ip] & (messages > 0)
+        by_slot: Counter[int] = Counter()
+        for slot, count in zip(ip[here].tolist(), messages[here].tolist(), strict=True):
+            by_slot[slot] += count
+        sent = [(one, n) for slot, n in by_slot.items() if (one := self._by_slot[slot])]
         everything = int(messages.sum(dtype=np.int64))
-        every = self.lifecycle.listings.values()
-        for listing, cost in self.breaker.minute_ends(sent, everything, every):
+        for listing, cost in self.breaker.minute_ends(sent, everything, self.lifecycle.all()):
             self.costs.set_held(listing, held=True)
             self._stops_from.pop(listing.slot, None)
             listing.stops_from = NEVER
-            reason = held_for(cost.held_for or FOR_DOMAIN)
-            self._write("hold", listing, {"collateral": cost.evidence()} | reason)
+            self._write("hold", listing, breaker_evidence(cost))
 
     def fade_costs(self) -> None:
         """Let costs fade by a day, as normal mail does."""
-        for listing in self.lifecycle.listings.values():
+        for listing in self.lifecycle.all():
             self.costs.set_cost(listing, listing.cost * 6 // 7)
 
     def forgive_until(self, tick: int) -> None:
@@ -354,7 +351,7 @@ class Listings:
         """Take back what `state` gave, after that of the sources."""
         self.ensure(self.sources.known.size)
         self.lifecycle.restore(state["lifecycle"], self.sources.table.slot)
-        for listing in self.lifecycle.listings.values():
+        for listing in self.lifecycle.all():
             self.listed[listing.slot], self._by_slot[listing.slot] = True, listing
             if listing.stops_from < NEVER:
                 self._stops_from[listing.slot] = listing.stops_from

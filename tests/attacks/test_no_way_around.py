@@ -162,7 +162,7 @@ def test_who_bombs_himself_on_the_first_day_gets_a_tenth_of_other_mail_blocked_a
     assert {one["subject"] for one in out} <= set(pool)
     assert "hold" in changes(out)
     shares = [one["evidence"]["collateral"] for one in out if one["change"] == "list"]
-    assert all(share["share_for_victim"] <= 0.1 for share in shares)
+    assert all(share["share_for_domain"] <= 0.1 for share in shares)
 
 
 def test_after_the_first_day_a_providers_pool_that_floods_is_listed_all_the_same() -> None:
