@@ -61,6 +61,12 @@ def text(lives: Sequence[Life]) -> str:
     return "\n".join([table(head, rows), *([""] if examples else []), *examples])
 
 
+def _progress(life: Life) -> str:
+    ends = life.ends
+    head = f"{life.generator} {life.events:,}-{life.seed}: {ends.listings:,} listings"
+    return f"{head}, {ends.early} early ends, {ends.late} late, replay {life.cpu_s:.1f} s"
+
+
 def _numbers(lives: Sequence[Life]) -> list[str]:
     names = ("listings", "extended", "standing", "ended", "withdrawn", "early", "late")
     sums = [f"{sum(getattr(life.ends, name) for life in lives):,}" for name in names]
@@ -86,7 +92,7 @@ def main(given: argparse.Namespace) -> int:
         for generator in generators
         for seed in given.seeds
     ]
-    lives = in_processes(measured, jobs, given.jobs)
+    lives = in_processes(measured, jobs, given.jobs, _progress)
     if lives:
         shown = json.dumps([asdict(one) for one in lives]) if given.json else text(lives)
         sys.stdout.write(f"{shown}\n")

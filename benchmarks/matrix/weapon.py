@@ -105,6 +105,12 @@ def text(cells: Sequence[Weapon]) -> str:
     return table(head, rows)
 
 
+def _progress(cell: Weapon) -> str:
+    result = cell.outcome
+    shares = f"blocked {result.blocked_share:.1%}, stopped {result.stopped_share:.1%}"
+    return f"{cell.events:,}-{cell.seed} {cell.case.name}: {shares}, held {cell.held.held}"
+
+
 def _row(case: Case, events: int, mine: Sequence[Weapon]) -> list[str]:
     blocked = [one.outcome.blocked_share for one in mine]
     stopped = [one.outcome.stopped_share for one in mine]
@@ -142,7 +148,7 @@ def main(given: argparse.Namespace) -> int:
         for case in CASES
         if case.hour in given.hours
     ]
-    cells = in_processes(measured, jobs, given.jobs)
+    cells = in_processes(measured, jobs, given.jobs, _progress)
     if cells:
         shown = json.dumps([asdict(one) for one in cells]) if given.json else text(cells)
         sys.stdout.write(f"{shown}\n")
