@@ -183,7 +183,8 @@ def _silences(traffic: Traffic) -> tuple[IntArray, IntArray]:
 def _is_late(span: Span, log_end_ms: int, silence: tuple[IntArray, IntArray]) -> bool:
     """Tell whether it lasted longer than its quiet after the last attempt that was counted."""
     ends, lengths = silence
-    silent_ms = int(lengths[ends > span.last_seen_ms].sum())
+    until_ms = log_end_ms if span.end_ms is None else span.end_ms
+    silent_ms = int(lengths[(ends > span.last_seen_ms) & (ends - lengths < until_ms)].sum())
     if span.end_ms is None:
         return log_end_ms > span.until_ms + TOLD_MS + SLACK_MS + silent_ms
     if span.reason not in BY_THEMSELVES:
