@@ -158,8 +158,8 @@ def judged(traffic: Traffic, spans: Iterable[Span]) -> Ends:
             continue
         mine = by_source.get(position.get(span.subject, -1), [])
         times = traffic.time_ms[mine]
-        known_ms = span.end_ms - DECIDED_MS
-        inside = (times < known_ms) & (times > known_ms - span.quiet_ms)
+        known = times < span.end_ms - DECIDED_MS
+        inside = known & (times > span.end_ms - span.quiet_ms)
         if inside.any():
             row = mine[int(np.flatnonzero(inside)[-1])]
             group = traffic.groups[int(traffic.group[row])]
