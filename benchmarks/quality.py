@@ -4,6 +4,8 @@
     python -m benchmarks.quality run --seeds 11 12 13 14 15 [--events 300000] [--json]
     python -m benchmarks.quality matrix [--sizes 30000 301000] [--compare COMMIT]
     python -m benchmarks.quality sensitivity
+    python -m benchmarks.quality lifecycle [--seeds 1 2 3] [--events 301000] [--hours 72] [--json]
+    python -m benchmarks.quality weapon [--sizes 30000 301000] [--seeds 1 2 3] [--json]
 
 It shares no code with the detector. What the columns mean: `quality_score`; who is listed when by
 the oracle and the references: `quality_listings`. Exit 0: scored (whatever the figures), 1: failed.
@@ -18,8 +20,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from benchmarks.matrix import lifecycle, sensitivity, weapon
 from benchmarks.matrix import run as matrix
-from benchmarks.matrix import sensitivity
 from benchmarks.quality_listings import read_decisions
 from benchmarks.quality_report import Report, as_json, report, summary_text, text
 from benchmarks.quality_traffic import BadInputError, read_traffic
@@ -91,6 +93,12 @@ def _run_seeds(seeds: Sequence[int], events: int, keep: Path | None) -> dict[int
     return reports
 
 
+_OTHERS: Final = {
+    "matrix": matrix.main,
+    "sensitivity": sensitivity.main,
+    "lifecycle": lifecycle.main,
+    "weapon": weapon.main,
+}
 _PLAIN: Final = ("run", "--seeds", "11", "12", "13")
 """What `make bench` runs."""
 
@@ -110,6 +118,12 @@ def _parser() -> argparse.ArgumentParser:
     sensitivity.add_arguments(
         commands.add_parser("sensitivity", help="what each constant times 0.5 and 1.5 changes")
     )
+    lifecycle.add_arguments(
+        commands.add_parser("lifecycle", help="logs of days: which listings end early or late")
+    )
+    weapon.add_arguments(
+        commands.add_parser("weapon", help="a provider's pool: what its listings cost, and stop")
+    )
     for command in (one, many):
         command.add_argument("--floods", action="store_true", help="a line for each flood too")
         command.add_argument("--json", action="store_true", help="every figure, as JSON")
@@ -121,10 +135,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     chosen = _parser().parse_args(given or _PLAIN)
     try:
-        if chosen.command == "matrix":
-            return matrix.main(chosen)
-        if chosen.command == "sensitivity":
-            return sensitivity.main(chosen)
+        if chosen.command in _OTHERS:
+            return _OTHERS[chosen.command](chosen)
         if chosen.command == "score":
             scored = score_files(chosen.events, chosen.truth, chosen.decisions)
             shown = as_json(scored).decode() if chosen.json else text(scored, floods=chosen.floods)

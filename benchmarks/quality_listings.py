@@ -124,6 +124,9 @@ def read_decisions(path: Path, traffic: Traffic, name: str = "floodwatch") -> Li
             now = None
         if change == "hold":
             held.add(subject)
+            if now:
+                ended.append((subject, now.start_ms, time_ms))
+                del running[subject]
         elif change == "list" or (change == "release" and subject in held):
             held.discard(subject)
             running[subject] = _Running(now.start_ms if now else time_ms, until_ms, hard_ms)

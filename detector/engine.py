@@ -94,6 +94,8 @@ class Engine(State):
             self.log_start = close.first
             self._begin_minute(close.first // MINUTE_S)
         self._base = (close.first - 1, self.observed, close.unobserved == 0)
+        if close.unobserved:
+            self.listings.whole_since = close.last + 1
         stops = [acts_at(item.control, close.first) for item in close.controls]
         tick, row = close.first, 0
         while tick <= close.last:
@@ -361,6 +363,7 @@ class Engine(State):
             self.collateral.total = int(self.sources.normal.sum(dtype=np.int64))
         if (tick + 1) % 86_400 == 0:
             self.collateral.fade(self.sources.normal)
+            self.listings.fade_costs()
             self.listings.lifecycle.fade(tick)
         self.learner.decay(tick // 86_400)
         self.evidence.trim(tick + 1 - HOUR_S)
@@ -377,7 +380,9 @@ class Engine(State):
         rows, _ = self.evidence.between(first, tick + 1)
         messages = self.evidence.messages(first, tick + 1)
         bad = flooded[0][rows.rcpt] | flooded[1][self.mailboxes.domain[rows.rcpt]]
-        self.sources.end_minute(rows.ip, np.where(bad, np.uint32(0), messages))
+        clean = np.where(bad, np.uint32(0), messages)
+        self.sources.end_minute(rows.ip, clean)
+        self.listings.count_costs(rows.ip, clean)
 
     def _begin_minute(self, minute: int) -> None:
         """Move the rings to a minute and set its gates."""

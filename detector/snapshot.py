@@ -74,7 +74,11 @@ def snapshot(engine: EngineState, log_offset: int) -> bytes:
         "owners": engine.domains.state(domains),
         "learner": engine.learner.state(mailboxes, domains),
         "evidence": engine.evidence.state(ips, mailboxes),
-        "collateral": [engine.collateral.total, engine.collateral.observed_s],
+        "collateral": [
+            engine.collateral.total,
+            engine.collateral.observed_s,
+            engine.collateral.seen,
+        ],
         "docket": engine.listings.state(ips),
         "cases": {
             str(i): {
@@ -181,7 +185,8 @@ def _restored(engine: EngineState, tree: dict[str, Any]) -> int:
     engine.domains.restore(tree["owners"], domains)
     engine.learner.restore(tree["learner"], mailboxes, domains)
     engine.evidence.restore(tree["evidence"], ips, mailboxes)
-    engine.collateral.total, engine.collateral.observed_s = tree["collateral"]
+    engine.collateral.total, engine.collateral.observed_s, *seen = tree["collateral"]
+    engine.collateral.seen = seen[0] if seen else 0  # snapshots of early versions 3 have none
     engine.listings.restore(tree["docket"], ips)
     for state in tree["cases"].values():
         scope = state["scope"]

@@ -34,7 +34,7 @@ from benchmarks.quality_listings import Listings, oracle, read_decisions
 from benchmarks.quality_score import FloodScore, Listed, score
 from benchmarks.quality_traffic import BadInputError, BoolArray, Traffic
 
-__all__ = ["main", "measured", "scored"]
+__all__ = ["main", "measured", "replay", "scored"]
 
 REPLAY = ("-m", "pipelines.cli")
 CHANGED = ("-m", "benchmarks.matrix.changed")
@@ -50,7 +50,7 @@ def measured(
     place = ensure(folder, generator, events, seed)
     with TemporaryDirectory(prefix="floodwatch-cell-") as scratch:
         decisions = Path(scratch) / "decisions.ndjson"
-        cpu_s, wall_s = _replay(place, decisions, changes)
+        cpu_s, wall_s = replay(place, decisions, changes)
         traffic = load(place)
         listings = read_decisions(decisions, traffic)
     about = {"generator": generator, "version": version(generator)}
@@ -58,7 +58,7 @@ def measured(
     return scored(traffic, listings, {**about, **counts, "cpu_s": cpu_s, "wall_s": wall_s})
 
 
-def _replay(place: Path, decisions: Path, changes: Sequence[str]) -> tuple[float, float]:
+def replay(place: Path, decisions: Path, changes: Sequence[str]) -> tuple[float, float]:
     """Replay a traffic; give the processor and wall seconds that it took."""
     program = (*CHANGED, *changes, "--") if changes else REPLAY
     command: Sequence[str | Path] = (

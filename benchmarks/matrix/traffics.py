@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import mkdtemp
@@ -16,7 +17,17 @@ import orjson
 
 from benchmarks.quality_traffic import Group, Traffic, read_traffic
 
-__all__ = ["EVENTS", "GENERATORS", "ROOT", "TABLE", "ensure", "environment", "load", "version"]
+__all__ = [
+    "EVENTS",
+    "GENERATORS",
+    "ROOT",
+    "SCENES",
+    "TABLE",
+    "ensure",
+    "environment",
+    "load",
+    "version",
+]
 
 ROOT = Path(__file__).resolve().parents[2]
 EVENTS, TRUTH, TABLE, PARSED = "events.ndjson", "truth.ndjson", "asn.tsv", "traffic.npz"
@@ -26,16 +37,23 @@ COUNTS = ("lines", "connects", "outbound", "unread")
 GENERATORS = {"first": "pipelines.simulate", "second": "benchmarks.second_traffic"}
 """Modules that write the events, truth and ASN table of a seed: `python -m MODULE DIR --seed N`."""
 
+SCENES = ("days", "weapon")
+"""What `python -m benchmarks.scenes SCENE DIR --seed N` writes, out of the first generator's."""
+_SCENES = "benchmarks.scenes"
+
 
 def version(generator: str) -> str:
     """Give a hash of a generator's code; imports, docstrings, comments and layout do not count.
 
     Raises: FileNotFoundError if the generator is not there.
     """
-    place = ROOT.joinpath(*GENERATORS[generator].split("."))
-    files = sorted(place.rglob("*.py"))
-    if not files:
-        raise FileNotFoundError(f"{place}: the {generator} generator is not there")
+    modules = [_SCENES, GENERATORS["first"]] if generator in SCENES else [GENERATORS[generator]]
+    files = []
+    for place in (ROOT.joinpath(*module.split(".")) for module in modules):
+        found = sorted(place.rglob("*.py"))
+        if not found:
+            raise FileNotFoundError(f"{place}: the {generator} generator is not there")
+        files += found
     digest = hashlib.sha256()
     for path in files:
         digest.update(_code(path.read_text("utf-8")).encode())
@@ -66,18 +84,23 @@ def environment() -> dict[str, str]:
     return kept | {"PYTHONPYCACHEPREFIX": prefix, "OPENBLAS_NUM_THREADS": "1"}
 
 
-def ensure(folder: Path, generator: str, events: int, seed: int) -> Path:
+def ensure(
+    folder: Path, generator: str, events: int, seed: int, options: Sequence[str] = ()
+) -> Path:
     """Give the directory of a traffic in `folder`, which is made unless it is there.
+
+    `generator` may be a scene; `options` are more words of its command line.
 
     Raises: subprocess.CalledProcessError, OSError.
     """
-    place = folder / f"{generator}-{version(generator)}" / f"{events}-{seed}"
+    name = "".join([f"{events}-{seed}", *options])
+    place = folder / f"{generator}-{version(generator)}" / name
     if place.exists():
         return place
     place.parent.mkdir(parents=True, exist_ok=True)
     made = Path(mkdtemp(dir=place.parent, prefix=f"{place.name}."))
     try:
-        _simulate(made, generator, events, seed)
+        _simulate(made, generator, events, seed, options)
         _save(read_traffic(made / EVENTS, made / TRUTH), made / PARSED)
         made.chmod(0o755)
         made.rename(place)
@@ -89,9 +112,10 @@ def ensure(folder: Path, generator: str, events: int, seed: int) -> Path:
     return place
 
 
-def _simulate(out: Path, generator: str, events: int, seed: int) -> None:
-    command = [sys.executable, "-m", GENERATORS[generator], str(out)]
-    command += ["--seed", str(seed), "--events", str(events)]
+def _simulate(out: Path, generator: str, events: int, seed: int, options: Sequence[str]) -> None:
+    program = [_SCENES, generator] if generator in SCENES else [GENERATORS[generator]]
+    command = [sys.executable, "-m", *program, str(out)]
+    command += ["--seed", str(seed), "--events", str(events), *options]
     done = subprocess.run(command, check=False, cwd=ROOT, env=environment(), capture_output=True)
     if done.returncode:
         sys.stderr.write(done.stderr.decode("utf-8", "replace"))

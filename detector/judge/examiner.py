@@ -6,7 +6,7 @@ from typing import Final
 from detector.judge.attribution import Crowd, Expected, Source, expected, innocent, is_part
 from detector.judge.candidates import earlier_rows
 from detector.judge.cases import Case
-from detector.judge.excess import Finding, excess, judge, limit, unlike
+from detector.judge.excess import Finding, calm, excess, judge, limit, unlike
 from detector.judge.figures import Figures
 from detector.judge.floods import ACQUAINTED, FRESH, NOT_MET, STRANGE, Flood, Part
 from detector.judge.offences import Offence
@@ -208,8 +208,13 @@ class Examiner:
         return Offence(
             source.ip, part.asn, "victim_flood", part.first, part.last, part.attempts, evidence,
             source.others, max(self._traffic.learned_all, self._traffic.site(HOUR_S)),
-            flood.figures.number,
+            flood.figures.number, self._domain(case),
         )  # fmt: skip
+
+    def _domain(self, case: Case) -> str:
+        """Give the domain of a victim."""
+        name = self._state.name(case.scope, case.slot)
+        return name.rpartition("@")[2] if case.scope == "mailbox" else name
 
     def is_over(self, case: Case, tick: int) -> bool:
         """Say whether a flood is over: in the last hour little came beyond what is usual.
@@ -222,8 +227,8 @@ class Examiner:
         self._traffic.at(tick)
         counts = flood.last_hour(tick)
         rule = self._state.policy.rules.victim_flood
-        least = math.floor(limit(rule, case.scope, HOUR_S) * rule.over_fraction)
-        if sum(counts.values()) < least:
+        least, total = calm(rule, case.scope), sum(counts.values())
+        if total < least:
             return True
         usual = self._usual(case, flood, tick)
         if not usual.known:
@@ -232,7 +237,22 @@ class Examiner:
         pause = limit(rule, case.scope, LONG_S) * rule.over_fraction
         if excess(self._state, case, usual, LONG_S, now) >= pause:
             return False  # the hour explains more than its parts do
-        return excess(self._state, case, usual, HOUR_S, counts) < least
+        if excess(self._state, case, usual, HOUR_S, counts) >= least:
+            flood.fewest = min(flood.fewest, total) if flood.fewest else total
+            return False
+        return total < flood.fewest or self._tried_beyond(flood, usual, tick) < least
+
+    def _tried_beyond(self, flood: Flood, usual: Usual, tick: int) -> float:
+        """Give what the listed sources of a flood tried in the last hour, beyond their usual.
+
+        A flood is over when less comes. Where more comes than when it went on, a busy hour of the
+        others may explain it all, but not what these go on to send.
+        """
+        listed, hashes = self._state.listings.is_listed, self._state.sources.hash
+        late = [ip for ip, one in flood.parts.items() if one.last > tick - HOUR_S and listed(ip)]
+        slots = HOUR_S // LONG_S
+        due = math.fsum(usual.mean(int(hashes[ip])) * slots for ip in late)
+        return flood.stopped_lately(tick) - due
 
     def _has_calmed(self, case: Case, flood: Flood, usual: Usual, least: int) -> bool:
         """Say whether a flood is over at a victim of which too little is known to explain it.

@@ -9,13 +9,13 @@ from detector.judge.cases import Case
 from detector.judge.rows import HOUR_S, LONG_S, SHORT_S, CaseRow
 from detector.judge.traffic import Traffic
 from detector.judge.usual import Usual
-from detector.memory.chance import gamma, most, surprise
+from detector.memory.chance import fewest, gamma, most, surprise
 from detector.memory.relations import MESSAGE, mixed_one
 from detector.policy.constants import EACH, PAIR_SLOTS, PATIENCE, TWICE
 from detector.policy.settings import VictimRule
 from detector.state import State
 
-__all__ = ["SPANS_S", "Finding", "excess", "judge", "limit", "unlike"]
+__all__ = ["SPANS_S", "Finding", "calm", "excess", "judge", "limit", "unlike"]
 
 SPANS_S: Final = (SHORT_S, LONG_S, HOUR_S)
 DAY_S: Final = 86_400
@@ -39,6 +39,14 @@ def limit(rule: VictimRule, scope: str, span_s: int) -> int:
     else:
         limits = rule.mailbox_per_min, rule.mailbox_per_10min, rule.mailbox_per_hour
     return limits[SPANS_S.index(span_s)]
+
+
+def calm(rule: VictimRule, scope: str) -> int:
+    """Give the messages of an hour beyond the usual below which a flood is over.
+
+    So few that its pace, which scatters by chance, is below a fraction of the limit.
+    """
+    return max(1, fewest(limit(rule, scope, HOUR_S) * rule.over_fraction, rule.surprise) + 1)
 
 
 def judge(state: State, traffic: Traffic, case: Case, tick: int) -> Finding | None:
@@ -86,7 +94,8 @@ def excess(
     beyond = math.fsum(loud.values()) + pool
     least = limit(rule, case.scope, span_s)
     if case.flood is not None:
-        least = math.floor(least * rule.over_fraction)
+        hour = span_s == HOUR_S
+        least = calm(rule, case.scope) if hour else math.floor(least * rule.over_fraction)
     if usual.slots < rule.regular_slots and span_s == LONG_S and total >= least:
         beyond = max(beyond, unlike(case, usual, counts))
     if beyond < least and (case.scope == "mailbox" or case.first_long < least):

@@ -80,6 +80,10 @@ class Flood:
     """Of a domain's flood: messages by mailbox, and whose the only one was while it is no hit."""
     lately: deque[tuple[int, dict[int, int]]] = field(default_factory=deque)
     """Attempts of the last hour by group, in steps of ten minutes, the newest last."""
+    tries: list[list[int]] = field(default_factory=list)
+    """Steps of the last hour, and the attempts in them whose sources were stopped already."""
+    fewest: int = 0
+    """The fewest messages of an hour at whose end it went on."""
     newcomers: dict[int, int] = field(default_factory=dict)
     """Sources by group that had no relation with the victim."""
     members: dict[int, int] = field(default_factory=dict)
@@ -151,6 +155,8 @@ class Flood:
             self._resize(part.attempts, part.attempts + row.attempts)
             part.attempts += row.attempts
             self._note(row)
+            if stopped:
+                self._note_stopped(row)
             if self.wide:
                 self._hit(row, part)
 
@@ -164,6 +170,23 @@ class Flood:
             place += 1
         _, counts = self.lately[place - 1]
         counts[row.group] = counts.get(row.group, 0) + row.attempts
+
+    def _note_stopped(self, row: CaseRow) -> None:
+        """Count a row of a source that was stopped already in the last hour."""
+        step = row.tick // LONG_S
+        place = len(self.tries)
+        while place and self.tries[place - 1][0] > step:
+            place -= 1
+        if not place or self.tries[place - 1][0] < step:
+            self.tries.insert(place, [step, 0])
+            place += 1
+        self.tries[place - 1][1] += row.attempts
+
+    def stopped_lately(self, tick: int) -> int:
+        """Count the attempts of the last hour whose sources were stopped already."""
+        oldest = tick // LONG_S - HOUR_STEPS + 1
+        self.tries = [one for one in self.tries if one[0] >= oldest]
+        return sum(count for _, count in self.tries)
 
     def last_hour(self, tick: int) -> dict[int, int]:
         """Give the attempts of the last hour by group, at the close of a step of ten minutes."""

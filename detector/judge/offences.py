@@ -23,3 +23,5 @@ class Offence(NamedTuple):
     everything: int = 0
     flood: int = 0
     """The number of the flood."""
+    domain: str = ""
+    """The domain of its victim."""

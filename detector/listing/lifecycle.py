@@ -6,7 +6,7 @@ flooded victim; what nobody watched is not good behaviour.
 
 import heapq
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, ValuesView
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -39,7 +39,14 @@ class Listing:
     repeats: int
     told_at: int
     victim: str
+    domain: str = ""
+    """The domain of the victim it was listed for."""
+    network: int = -1
+    """The ASN group of its source."""
     cost: int = 0
+    """Messages of its source to others, fading as normal mail does."""
+    released: bool = False
+    """An operator released it: it is not held again."""
     policy: str = ""
     held: bool = False
     shadow: bool = False
@@ -88,6 +95,10 @@ class Lifecycle:
         self._due, self._due_at = [], {}
         for subject in sorted(self.listings):
             self._look(now + 1, subject)
+
+    def all(self) -> ValuesView[Listing]:
+        """Give all listings, held ones too."""
+        return self.listings.values()
 
     def in_force(self) -> int:
         """Count what is listed and published: neither held nor in the shadow."""
@@ -138,9 +149,12 @@ class Lifecycle:
         self._due_at[tick].append(subject)
 
     def attempt(self, listing: Listing, tick: int, observed: int) -> None:
-        """Note an attempt at a flooded victim: quiet begins anew, behind a pause yet to come."""
+        """Note an attempt at a flooded victim: quiet restarts, behind a pause yet to come.
+
+        `observed` are the observed ticks when it came.
+        """
         listing.last_seen = max(listing.last_seen, tick)
-        listing.observed_at = observed
+        listing.observed_at = max(listing.observed_at, observed)
         listing.paused_s = max(0, listing.paused_until - tick)
         long_flood = listing.last_seen - listing.first_seen >= self.terms.standing_flood_s
         if listing.tier == TEMPORARY and long_flood:

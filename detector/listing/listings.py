@@ -1,7 +1,7 @@
 """Turns offences and requests into changes to listings, which it numbers and writes down."""
 
-import hashlib
 import sys
+from collections import Counter
 from typing import Any, Final
 
 import numpy as np
@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 from detector.events.numbering import Numbering
 from detector.events.subjects import ip_key, mailbox_masked, subject_text
 from detector.judge.offences import Offence
+from detector.listing.breaker import Breaker, breaker_evidence, held_for
 from detector.listing.collateral import Collateral
+from detector.listing.costs import Costs
+from detector.listing.decisions import DECISION_VERSION, decision
 from detector.listing.guard import NeverList
 from detector.listing.lifecycle import NEVER, TEMPORARY, Lifecycle, Listing
 from detector.log.closing import PendingControl
@@ -22,7 +25,6 @@ from detector.policy.settings import Policy, policy_digest
 
 __all__ = ["DECISION_VERSION", "Listings"]
 
-DECISION_VERSION: Final = 1
 SLOT_S: Final = 600
 
 
@@ -53,10 +55,12 @@ class Listings:
         self.forgiven: dict[int, int] = {}
         """By ip slot: the tick of its last removal."""
         self.seq = 0
-        self.cost = 0  # normal messages that the listings in force block
+        self.costs = Costs()
+        self.breaker = Breaker(collateral, self.costs)
         self._stops_from: dict[int, int] = {}
         """By ip slot: from which tick its published listing stops it."""
-        self._cost_for: dict[str, int] = {}  # the same, by the victim of the listing
+        self.whole_since = 0
+        """The tick from which on all have been observed."""
         self._tick = self._observed = self._time_ms = 0
 
     def take_policy(self, policy: Policy) -> None:
@@ -87,6 +91,10 @@ class Listings:
         """Begin a close; its changes are knowable at the end of the tick plus the lateness."""
         self._tick, self._observed = tick, observed
         self._time_ms = (tick + 1 + lateness_s) * 1000
+
+    def _observed_by(self, tick: int) -> int:
+        """Give how many ticks had been observed at a recent one, at least."""
+        return self._observed - max(0, self._tick - max(tick, self.whole_since))
 
     def masked(self, victim: str) -> str:
         """Give a victim as outsiders may see it."""
@@ -127,30 +135,24 @@ class Listings:
         listing = Listing(
             subject=subject, slot=ip, rule=offence.rule, tier=TEMPORARY, asn=asn,
             provider=provider, first_seen=offence.first_tick, last_seen=offence.last_tick,
-            listed_at=self._tick, observed_at=self._observed, repeats=0, told_at=self._tick,
-            victim=sys.intern(str(offence.evidence.get("victim", ""))),
+            listed_at=self._tick, observed_at=self._observed_by(offence.last_tick), repeats=0,
+            told_at=self._tick, victim=sys.intern(str(offence.evidence.get("victim", ""))),
+            domain=offence.domain, network=int(self.sources.group[self.sources.place[ip]]),
             cost=max(int(self.sources.normal[ip]), offence.others),
             policy=self.digest, shadow="shadow" in {self.policy.mode, rule.mode},
-            flood=offence.flood,
-            part=offence.messages,
+            flood=offence.flood, part=offence.messages,
         )  # fmt: skip
-        for_victim = self._cost_for.get(listing.victim, 0)
-        cost = self.collateral.cost(listing.cost, self.cost, for_victim, offence.everything)
+        self.costs.add(listing)
+        self.breaker.begin(listing.domain)
+        cost = self.collateral.cost(self.costs, listing, offence.everything)
         full = len(self.lifecycle.listings) >= self.policy.memory.listings
-        listing.held = cost.hold or full
-        evidence = dict(offence.evidence)
-        evidence["collateral"] = {
-            "own_share": round(cost.own, 6),
-            "share_in_all": round(cost.in_all, 6),
-            "share_for_victim": round(cost.for_victim, 6),
-            "alert": cost.alert,
-        }
-        if listing.held:
-            evidence["held_for"] = "memory.listings" if full else "cost"
+        evidence = offence.evidence | {"collateral": cost.evidence()}
+        if full or cost.held_for:
+            evidence |= held_for("memory.listings" if full else cost.held_for)
+            self.costs.set_held(listing, held=True)
         self.lifecycle.add(listing, self._tick)
         self.listed[ip], self._by_slot[ip] = True, listing
         if not listing.held:
-            self._charge(listing, listing.cost)
             self._put_out(listing)
         self._write("hold" if listing.held else "list", listing, evidence)
 
@@ -165,8 +167,10 @@ class Listings:
         if (listing := self._by_slot[ip]) is None:
             return
         listing.part = max(listing.part, part)
+        if tick <= listing.last_seen:
+            return
         before = listing.tier
-        self.lifecycle.attempt(listing, tick, self._observed)
+        self.lifecycle.attempt(listing, tick, self._observed_by(tick))
         due = self._tick - listing.told_at >= self.policy.listing.extend_every_s
         if due or listing.tier != before:
             listing.told_at = self._tick
@@ -209,19 +213,28 @@ class Listings:
     def _clear(self, listing: Listing) -> None:
         self.listed[listing.slot], self._by_slot[listing.slot] = False, None
         self._stops_from.pop(listing.slot, None)
+        self.costs.take(listing)
         if listing.held:
             self.lifecycle.unmake(listing)
-        else:
-            self._charge(listing, -listing.cost)
 
-    def _charge(self, listing: Listing, cost: int) -> None:
-        """Count normal mail that a listing blocks from now on, or (below 0) no more."""
-        self.cost += cost
-        left = self._cost_for.get(listing.victim, 0) + cost
-        if left:
-            self._cost_for[listing.victim] = left
-        else:
-            self._cost_for.pop(listing.victim, None)
+    def count_costs(self, ip: NDArray[np.int32], messages: NDArray[np.uint32]) -> None:
+        """Count what a minute brought others, by source; hold what costs too much now."""
+        here = self.listed[ip] & (messages > 0)
+        by_slot: Counter[int] = Counter()
+        for slot, count in zip(ip[here].tolist(), messages[here].tolist(), strict=True):
+            by_slot[slot] += count
+        sent = [(one, n) for slot, n in by_slot.items() if (one := self._by_slot[slot])]
+        everything = int(messages.sum(dtype=np.int64))
+        for listing, cost in self.breaker.minute_ends(sent, everything, self.lifecycle.all()):
+            self.costs.set_held(listing, held=True)
+            self._stops_from.pop(listing.slot, None)
+            listing.stops_from = NEVER
+            self._write("hold", listing, breaker_evidence(cost))
+
+    def fade_costs(self) -> None:
+        """Let costs fade by a day, as normal mail does."""
+        for listing in self.lifecycle.all():
+            self.costs.set_cost(listing, listing.cost * 6 // 7)
 
     def forgive_until(self, tick: int) -> None:
         """Forget removals up to a tick: rows from before it are in no window any more."""
@@ -309,8 +322,8 @@ class Listings:
             self._refuse(argument, {"reason": "not listed"}, request)
             return []
         if action == "release" and listing.held:
-            listing.held = False
-            self._charge(listing, listing.cost)
+            listing.released = True
+            self.costs.set_held(listing, held=False)
             self._put_out(listing)
             self._write("release", listing, {"reason": "released by an operator"}, request)
             return []
@@ -330,23 +343,26 @@ class Listings:
             "forgiven": forgiven,
             "allowed": self.allowed,
             "seq": self.seq,
+            "whole_since": self.whole_since,
+            "accounts": dict(sorted(self.breaker.accounts.items())),
         }
 
     def restore(self, state: dict[str, Any], ips: Numbering) -> None:
         """Take back what `state` gave, after that of the sources."""
         self.ensure(self.sources.known.size)
         self.lifecycle.restore(state["lifecycle"], self.sources.table.slot)
-        for listing in self.lifecycle.listings.values():
+        for listing in self.lifecycle.all():
             self.listed[listing.slot], self._by_slot[listing.slot] = True, listing
             if listing.stops_from < NEVER:
                 self._stops_from[listing.slot] = listing.stops_from
-            if not listing.held:
-                self._charge(listing, listing.cost)
+            self.costs.add(listing)
         numbers = np.array([number for number, _ in state["forgiven"]], np.int64)
         ticks = [tick for _, tick in state["forgiven"]]
         self.forgiven = dict(zip(ips.slots(numbers).tolist(), ticks, strict=True))
         self.allow_ranges(tuple(state["allowed"]))
         self.seq = state["seq"]
+        self.whole_since = state.get("whole_since", 0)
+        self.breaker.accounts = state.get("accounts", {})
 
     # -- writing -------------------------------------------------------------------------------
 
@@ -366,32 +382,16 @@ class Listings:
         """Number a change and keep it for whoever publishes it."""
         self.seq += 1
         standing = change in {"list", "extend", "hold", "release", "refuse"} and listing.slot >= 0
-        lifecycle = self.lifecycle
-        until = lifecycle.until(listing, self._tick, self._observed) if standing else self._tick
-        hard = lifecycle.hard_until(listing) if standing else self._tick
-        seed = f"{self.seq}|{self._time_ms}|{change}|{listing.subject}|{self.digest}"
-        decision: dict[str, Any] = {
-            "v": DECISION_VERSION,
-            "seq": self.seq,
-            "id": hashlib.blake2b(seed.encode(), digest_size=12).hexdigest(),
-            "time": self._time_ms,
-            "change": change,
-            "shadow": listing.shadow,
-            "subject": listing.subject,
-            "tier": listing.tier,
-            "rule": listing.rule,
-            "asn": listing.asn if listing.asn >= 0 else None,
-            "provider": listing.provider,
-            "first_seen": listing.first_seen * 1000,
-            "last_seen": listing.last_seen * 1000,
-            "until": (until + 1) * 1000,
-            "hard_until": (hard + 1) * 1000,
-            "policy": self.digest,
-            "evidence": evidence,
-        }
-        if request:
-            decision["request"] = request
-        self.changes.append(decision)
+        ends = self._tick, self._tick
+        if standing:
+            until = self.lifecycle.until(listing, self._tick, self._observed)
+            ends = until, self.lifecycle.hard_until(listing)
+        self.changes.append(
+            decision(
+                change, listing, evidence, seq=self.seq, time_ms=self._time_ms, ends=ends,
+                policy=self.digest, request=request,
+            )
+        )  # fmt: skip
 
 
 def _named(text: str) -> str:

@@ -10,7 +10,7 @@ from typing import Final
 
 from detector.policy.constants import SHAPE, SMOOTH
 
-__all__ = ["gamma", "ln", "most", "surprise", "with_surge"]
+__all__ = ["fewest", "gamma", "ln", "most", "surprise", "with_surge"]
 
 _LN2: Final = 0.6931471805599453
 _ROOT_HALF: Final = 0.7071067811865476
@@ -63,6 +63,24 @@ def surprise(count: float, mean: float, shape: float) -> float:
             series -= (shape - 1.0) * ln(shape / (mean + shape))
             bound = max(bound, series)
     return bound * _LOG10_E
+
+
+def fewest(mean: float, surprised: float) -> int:
+    """Give the largest count so far below a mean that it is as surprising as that, or -1.
+
+    Chernoff's bound of the lower tail of a Poisson distribution.
+
+    >>> fewest(30.0, 3.0), fewest(5.0, 3.0)
+    (12, -1)
+    """
+    count = -1
+    while count + 1 < mean:
+        more = count + 1
+        bound = mean - more + (more * ln(more / mean) if more else 0.0)
+        if bound * _LOG10_E < surprised:
+            break
+        count = more
+    return count
 
 
 def most(mean: float, shape: float, surprised: float) -> float:

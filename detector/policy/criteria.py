@@ -4,10 +4,10 @@ Written for the postmaster whose address was listed; `floodwatch policy` prints 
 listed for a reason that is not stated here: who changes a rule changes its paragraph.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from detector.judge.excess import calm
 from detector.judge.rows import LONG_S
 from detector.listing.collateral import LEAST
 from detector.policy.constants import EACH
@@ -143,14 +143,13 @@ def _flood(policy: Policy) -> Section:
         f"""regular senders (addresses that wrote to the mailbox in {number(rule.regular_slots)}
         slots or more): up to {number(rule.system_burst)} times their usual slot.""",
     ]
-    mailbox, domain = (
-        math.floor(limit * rule.over_fraction)
-        for limit in (rule.mailbox_per_hour, rule.domain_per_hour)
-    )
+    mailbox, domain = (calm(rule, scope) for scope in ("mailbox", "domain"))
     over = f"""
         A flood is over when, at the end of a slot, the last hour brought fewer than
-        {many(mailbox, "message")} beyond the usual (a domain: {number(domain)};
-        {percent(rule.over_fraction)} of the limit). Attempts of listed addresses count."""
+        {many(mailbox, "message")} beyond the usual (a domain: {number(domain)}): a pace of
+        {percent(rule.over_fraction)} of the limit hardly ever brings so few. Attempts of listed
+        addresses count; while more comes than when it went on, their attempts alone must be as
+        few."""
     return Section("What is a flood", (before, limits, young, not_counted, over))
 
 
@@ -230,9 +229,9 @@ def _mistakes(policy: Policy) -> Section:
         Reserved addresses and the ranges that we allow ({own}) are never listed. A listing also
         blocks wanted mail: one is held for an operator if all listings together would block more
         than {percent(guard.hold_share)} of normal mail, or in the first
-        {duration(guard.first_day_s)} of the log those for one victim more than
+        {duration(guard.first_day_s)} of the log those for one domain more than
         {percent(guard.victim_hold_share)}, from {many(LEAST, "message")} on. Operators are alerted
-        above {percent(guard.alert_share)}, or {percent(guard.victim_alert_share)} for one victim.
+        above {percent(guard.alert_share)}, or {percent(guard.victim_alert_share)} for one domain.
         Each listing is kept with its evidence, its victim masked."""
     return Section("How mistakes are limited", (text,))
 

@@ -149,9 +149,11 @@ class GuardLimits:
     never_list: tuple[str, ...] = setting((), "own and allowed ranges, in CIDR")
     hold_share: float = setting(0.25, "share of normal mail blocked above which to hold", 0.0, 1)
     alert_share: float = setting(0.05, "share of normal mail blocked above which to alert", 0.0, 1)
-    victim_alert_share: float = setting(0.02, "the same for one victim's listings", 0.0, 1)
+    victim_alert_share: float = setting(
+        0.02, "the same for the listings of one customer's domain", 0.0, 1
+    )
     victim_hold_share: float = setting(
-        0.1, "share that one victim's listings may block in the log's first day", 0.0, 1
+        0.1, "share that one domain's listings may block in the log's first day", 0.0, 1
     )
     first_day_s: int = setting(DAY_S, "observed time in which that holds", 0, 30 * DAY_S)
 

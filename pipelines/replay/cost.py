@@ -20,7 +20,7 @@ __all__ = ["FloodCost"]
 
 _NEVER: Final = 2**62
 _BEGINS: Final = frozenset({"list", "release"})
-_ENDS: Final = frozenset({"remove", "expire"})
+_ENDS: Final = frozenset({"remove", "expire", "hold"})
 
 
 class FloodCost:

@@ -162,7 +162,27 @@ def test_who_bombs_himself_on_the_first_day_gets_a_tenth_of_other_mail_blocked_a
     assert {one["subject"] for one in out} <= set(pool)
     assert "hold" in changes(out)
     shares = [one["evidence"]["collateral"] for one in out if one["change"] == "list"]
-    assert all(share["share_for_victim"] <= 0.1 for share in shares)
+    assert all(share["share_for_domain"] <= 0.1 for share in shares)
+
+
+def test_a_customer_with_many_mailboxes_has_one_budget() -> None:
+    """He has each tenth of the pool bomb another mailbox of his domain: it is one account."""
+    days = Days()
+    pool = provider(days, START + HOUR)
+    part = len(pool) // 4
+    for at in range(4):
+        mine = pool[at * part : (at + 1) * part]
+        to = f"own{at}@shop.example"
+        days.flood(START + at * 400, *mine, to=to, count=800, span_s=400, asn=64_999)
+    out = days.run(START + HOUR)
+    assert "hold" in changes(out)
+    held = [one["evidence"] for one in out if one["change"] == "hold"]
+    assert {one["held_for"] for one in held} == {
+        "the cost of the listings for one customer's domain"
+    }
+    assert all("release" in one["operator"] for one in held)
+    shares = [one["evidence"]["collateral"] for one in out if one["change"] == "list"]
+    assert all(share["share_for_domain"] <= 0.1 for share in shares)
 
 
 def test_after_the_first_day_a_providers_pool_that_floods_is_listed_all_the_same() -> None:

@@ -55,6 +55,25 @@ def test_a_flood_is_over_although_a_busy_victims_ordinary_mail_goes_on() -> None
     assert end["time"] - end["last_seen"] < (DAY + 5 * MINUTE) * 1_000
 
 
+def test_a_busy_hour_of_others_does_not_end_a_flood() -> None:
+    """The tail goes on with 200 an hour; meanwhile those who always write send three times as much.
+
+    That speeds up what is usual of the domain, and would explain the tail as well.
+    """
+    days, rng = Days(), Random(5)
+    busy_domain(days, START + 5 * HOUR)
+    sources = [f"198.19.{i}.7" for i in range(60)]
+    for i in range(1_000 + 200 * 5):
+        at = START + (i * 0.6 if i < 1_000 else 600 + (i - 1_000) * 18)
+        days.mail(at, sources[i % 60], f"box{rng.randrange(60)}@{BUSY}", asn=64_800 + i % 30)
+    for i in range(50 * 60):
+        n, at = rng.randrange(5), START + 2 * HOUR + i * 1.2
+        days.mail(at, f"198.18.{n}.9", f"box{rng.randrange(60)}@{BUSY}", asn=64_700 + n)
+    days.run(START + 4 * HOUR + 30 * MINUTE)
+    (flood,) = (case.flood for case in days.engine.cases.values() if case.flood)
+    assert flood.figures.number == 1
+
+
 def test_a_flood_takes_nothing_from_what_its_victim_usually_gets() -> None:
     """An hour and a half of monitoring at 6 a minute, then a flood for 80 minutes beside it.
 

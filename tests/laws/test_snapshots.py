@@ -181,11 +181,11 @@ STATE: dict[str, set[str]] = {
         "capacity", "_columns", "_size", "covers_from", "dropped",
         "_before",  # summed from the rows
     },
-    "Collateral": {"limits", "total", "observed_s"},
+    "Collateral": {"limits", "total", "observed_s", "seen"},
     "Listings": {
         "policy", "digest", "sources", "collateral", "providers", "never", "allowed", "lifecycle",
         "listed", "forgiven", "seq",
-        "_by_slot", "_stops_from", "cost", "_cost_for",  # summed from the listings
+        "whole_since", "breaker", "_by_slot", "_stops_from", "costs",  # summed from the listings
         "listed_for", "changes", "complaints", "_tick", "_observed", "_time_ms",  # of one close
     },
     "Lifecycle": {"terms", "listings", "history", "_due", "_due_at"},

@@ -97,6 +97,23 @@ def test_an_ordinary_retry_does_not_keep_a_listing_alive() -> None:
     assert seconds(out[-1]["time"]) < START + DAY + 2 * HOUR
 
 
+def test_a_refusal_for_an_unknown_user_is_no_attempt() -> None:
+    """It comes while the domain is flooded by others; the quiet of a listed source runs on."""
+    days = Days()
+    boxes = [f"box{i}@shop.example" for i in range(40)]
+    for i in range(1_200):
+        days.mail(START + i, V4 if i < 600 else "198.18.4.4", boxes[i % 40])
+    for i in range(5):
+        gone, when = f"gone{i}@shop.example", START + 1_000 + 20 * i
+        days.mail(when, V4, gone, action="reject", cause="unknown_user")
+    out = days.run(2 * DAY)
+    assert changes(out, V4)[0] == "list"
+    (end,) = of(out, "expire")[:1]
+    assert end["subject"] == V4
+    assert seconds(end["last_seen"]) < START + 600
+    assert end["time"] - end["last_seen"] < (DAY + 2 * MINUTE) * 1_000
+
+
 # -- removal on request ------------------------------------------------------------------------
 
 

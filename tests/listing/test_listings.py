@@ -144,7 +144,7 @@ def test_a_listing_above_the_budget_is_held_for_an_operator() -> None:
     assert 0.25 < shown["own_share"] == shown["share_in_all"] < 0.75
     assert shown["alert"] is True
     assert out[1]["evidence"] == {"reason": "not listed"}
-    assert days.engine.listings.cost == 0
+    assert days.engine.listings.costs.in_all == 0
 
 
 def test_a_held_listing_is_released_by_an_operator_and_then_lives_as_any() -> None:
@@ -154,7 +154,7 @@ def test_a_held_listing_is_released_by_an_operator_and_then_lives_as_any() -> No
     days.ask(3 * HOUR + 400, BUSY)
     out = days.run(3 * HOUR + 500)
     assert changes(out) == ["hold", "release", "refuse"]
-    assert days.engine.listings.cost > 0
+    assert days.engine.listings.costs.in_all > 0
     assert out[1]["until"] > out[1]["time"]
     assert "quiet_needed_s" in out[2]["evidence"]
 
