@@ -4,13 +4,16 @@ Coarse counters say cheaply that most victims cannot be flooded. Only what passe
 row by row, as a case that is fed from the evidence log.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detector.judge.cases import Case
-from detector.judge.rows import HOUR_S, CaseRow
+from detector.judge.rows import HOUR_S, LONG_S, CaseRow
 from detector.memory.tracking import UNKNOWN_ASN, group_hashes
 from detector.state import ATTEMPTS, DEFERRED, DELIVERED, MESSAGES, State
 from detector.tally.rows import Rows, take_rows
@@ -27,6 +30,8 @@ __all__ = [
     "start_cases",
 ]
 
+_made: Final[Callable[[tuple[Any, ...]], CaseRow]] = partial(tuple.__new__, CaseRow)
+"""Make a row of its values, without a call of Python."""
 HotRows = dict[int, list[tuple[CaseRow, Case, Case | None]]]
 
 
@@ -117,18 +122,36 @@ def refill(state: State, cases: list[Case], first: int) -> None:
     for case in cases:
         case.empty(first - 1)
     rows, at = state.evidence.between(first - HOUR_S, first)
-    domain = state.mailboxes.domain[rows.rcpt]
-    owner = rows.rcpt if scope == "mailbox" else domain
-    index = np.flatnonzero(wanted[owner])
-    seen = (at[index] >= victims.since[owner[index]]) & (rows.tick[index] > first - 1 - HOUR_S)
-    index = index[seen]
+    if scope == "domain":
+        wanted = wanted[state.mailboxes.domain]
+        wanted[list(state.flooded_mailboxes())] = False
+    index = np.flatnonzero(wanted[rows.rcpt])
+    owner = rows.rcpt[index] if scope == "mailbox" else state.mailboxes.domain[rows.rcpt[index]]
+    tick = rows.tick[index]
+    seen = (at[index] >= victims.since[owner]) & (tick > first - 1 - HOUR_S)
+    for ip, removed in state.listings.forgiven.items():
+        seen &= (rows.ip[index] != ip) | (tick > removed)
+    young = tick >= first - LONG_S
+    old = np.flatnonzero(seen & ~young)
+    _fill_hours(state, scope, owner[old], take_rows(rows, index[old]))
+    new = np.flatnonzero(seen & young)
+    index, owner = index[new], owner[new]
     made = _case_rows(state, take_rows(rows, index), at[index], rows.asn[index])
-    apart = state.flooded_mailboxes() if scope == "domain" else ()
-    for row, own in zip(made, owner[index].tolist(), strict=True):
-        if row.mailbox not in apart and not is_forgiven(state, row):
-            state.cases[scope, own].add(row)
+    for row, own in zip(made, owner.tolist(), strict=True):
+        state.cases[scope, own].add(row)
     for case, flood in zip(cases, floods, strict=True):
         case.flood = flood
+
+
+def _fill_hours(state: State, scope: str, owner: NDArray[np.int32], rows: Rows) -> None:
+    """Count rows that are older than ten minutes at the cases of their owners."""
+    messages = rows.count.astype(np.int64) * MESSAGES[rows.outcome]
+    some = np.flatnonzero(messages)
+    for own, step, group, count in zip(
+        owner[some].tolist(), (rows.tick[some] // LONG_S).tolist(),
+        group_hashes(rows.asn[some]).tolist(), messages[some].tolist(), strict=True,
+    ):  # fmt: skip
+        state.cases[scope, own].add_hour(step, group, count)
 
 
 def earlier_rows(state: State, case: Case, first: int, stop: int) -> list[CaseRow]:
@@ -151,20 +174,17 @@ def _case_rows(
     """Turn rows into those of a case; `group` (rows,) are the ASN groups of their sources."""
     count = rows.count.astype(np.int64)
     group = group.astype(np.int64)
-    return [
-        CaseRow._make(values)
-        for values in zip(
-            rows.tick.tolist(), rows.ip.tolist(), group_hashes(group).tolist(),
-            rows.rcpt.tolist(),
-            (count * MESSAGES[rows.outcome]).tolist(),
-            (count * ATTEMPTS[rows.outcome]).tolist(),
-            (count * DEFERRED[rows.outcome]).tolist(),
-            rows.senders.tolist(), np.maximum(group, UNKNOWN_ASN).tolist(),
-            (rows.nulls * MESSAGES[rows.outcome]).tolist(),
-            ((at == state.mailboxes.since[rows.rcpt]) & DELIVERED[rows.outcome]).tolist(),
-            strict=True,
-        )
-    ]  # fmt: skip
+    return list(map(_made, zip(
+        rows.tick.tolist(), rows.ip.tolist(), group_hashes(group).tolist(),
+        rows.rcpt.tolist(),
+        (count * MESSAGES[rows.outcome]).tolist(),
+        (count * ATTEMPTS[rows.outcome]).tolist(),
+        (count * DEFERRED[rows.outcome]).tolist(),
+        rows.senders.tolist(), np.maximum(group, UNKNOWN_ASN).tolist(),
+        (rows.nulls * MESSAGES[rows.outcome]).tolist(),
+        ((at == state.mailboxes.since[rows.rcpt]) & DELIVERED[rows.outcome]).tolist(),
+        strict=True,
+    )))  # fmt: skip
 
 
 def hot_rows(state: State, rows: Rows, at: NDArray[np.int64], domain: NDArray[np.int32]) -> HotRows:

@@ -57,19 +57,17 @@ class Figures:
     _minutes: dict[int, int] = field(default_factory=dict)
     """Attempts by minute, as long as more may come."""
 
-    def add(self, row: CaseRow, *, stopped: bool) -> None:
-        """Count the attempts of a row."""
-        count = row.attempts
-        if not count:
-            return
-        self._sum(row.tick, count, stopped=stopped)
-        minute = row.tick // SHORT_S
+    def add(self, tick: int, count: int, *, stopped: bool) -> None:
+        """Count attempts of a tick, 1 at least."""
+        self._sum(tick, count, stopped=stopped)
+        minute = tick // SHORT_S
         came = self._minutes.get(minute, 0) + count
         if came == count and self._minutes and minute > max(self._minutes):
             oldest = minute - _KEPT_MINUTES + 1
             self._minutes = {at: n for at, n in self._minutes.items() if at >= oldest}
         self._minutes[minute] = came
-        self.peak = max(self.peak, came)
+        if came > self.peak:
+            self.peak = came
 
     def add_before(self, row: CaseRow, *, stopped: bool) -> None:
         """Count a row of the hour before; call `settle` behind the last one."""
@@ -89,9 +87,12 @@ class Figures:
     def _sum(self, tick: int, count: int, *, stopped: bool) -> None:
         self.moved = True
         self.messages += count
-        self.stopped += count if stopped else 0
-        self.first = tick if self.first < 0 else min(self.first, tick)
-        self.last = max(self.last, tick)
+        if stopped:
+            self.stopped += count
+        if tick > self.last:
+            self.last = tick
+        if tick < self.first or self.first < 0:
+            self.first = tick
 
     def list_one(self) -> None:
         """Count a source that was listed for the flood."""
