@@ -21,6 +21,8 @@ from detector.judge.rows import HOUR_S, LONG_S, SHORT_S, CaseRow, pairs, row_typ
 __all__ = ["HOUR_S", "LONG_S", "SHORT_S", "Case"]
 
 _ROW_TYPES: Final = row_types()
+_MOST_SHIFTED_S: Final = 20
+"""A timeline of so many seconds ago is brought up to date faster than it is summed again."""
 Counts = dict[int, int]
 
 
@@ -44,11 +46,14 @@ class Case:
         self._ticks: dict[int, list[CaseRow]] = {}
         """Rows of the last ten minutes by their tick."""
         self._line: list[int] | None = None
-        """Messages by minutes as `timeline` gives them, once it was asked."""
+        self._line_at = tick
+        """Messages by minutes as `timeline` gave them, and when."""
         self._short: Counts | None = {}
         self._long: Counts | None = {}
         self._hour: Counts | None = {}
-        """Messages by group in each window; None: summed when asked for, as in a flood."""
+        """Messages by group in each window; None: summed when asked for."""
+        self._asked = False
+        """Whether they were asked for in a flood, which seldom needs them."""
         self._steps: dict[int, Counts] = {}
         self.all_short = self.first_long = self.all_long = self.all_hour = self.tried_long = 0
 
@@ -81,8 +86,6 @@ class Case:
         if before < 0:
             return
         ticks = self._ticks
-        if self._line is not None:
-            self._line = self._shifted(self._line, before)
         if tick - before <= len(ticks):
             ended = [at for at in range(before + 1 - SHORT_S, tick + 1 - SHORT_S) if at in ticks]
             gone = [at for at in range(before + 1 - LONG_S, tick + 1 - LONG_S) if at in ticks]
@@ -107,20 +110,6 @@ class Case:
                 self.all_hour -= sum(self._steps.pop(step).values())
                 self._hour = None
 
-    def _shifted(self, line: list[int], before: int) -> list[int] | None:
-        """Move the timeline on from an earlier tick, unless it is faster to sum it again."""
-        if (self.now - before) * len(line) > len(self._ticks):
-            return None
-        for now in range(before + 1, self.now + 1):
-            for minute in range(1, len(line) + 1):
-                rows = self._ticks.get(now - minute * SHORT_S)
-                if rows is not None:
-                    count = sum([row.all for row in rows])
-                    line[-minute] -= count
-                    if minute < len(line):
-                        line[-minute - 1] += count
-        return line
-
     def add(self, row: CaseRow, *, stopped: bool = False) -> bool:
         """Count a row in the windows that still cover its tick (call `advance` first).
 
@@ -128,6 +117,9 @@ class Case:
         listing of its source had been published before.
         """
         tick, _, group, _, count, attempts, deferred, _, _, _, first = row
+        flood = self.flood
+        if flood is not None and not self._asked:
+            self._short = self._long = self._hour = None
         if count:
             self.add_hour(tick // LONG_S, group, count)
         age = self.now - tick
@@ -139,17 +131,14 @@ class Case:
         else:
             rows.append(row)
         self.tried_long += attempts
-        flood = self.flood
         if count:
             self._since += count
             self.all_long += count
             if first:
                 self.first_long += count
-            if self._line is not None:
-                self._line[-1 - age // SHORT_S] += count
-            if flood is not None:
-                self._long = self._short = None
-            elif self._long is not None:
+            if tick <= self._line_at and self._line is not None:
+                self._line[-1 - (self._line_at - tick) // SHORT_S] += count
+            if self._long is not None:
                 self._long[group] = self._long.get(group, 0) + count
             if age < SHORT_S:
                 self.all_short += count
@@ -163,7 +152,8 @@ class Case:
         """Count messages of a step of ten minutes in the window of an hour alone."""
         if step > self.now // LONG_S - HOUR_STEPS:
             self.all_hour += count
-            self._hour = None
+            if self._hour is not None:
+                self._hour[group] = self._hour.get(group, 0) + count
             steps = self._steps.get(step)
             if steps is None:
                 steps = self._steps[step] = {}
@@ -176,6 +166,7 @@ class Case:
     @property
     def hour(self) -> Counts:
         """Give the messages of the last hour by group (do not change it)."""
+        self._asked |= self.flood is not None
         if self._hour is None:
             self._hour = {}
             for counts in self._steps.values():
@@ -185,6 +176,7 @@ class Case:
 
     def window(self, span_s: int) -> tuple[Counts, int]:
         """Give the messages of a window by group (do not change it), and their sum."""
+        self._asked |= self.flood is not None
         if span_s <= SHORT_S:
             if self._short is None:
                 self._short = self._summed(SHORT_S)
@@ -237,12 +229,23 @@ class Case:
 
     def timeline(self) -> list[int]:
         """Give all messages of the last ten minutes by minutes, oldest first."""
-        if self._line is None:
-            line, newest = [0] * (LONG_S // SHORT_S), self.now + SHORT_S
+        minutes, late_s = LONG_S // SHORT_S, self.now - self._line_at
+        if self._line is None or late_s > _MOST_SHIFTED_S:
+            line = [0] * minutes
             for tick, rows in self._ticks.items():
-                line[-((newest - tick) // SHORT_S)] += sum([row.all for row in rows])
-            self._line = line
-        return [*self._line]
+                line[-1 - (self.now - tick) // SHORT_S] += sum([row.all for row in rows])
+        else:
+            line = self._line
+            for back in range(minutes):
+                for tick in range(self._line_at + 1 - back * SHORT_S, self.now + 1 - back * SHORT_S):
+                    if tick in self._ticks:
+                        count = sum([row.all for row in self._ticks[tick]])
+                        line[-1 - back] += count
+                        if back:
+                            line[-back] -= count
+            line[0] += self.all_long - sum(line)
+        self._line, self._line_at = line, self.now
+        return [*line]
 
     def slots_in_use(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Give the ip and mailbox slots that rows and the flood refer to."""
