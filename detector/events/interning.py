@@ -7,7 +7,7 @@ texts share a hash once in 400,000 runs.
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
@@ -175,6 +175,13 @@ class KeyTable:
     def key(self, slot: int) -> bytes:
         """Give the key of an "ip" slot: 4 or 8 bytes."""
         return self.subjects.key(slot)
+
+    def by_name(self, slots: Iterable[int]) -> list[int]:
+        """Put slots in the order of their names."""
+        some = list(slots)
+        if len(some) > 1:
+            some.sort(key=self.names.__getitem__)
+        return some
 
     def _learn(self, keys: list[int], texts: list[str]) -> dict[int, int]:
         """Remember new texts, whose hashes are `keys`; give the slot of each, or BAD_KEY."""

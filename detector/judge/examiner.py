@@ -1,6 +1,7 @@
 """The examiner: judges cases tick by tick and names the sources that take part in a flood."""
 
 import math
+from collections.abc import Iterable
 
 from detector.judge.attribution import Crowd, Expected, Source, expected, innocent, is_part
 from detector.judge.candidates import earlier_rows
@@ -27,18 +28,18 @@ class Examiner:
         self._traffic = Traffic(state)
         self._spoiled: dict[int, Case] = {}
 
-    def examine(self, case: Case, touched: set[int], tick: int) -> list[Offence]:
+    def examine(self, case: Case, touched: Iterable[int], tick: int) -> list[Offence]:
         """Judge a case at the close of a tick and name the sources that take part."""
-        self._traffic.at(tick)
         if not self._state.policy.rules.victim_flood.enabled:
             return []
         if case.flood is None:
             if all(case.patience):
                 return []
+            self._traffic.at(tick)
             finding = judge(self._state, self._traffic, case, tick)
             if finding is None:
                 return []
-            touched = set(self._start_flood(case, finding, tick).parts)
+            touched = self._start_flood(case, finding, tick).parts
         return self._attribute(case, touched, tick)
 
     def take_spoiled(self) -> list[Case]:
@@ -96,32 +97,30 @@ class Examiner:
         span_s = max(tick + 1 - flood.start, SHORT_S)
         return Usual.of(self._state, self._traffic, case, span_s, tick, before)
 
-    def _attribute(self, case: Case, touched: set[int], tick: int) -> list[Offence]:
+    def _attribute(self, case: Case, touched: Iterable[int], tick: int) -> list[Offence]:
         """Name the sources of a flood that take part now; listed ones extend their listing."""
         flood = case.flood
         assert flood is not None  # noqa: S101 - the caller checked
-        state, names = self._state, self._state.tables.ips.names
-        listings, relations = state.listings, state.learner.relations
-        victim = int(state.victims(case.scope).hash[case.slot])
-        recent = sorted((ip for ip in touched if ip in flood.parts), key=names.__getitem__)
-        suspects = []
-        for ip in recent:
-            part = flood.parts[ip]
+        state, listings = self._state, self._state.listings
+        suspects, going_on = [], []
+        for ip in set(touched):
+            part = flood.parts.get(ip)
+            if part is None:
+                continue
             if part.kind == NOT_MET:
-                own = int(state.sources.hash[ip])
-                known = own in flood.earlier or relations.known(mixed_one(victim, own))
-                strange = STRANGE if self._others(ip) > part.early else FRESH
-                flood.meet(ip, ACQUAINTED if known else strange)
+                self._meet(case, flood, ip, part)
             if listings.is_listed(ip):
-                listings.attempt(ip, part.last, part.attempts)
+                going_on.append((ip, part.last, part.attempts))
                 if ip in flood.spared:
                     suspects.append(ip)
             else:
                 flood.spared.add(ip)
                 suspects.append(ip)
+        listings.attempts(going_on)
         grown = flood.total >= (1.0 + PATIENCE) * flood.looked
         if not suspects and not grown:
             return []
+        self._traffic.at(tick)
         usual = self._usual(case, flood, tick)
         pace = flood.total * min(1.0, LONG_S / max(1, tick - flood.start + 1))
         press = min(1.0, case.tried_long / pace) if pace else 1.0
@@ -131,7 +130,7 @@ class Examiner:
             flood.looked = flood.total
             suspects = [*flood.spared]
         out: list[Offence] = []
-        for ip in sorted(suspects, key=names.__getitem__):
+        for ip in state.tables.ips.by_name(suspects):
             part = flood.parts[ip]
             if listings.is_listed(ip) or tick - part.last >= LONG_S:
                 flood.spared.discard(ip)
@@ -143,6 +142,15 @@ class Examiner:
                 flood.spared.discard(ip)
                 out.append(offence)
         return out
+
+    def _meet(self, case: Case, flood: Flood, ip: int, part: Part) -> None:
+        """Note what is known of a source at its first judgement."""
+        state = self._state
+        victim, own = state.victims(case.scope).hash.item(case.slot), state.sources.hash.item(ip)
+        if own in flood.earlier or state.learner.relations.known(mixed_one(victim, own)):
+            flood.meet(part, ACQUAINTED)
+        else:
+            flood.meet(part, STRANGE if self._others(ip) > part.early else FRESH)
 
     def _others(self, ip: int) -> int:
         """Give a source's messages to victims that were not flooded, up to this minute."""

@@ -91,10 +91,14 @@ class Flood:
     fresh: int = 0
     """Sources that nobody knew."""
 
+    named: str = ""
+
     @property
     def id(self) -> str:
         """What names it, here and in its records."""
-        return flood_id(self.figures.number, self.found)
+        if not self.named:
+            self.named = flood_id(self.figures.number, self.found)
+        return self.named
 
     def sources(self) -> int:
         """Count everybody who sent."""
@@ -104,9 +108,8 @@ class Flood:
         """Count the ASN groups of everybody who sent."""
         return len(self.groups.keys() | set(self.figures.beside.values()))
 
-    def meet(self, ip: int, kind: int) -> None:
+    def meet(self, part: Part, kind: int) -> None:
         """Note what is known of a source, once."""
-        part = self.parts[ip]
         part.kind = kind
         self._count(part, 1)
 
@@ -283,7 +286,7 @@ _PART_TYPES: Final = {
 }
 _TABLES: Final = frozenset(
     {"parts", "groups", "spared", "newcomers", "members", "boxes", "sizes", "earlier", "lately",
-     "singles", "fresh", "figures"}
+     "singles", "fresh", "figures", "named"}
 )  # fmt: skip
 
 

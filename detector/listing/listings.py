@@ -2,6 +2,8 @@
 
 import hashlib
 import sys
+from collections.abc import Iterable
+from operator import attrgetter
 from typing import Any, Final
 
 import numpy as np
@@ -24,6 +26,7 @@ __all__ = ["DECISION_VERSION", "Listings"]
 
 DECISION_VERSION: Final = 1
 SLOT_S: Final = 600
+_by_subject: Final = attrgetter("subject")
 
 
 class Listings:
@@ -54,8 +57,6 @@ class Listings:
         """By ip slot: the tick of its last removal."""
         self.seq = 0
         self.cost = 0  # normal messages that the listings in force block
-        self._stops_from: dict[int, int] = {}
-        """By ip slot: from which tick its published listing stops it."""
         self._cost_for: dict[str, int] = {}  # the same, by the victim of the listing
         self._tick = self._observed = self._time_ms = 0
 
@@ -98,7 +99,8 @@ class Listings:
 
     def stops(self, ip: int, tick: int) -> bool:
         """Say whether a published listing stops what a source sends at a tick."""
-        return tick >= self._stops_from.get(ip, NEVER)
+        listing = self._by_slot[ip]
+        return listing is not None and tick >= listing.stops_from
 
     def _subject(self, ip: int) -> str:
         return self.sources.table.names[ip]
@@ -110,9 +112,9 @@ class Listings:
         first: dict[int, Offence] = {}
         for offence in offences:
             first.setdefault(offence.ip, offence)
-        for ip in sorted(first, key=self._subject):
+        for ip in self.sources.table.by_name(first):
             if self._by_slot[ip] is not None:
-                self.attempt(ip, first[ip].last_tick, first[ip].messages)
+                self.attempts([(ip, first[ip].last_tick, first[ip].messages)])
                 continue
             self._list(ip, first[ip])
 
@@ -158,20 +160,28 @@ class Listings:
         """Count a listing for its flood; unless in the shadow, it stops its source from now on."""
         self.listed_for.append(listing.flood)
         if not listing.shadow:
-            listing.stops_from = self._stops_from[listing.slot] = self._time_ms // 1000
+            listing.stops_from = self._time_ms // 1000
 
-    def attempt(self, ip: int, tick: int, part: int) -> None:
-        """Note that a listed source went on, with `part` messages; told at most once in a while."""
-        if (listing := self._by_slot[ip]) is None:
-            return
-        listing.part = max(listing.part, part)
-        before = listing.tier
-        self.lifecycle.attempt(listing, tick, self._observed)
-        due = self._tick - listing.told_at >= self.policy.listing.extend_every_s
-        if due or listing.tier != before:
-            listing.told_at = self._tick
-            if not listing.held:
-                self._write("extend", listing, {"reason": "attempts at a flooded victim go on"})
+    def attempts(self, attempts: Iterable[tuple[int, int, int]]) -> None:
+        """Note (ip slot, tick, messages) of listed sources that went on, each once.
+
+        Told at most once in a while, in the order of their subjects.
+        """
+        told = []
+        last_told = self._tick - self.policy.listing.extend_every_s
+        for ip, tick, part in attempts:
+            if (listing := self._by_slot[ip]) is None:
+                continue
+            if part > listing.part:
+                listing.part = part
+            before = listing.tier
+            self.lifecycle.attempt(listing, tick, self._observed)
+            if listing.told_at <= last_told or listing.tier != before:
+                listing.told_at = self._tick
+                if not listing.held:
+                    told.append(listing)
+        for listing in sorted(told, key=_by_subject):
+            self._write("extend", listing, {"reason": "attempts at a flooded victim go on"})
 
     def connect(self, ip: int, tick: int, count: int) -> None:
         """Note attempts of a source that named no recipient."""
@@ -208,7 +218,6 @@ class Listings:
 
     def _clear(self, listing: Listing) -> None:
         self.listed[listing.slot], self._by_slot[listing.slot] = False, None
-        self._stops_from.pop(listing.slot, None)
         if listing.held:
             self.lifecycle.unmake(listing)
         else:
@@ -338,8 +347,6 @@ class Listings:
         self.lifecycle.restore(state["lifecycle"], self.sources.table.slot)
         for listing in self.lifecycle.listings.values():
             self.listed[listing.slot], self._by_slot[listing.slot] = True, listing
-            if listing.stops_from < NEVER:
-                self._stops_from[listing.slot] = listing.stops_from
             if not listing.held:
                 self._charge(listing, listing.cost)
         numbers = np.array([number for number, _ in state["forgiven"]], np.int64)
