@@ -154,10 +154,13 @@ class KeyTable:
         """Give the slot of one text, making it when new."""
         return int(self.slots([text], 1)[0])
 
-    def find(self, text: str) -> int:
-        """Give the slot of a canonical text, or NO_KEY where it is not in the table."""
-        slot = int(self._spellings.look(_hashes([text]))[0])
-        return slot if slot >= 0 and self.names[slot] == text else NO_KEY
+    def find(self, texts: Sequence[str]) -> list[int]:
+        """Give the slots of canonical texts, NO_KEY for those that are not in the table."""
+        slots = self._spellings.look(_hashes(texts)).tolist()
+        return [
+            slot if slot >= 0 and self.names[slot] == text else NO_KEY
+            for slot, text in zip(slots, texts, strict=True)
+        ]
 
     def canonical(self, text: str) -> str | None:
         """Give the canonical form of a text, or None where it can be no key."""

@@ -47,6 +47,8 @@ class Crowd:
     """Of innocent newcomers, so many are new to the whole log."""
     coming: float
     """Messages of newcomers that the victim gets in ten minutes anyway."""
+    evidence: dict[str, object] | None = None
+    """What an offence says of the flood itself, once there is one."""
 
 
 class Expected(NamedTuple):

@@ -236,10 +236,11 @@ class Case:
                 line[-1 - (self.now - tick) // SHORT_S] += sum([row.all for row in rows])
         else:
             line = self._line
-            for back in range(minutes):
-                for tick in range(self._line_at + 1 - back * SHORT_S, self.now + 1 - back * SHORT_S):
-                    if tick in self._ticks:
-                        count = sum([row.all for row in self._ticks[tick]])
+            for now in range(self._line_at + 1, self.now + 1):
+                for back in range(minutes):
+                    rows = self._ticks.get(now - back * SHORT_S)
+                    if rows is not None:
+                        count = sum([row.all for row in rows])
                         line[-1 - back] += count
                         if back:
                             line[-back] -= count

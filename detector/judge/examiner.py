@@ -178,12 +178,37 @@ class Examiner:
         probability: float,
     ) -> Offence:  # fmt: skip
         """Write down why one source is listed: the numbers that decided."""
-        state, flood = self._state, crowd.flood
-        relations = state.learner.relations
-        evidence: dict[str, object] = {
+        if crowd.evidence is None:
+            crowd.evidence = self._evidence(case, crowd.flood)
+        relations, usual = self._state.learner.relations, crowd.usual
+        evidence = crowd.evidence | {
+            "source_messages": part.attempts,
+            "asn_messages": crowd.flood.groups[part.group],
+            "innocent": round(probability, 6),
+            "expected_from_source": round(due.source, 3),
+            "expected_from_asn": round(due.group, 3),
+            "messages_to_others": source.others,
+            "known_before": relations.known(mixed_one(usual.hash, part.group)),
+            "usual_from_asn_10min": round(usual.mean(part.group), 3),
+            "timeline_per_min": case.timeline(),
+        }
+        if self._state.evidence.covers_from is not None:
+            evidence["covers_from_ms"] = self._state.evidence.covers_from * 1000
+        return Offence(
+            source.ip, part.asn, "victim_flood", part.first, part.last, part.attempts, evidence,
+            source.others, max(self._traffic.learned_all, self._traffic.site(HOUR_S)),
+            crowd.flood.figures.number,
+        )  # fmt: skip
+
+    def _evidence(self, case: Case, flood: Flood) -> dict[str, object]:
+        """Write down what its offences say of a flood."""
+        if not flood.victim:
+            name = self._state.name(case.scope, case.slot)
+            flood.victim = self._state.listings.masked(name)
+        return {
             "flood": flood.id,
             "scope": case.scope,
-            "victim": state.listings.masked(state.name(case.scope, case.slot)),
+            "victim": flood.victim,
             "window_s": flood.span_s,
             "count": flood.count,
             "limit": flood.limit,
@@ -193,23 +218,7 @@ class Examiner:
             "flood_sources": len(flood.parts),
             "flood_asns": len(flood.groups),
             "sender_domain_bits": flood.senders.bit_count(),
-            "source_messages": part.attempts,
-            "asn_messages": flood.groups[part.group],
-            "innocent": round(probability, 6),
-            "expected_from_source": round(due.source, 3),
-            "expected_from_asn": round(due.group, 3),
-            "messages_to_others": source.others,
-            "known_before": relations.known(mixed_one(crowd.usual.hash, part.group)),
-            "usual_from_asn_10min": round(crowd.usual.mean(part.group), 3),
-            "timeline_per_min": case.timeline(),
         }
-        if state.evidence.covers_from is not None:
-            evidence["covers_from_ms"] = state.evidence.covers_from * 1000
-        return Offence(
-            source.ip, part.asn, "victim_flood", part.first, part.last, part.attempts, evidence,
-            source.others, max(self._traffic.learned_all, self._traffic.site(HOUR_S)),
-            flood.figures.number,
-        )  # fmt: skip
 
     def is_over(self, case: Case, tick: int) -> bool:
         """Say whether a flood is over: in the last hour little came beyond what is usual.

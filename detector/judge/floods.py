@@ -92,6 +92,8 @@ class Flood:
     """Sources that nobody knew."""
 
     named: str = ""
+    victim: str = ""
+    """Its victim as outsiders may see it, once it was asked for; `named` is its `id`."""
 
     @property
     def id(self) -> str:
@@ -286,7 +288,7 @@ _PART_TYPES: Final = {
 }
 _TABLES: Final = frozenset(
     {"parts", "groups", "spared", "newcomers", "members", "boxes", "sizes", "earlier", "lately",
-     "singles", "fresh", "figures", "named"}
+     "singles", "fresh", "figures", "named", "victim"}
 )  # fmt: skip
 
 

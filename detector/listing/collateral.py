@@ -4,8 +4,7 @@ Normal mail is what the relations learned over about a week. Sums are integers, 
 is the same on every processor.
 """
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +17,7 @@ LEAST: Final = 20
 """Messages that a share is read from at least: those of a minute's limit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(NamedTuple):
     """What one more listing would cost: shares of normal mail, and what follows from them."""
 
     own: float

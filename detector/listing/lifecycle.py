@@ -108,10 +108,11 @@ class Lifecycle:
         span = self.terms.standing_hard_s if standing else self.terms.temporary_hard_s
         return listing.last_seen + max(span, self.quiet_needed(listing, on_request=False))
 
-    def until(self, listing: Listing, now: int, observed: int) -> int:
-        """Give the tick at which it ends if it stays quiet and observed from now on."""
+    def until(self, listing: Listing, now: int, observed: int) -> tuple[int, int]:
+        """Give the tick at which it ends if it stays quiet from now on, and its hard end."""
         left = self.quiet_needed(listing, on_request=False) - listing.quiet_s(observed)
-        return min(now + max(0, left), self.hard_until(listing))
+        hard = self.hard_until(listing)
+        return min(now + max(0, left), hard), hard
 
     def add(self, listing: Listing, now: int) -> None:
         """Put a new listing in force; earlier ones decide its tier and how long it lasts."""

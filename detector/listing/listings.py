@@ -140,13 +140,13 @@ class Listings:
         cost = self.collateral.cost(listing.cost, self.cost, for_victim, offence.everything)
         full = len(self.lifecycle.listings) >= self.policy.memory.listings
         listing.held = cost.hold or full
-        evidence = dict(offence.evidence)
-        evidence["collateral"] = {
+        shares = {
             "own_share": round(cost.own, 6),
             "share_in_all": round(cost.in_all, 6),
             "share_for_victim": round(cost.for_victim, 6),
             "alert": cost.alert,
         }
+        evidence = offence.evidence | {"collateral": shares}
         if listing.held:
             evidence["held_for"] = "memory.listings" if full else "cost"
         self.lifecycle.add(listing, self._tick)
@@ -373,9 +373,9 @@ class Listings:
         """Number a change and keep it for whoever publishes it."""
         self.seq += 1
         standing = change in {"list", "extend", "hold", "release", "refuse"} and listing.slot >= 0
-        lifecycle = self.lifecycle
-        until = lifecycle.until(listing, self._tick, self._observed) if standing else self._tick
-        hard = lifecycle.hard_until(listing) if standing else self._tick
+        until = hard = self._tick
+        if standing:
+            until, hard = self.lifecycle.until(listing, self._tick, self._observed)
         seed = f"{self.seq}|{self._time_ms}|{change}|{listing.subject}|{self.digest}"
         decision: dict[str, Any] = {
             "v": DECISION_VERSION,

@@ -81,8 +81,8 @@ class FloodCost:
         ips = self._engine.tables.ips
         self._since = _sized(self._since, len(ips), _NEVER)
         self._upto = _sized(self._upto, len(ips), _NEVER)
-        for change in changes:
-            slot = ips.find(change["subject"])
+        slots = ips.find([change["subject"] for change in changes])
+        for change, slot in zip(changes, slots, strict=True):
             if slot < 0:
                 continue
             kind, evidence = change["change"], change["evidence"]
