@@ -28,6 +28,8 @@ class Traffic:
         self._state = state
         self.tick = -1
         self._minute = -1
+        self._live_from = 0
+        """The first tick that `_live` does not hold yet."""
         self._victims = {"mailbox": 0, "domain": 0}
         self._live: NDArray[np.int64] = np.zeros(0, np.int64)
         self._site: dict[int, int] = {}
@@ -46,9 +48,8 @@ class Traffic:
             return
         state = self._state
         minute = tick // MINUTE_S * MINUTE_S
-        first = self.tick + 1
         if minute != self._minute:
-            self._minute, first = minute, minute
+            self._minute = self._live_from = minute
             size = len(state.sources.places) + 1
             self._live = np.zeros(size, np.int64)
             self._take_learned()
@@ -56,15 +57,21 @@ class Traffic:
                 victims = state.victims(scope)
                 known = victims.known & (victims.since < minute)
                 self._victims[scope] = int(np.count_nonzero(known))
-        ip, sent = state.evidence.sent(first, tick + 1)
-        if ip.size:
-            size = len(state.sources.places) + 1
-            if size > self._live.size:
-                self._live = np.append(self._live, np.zeros(size - self._live.size, np.int64))
-            place = state.sources.place[ip].astype(np.intp)
-            np.add.at(self._live, place, sent.astype(np.int64))
         self.tick = tick
         self._site, self._singles = {}, {}
+
+    def _now(self) -> NDArray[np.int64]:
+        """Give what came in this minute, by place."""
+        if self._live_from <= self.tick:
+            sources = self._state.sources
+            ip, sent = self._state.evidence.sent(self._live_from, self.tick + 1)
+            self._live_from = self.tick + 1
+            size = len(sources.places) + 1
+            if size > self._live.size:
+                self._live = np.append(self._live, np.zeros(size - self._live.size, np.int64))
+            place = sources.place[ip].astype(np.intp)
+            np.add.at(self._live, place, sent.astype(np.int64))
+        return self._live
 
     def _take_learned(self) -> None:
         """Sum what was learned of sources by group, when it has changed."""
@@ -101,28 +108,31 @@ class Traffic:
             whole = ring.counts.item((self._minute // MINUTE_S - 1) % ring.steps, place)
         else:
             whole = (sources.volume if span_s <= LONG_S else sources.volume_h).total.item(place)
-        return whole + (self._live.item(place) if place < self._live.size else 0)
+        live = self._now()
+        return whole + (live.item(place) if place < live.size else 0)
 
     def volumes(self, groups: Sequence[int], span_s: int) -> NDArray[np.float64]:
         """Give what `volume` gives of each group: (n,) float64."""
         get = self._state.sources.places.get
         places = np.array([get(group, 0) for group in groups], np.intp)
         out: NDArray[np.float64] = self._whole(span_s, places).astype(np.float64)
-        live = np.flatnonzero(places < self._live.size)
-        out[live] += self._live[places[live]]
+        now = self._now()
+        live = np.flatnonzero(places < now.size)
+        out[live] += now[places[live]]
         return out
 
     def site(self, span_s: int) -> int:
         """Give what everybody sent."""
         if span_s not in self._site:
-            self._site[span_s] = int(self._whole(span_s).sum(dtype=np.int64) + self._live.sum())
+            self._site[span_s] = int(self._whole(span_s).sum(dtype=np.int64) + self._now().sum())
         return self._site[span_s]
 
     def singles(self, span_s: int) -> int:
         """Count the groups that sent a single message."""
         if span_s not in self._singles:
-            both = self._whole(span_s)[: self._live.size].astype(np.int64)
-            both = both + self._live[: both.size]
+            now = self._now()
+            both = self._whole(span_s)[: now.size].astype(np.int64)
+            both = both + now[: both.size]
             self._singles[span_s] = int(np.count_nonzero(both == 1))
         return self._singles[span_s]
 

@@ -132,12 +132,11 @@ class Usual:
         total = sum(counts.values())
         if not self.known or usual < least or total <= usual:
             return
-        ratios = []
-        for group in sorted(counts):
-            mean = self.rate(group)[0] / slots * window
-            if mean >= 1.0:
-                ratios.append((counts[group] / mean, mean))
-        ratios.sort()
+        count = np.fromiter(counts.values(), np.float64, len(counts))
+        means = self._rates(np.fromiter(counts, np.uint64, len(counts)))[0] / slots * window
+        some = np.flatnonzero(means >= 1.0)
+        means = means[some]
+        ratios = sorted(zip((count[some] / means).tolist(), means.tolist(), strict=True))
         half = math.fsum(mean for _, mean in ratios) / 2.0
         for ratio, mean in ratios:
             half -= mean
