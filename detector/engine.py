@@ -8,6 +8,7 @@ one. Nothing here depends on batches: between two minutes the coarse counters on
 opens at the same tick however the rows arrive, and knows the same hour when it does.
 """
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -348,21 +349,19 @@ class Engine(State):
         assert self.log_start is not None  # noqa: S101 - set by the first close
         slot_ends = (tick + 1) % PERIOD_S == 0
         flooded: tuple[list[int], list[int]] = [], []
-        for key in sorted(self.cases):
-            case = self.cases[key]
-            case.advance(tick)
+        for case in self.cases.values():
             case.patience = [0, 0, 0 if slot_ends else case.patience[2]]
-            victims = self.victims(case.scope)
-            if case.flood is not None:
-                flooded[case.scope == "domain"].append(case.slot)
-                if slot_ends and self._examiner.is_over(case, tick):
+        for (scope, slot), case in [*self.flooded.items()]:
+            flooded[scope == "domain"].append(slot)
+            if slot_ends:
+                case.advance(tick)
+                if self._examiner.is_over(case, tick):
                     self._records.end(case)
-            if case.flood is None and not passes(self, case.scope, np.array([case.slot]))[0]:
-                del self.cases[key]
-                victims.hot[case.slot] = False
+        for scope in ("mailbox", "domain"):
+            self._close_calm(scope)
         masks = self.mailboxes.mask(flooded[0]), self.domains.mask(flooded[1])
         self._count_minute(tick, masks)
-        self.bound_cases()
+        self.bound_cases(tick)
         if slot_ends:
             listed = self.listings.listed
             self.learner.period(tick, self.log_start, self.evidence, masks, listed)
@@ -375,6 +374,15 @@ class Engine(State):
         self.listings.forgive_until(tick - HOUR_S)
         self.evict()
         self._begin_minute(tick // MINUTE_S + 1)
+
+    def _close_calm(self, scope: str) -> None:
+        """Close the cases of a scope that have no flood, and whose counters mean none."""
+        slots = [slot for kind, slot in self.cases if kind == scope]
+        calm = ~passes(self, scope, np.array(slots, np.int64))
+        for slot in itertools.compress(slots, calm.tolist()):
+            if (scope, slot) not in self.flooded:
+                del self.cases[scope, slot]
+                self.victims(scope).hot[slot] = False
 
     def _count_minute(self, tick: int, flooded: Masks) -> None:
         """Count what the minute brought to victims that are not flooded, by source and group.

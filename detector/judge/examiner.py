@@ -60,6 +60,7 @@ class Examiner:
             usual.got / max(usual.slots, 1.0), case.scope == "domain", slots,
             Figures(self._state.floods_found),
         )  # fmt: skip
+        self._state.flooded[case.scope, case.slot] = case
         hashes, stops = self._state.sources.hash, self._state.listings.stops
         if finding.span_s == HOUR_S:  # it was slow: its figures begin with the hour
             for row in earlier_rows(self._state, case, tick + 1 - HOUR_S, start):

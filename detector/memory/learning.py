@@ -28,6 +28,8 @@ __all__ = ["PERIOD_S", "Learner", "Masks"]
 PERIOD_S: Final = 600
 CROWD_EACH: Final = int(EACH * MESSAGE)
 SURE_SLOTS: Final = 2.0
+_SURE: Final = 0.99
+"""`most` is at least so much of the mean."""
 BUSY: Final = 10
 """Messages in a slot from which on an AS gets a normal of its own."""
 
@@ -161,8 +163,11 @@ class Learner:
         missed_s = victims.missed_s[owner]
         scatter = count.copy()
         some = np.flatnonzero(count > EACH)
+        known, squares = self.relations.rates(keys[some])
         slots = (self.relations.learned_s - missed_s[some]) / PERIOD_S
-        columns = (*self.relations.rates(keys[some]), slots, count[some])
+        more = count[some] > EACH + _SURE * known / (PAIR_SLOTS + slots)
+        some = some[more]
+        columns = known[more], squares[more], slots[more], count[some]
         for index, known, squares, behind, sent_now in zip(
             some.tolist(), *(column.tolist() for column in columns), strict=True
         ):
@@ -189,6 +194,8 @@ class Learner:
         """Cap what victims gain in a slot at what is exceeded in one slot of a few."""
         slots = (self.relations.learned_s - victims.missed_s[slot]) / PERIOD_S
         large = np.flatnonzero((gained > 2 * CROWD_EACH) & (slots >= SURE_SLOTS))
+        known = victims.crowd[slot[large]] / MESSAGE / (CROWD_SLOTS + slots[large])
+        large = large[gained[large] > MESSAGE * _SURE * known]
         crowd = victims.crowd[slot[large]], victims.crowd_squares[slot[large]], slots[large]
         for index, known, squares, behind in zip(
             large.tolist(), *(column.tolist() for column in crowd), strict=True
