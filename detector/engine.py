@@ -305,12 +305,10 @@ class Engine(State):
         listings.offences(offences)
         if (tick + 1) % PERIOD_S == 0:
             young_until = (self.log_start or 0) + self.policy.learning.young_s
-            for ip in listings.withdraw(young_until):
-                self._examiner.forgive(ip, tick)
+            self._examiner.forgive(listings.withdraw(young_until), tick)
         if minute_ends:
             listings.ends()
-        for ip in listings.answer(controls):
-            self._examiner.forgive(ip, tick)
+        self._examiner.forgive(listings.answer(controls), tick)
         self._apply_changes(controls)
         self._records.count_listed()
         if minute_ends:

@@ -45,6 +45,8 @@ class Case:
         """The tick at which the windows end."""
         self._ticks: dict[int, list[CaseRow]] = {}
         """Rows of the last ten minutes by their tick."""
+        self._sums: dict[int, int] = {}
+        """Their messages."""
         self._line: list[int] | None = None
         self._line_at = tick
         """Messages by minutes as `timeline` gave them, and when."""
@@ -93,16 +95,17 @@ class Case:
             ended = [at for at in ticks if before - SHORT_S < at <= tick - SHORT_S]
             gone = [at for at in ticks if at <= tick - LONG_S]
         for at in ended:
-            for row in ticks[at]:
-                if row.all:
-                    self.all_short -= row.all
+            self.all_short -= self._sums[at]
+            if self._short is not None:
+                for row in ticks[at]:
                     _take(self._short, row)
         for at in gone:
+            self.all_long -= self._sums.pop(at)
             for row in ticks.pop(at):
                 self.tried_long -= row.attempts
-                if row.all:
-                    self.all_long -= row.all
-                    self.first_long -= row.all if row.first else 0
+                if row.first:
+                    self.first_long -= row.all
+                if self._long is not None:
                     _take(self._long, row)
         if tick // LONG_S > before // LONG_S:
             oldest = tick // LONG_S - HOUR_STEPS + 1
@@ -127,9 +130,10 @@ class Case:
             return False
         rows = self._ticks.get(tick)
         if rows is None:
-            self._ticks[tick] = [row]
+            self._ticks[tick], self._sums[tick] = [row], count
         else:
             rows.append(row)
+            self._sums[tick] += count
         self.tried_long += attempts
         if count:
             self._since += count
@@ -202,12 +206,13 @@ class Case:
         ticks = sorted(tick for tick in self._ticks if tick > oldest)
         return [row for tick in ticks for row in self._ticks[tick]]
 
-    def drop(self, ip: int, upto: int) -> None:
-        """Take a removed source's rows up to a tick out of the windows."""
+    def drop(self, ips: set[int], upto: int) -> None:
+        """Take the rows of removed sources up to a tick out of the windows."""
         self.patience = [0, 0, 0]
-        gone = [r for rows in self._ticks.values() for r in rows if r.ip == ip and r.tick <= upto]
+        gone = [row for rows in self._ticks.values() for row in rows if row.ip in ips]
+        gone = [row for row in gone if row.tick <= upto]
         for tick in {row.tick for row in gone}:
-            self._ticks[tick] = [row for row in self._ticks[tick] if row.ip != ip]
+            self._ticks[tick] = [row for row in self._ticks[tick] if row.ip not in ips]
         for row in gone:
             self._subtract(row)
 
@@ -216,12 +221,15 @@ class Case:
         if not row.all:
             return
         self._line = self._hour = None
+        self._sums[row.tick] -= row.all
         self.all_long -= row.all
         self.first_long -= row.all if row.first else 0
-        _take(self._long, row)
+        if self._long is not None:
+            _take(self._long, row)
         if self.now - row.tick < SHORT_S:
             self.all_short -= row.all
-            _take(self._short, row)
+            if self._short is not None:
+                _take(self._short, row)
         steps = self._steps.get(row.tick // LONG_S)
         if steps is not None:
             self.all_hour -= row.all
@@ -232,15 +240,14 @@ class Case:
         minutes, late_s = LONG_S // SHORT_S, self.now - self._line_at
         if self._line is None or late_s > _MOST_SHIFTED_S:
             line = [0] * minutes
-            for tick, rows in self._ticks.items():
-                line[-1 - (self.now - tick) // SHORT_S] += sum([row.all for row in rows])
+            for tick, count in self._sums.items():
+                line[-1 - (self.now - tick) // SHORT_S] += count
         else:
             line = self._line
+            sums = self._sums.get
             for now in range(self._line_at + 1, self.now + 1):
                 for back in range(minutes):
-                    rows = self._ticks.get(now - back * SHORT_S)
-                    if rows is not None:
-                        count = sum([row.all for row in rows])
+                    if count := sums(now - back * SHORT_S, 0):
                         line[-1 - back] += count
                         if back:
                             line[-back] -= count
@@ -301,9 +308,9 @@ class Case:
         return case
 
 
-def _take(counts: Counts | None, row: CaseRow) -> None:
+def _take(counts: Counts, row: CaseRow) -> None:
     """Take a row's messages out of what its group sent."""
-    if counts is not None:
+    if row.all:
         left = counts[row.group] - row.all
         if left:
             counts[row.group] = left

@@ -265,9 +265,11 @@ class Examiner:
         """Count what everybody sends anew: sources are of other groups now."""
         self._traffic = Traffic(self._state)
 
-    def forgive(self, ip: int, tick: int) -> None:
-        """Let a removed source start anew: nothing up to this tick counts against it."""
-        for case in self._state.cases.values():
-            case.drop(ip, tick)
+    def forgive(self, ips: list[int], tick: int) -> None:
+        """Let removed sources start anew: nothing up to this tick counts against them."""
+        removed = set(ips)
+        for case in self._state.cases.values() if removed else ():
+            case.drop(removed, tick)
             if case.flood is not None:
-                case.flood.forget(ip)
+                for ip in ips:
+                    case.flood.forget(ip)
