@@ -5,7 +5,7 @@ newcomers of the flood: the odds of a newcomer are their ratio, lowered by how m
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from detector.judge.floods import ACQUAINTED, FRESH, Flood, Part
@@ -49,6 +49,16 @@ class Crowd:
     """Messages of newcomers that the victim gets in ten minutes anyway."""
     evidence: dict[str, object] | None = None
     """What an offence says of the flood itself, once there is one."""
+    slots: float = field(init=False)
+    """Slots of ten minutes since it began."""
+    every_s: int = field(init=False)
+    """The span of everybody's volume that is nearest to that."""
+
+    def __post_init__(self) -> None:
+        """Say how long the flood has been going on."""
+        span_s = max(self.now - self.flood.start + 1, SHORT_S)
+        self.slots = span_s / LONG_S
+        self.every_s = LONG_S if span_s < 2 * LONG_S else HOUR_S
 
 
 class Expected(NamedTuple):
@@ -61,11 +71,8 @@ class Expected(NamedTuple):
 
 def expected(at: Crowd, source: Source) -> Expected:
     """Give the innocent messages that a flood's time would have brought anyway."""
-    flood, usual = at.flood, at.usual
-    span_s = max(at.now - flood.start + 1, SHORT_S)
-    slots = span_s / LONG_S
+    flood, usual, slots, every_s = at.flood, at.usual, at.slots, at.every_s
     come = at.coming * slots
-    every_s = LONG_S if span_s < 2 * LONG_S else HOUR_S
     volume = usual.traffic.volume(source.group, every_s)
     longer = max(1.0, slots / usual.traffic.length(every_s))
     others = max(0.0, volume * longer - flood.groups[source.group])

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from typing import Final
 
 from detector.judge.attribution import Crowd, Expected, Source, expected, innocent, is_part
 from detector.judge.candidates import earlier_rows
@@ -18,6 +19,8 @@ from detector.policy.constants import EACH, PATIENCE
 from detector.state import MINUTE_S, State
 
 __all__ = ["Examiner"]
+
+_RATES_KEPT: Final = 1 << 12
 
 
 class Examiner:
@@ -96,7 +99,11 @@ class Examiner:
     def _usual(self, case: Case, flood: Flood, tick: int) -> Usual:
         before = (flood.earlier, flood.slots) if flood.slots or flood.earlier else None
         span_s = max(tick + 1 - flood.start, SHORT_S)
-        return Usual.of(self._state, self._traffic, case, span_s, tick, before)
+        usual = Usual.of(self._state, self._traffic, case, span_s, tick, before)
+        if flood.edition != self._state.learner.edition or len(flood.rates) > _RATES_KEPT:
+            flood.edition, flood.rates = self._state.learner.edition, {}
+        usual.rates = flood.rates
+        return usual
 
     def _attribute(self, case: Case, touched: Iterable[int], tick: int) -> list[Offence]:
         """Name the sources of a flood that take part now; listed ones extend their listing."""
@@ -131,7 +138,7 @@ class Examiner:
             flood.looked = flood.total
             suspects = [*flood.spared]
         out: list[Offence] = []
-        for ip in state.tables.ips.by_name(suspects):
+        for ip in suspects:
             part = flood.parts[ip]
             if listings.is_listed(ip) or tick - part.last >= LONG_S:
                 flood.spared.discard(ip)
@@ -161,12 +168,10 @@ class Examiner:
     def _judged(self, case: Case, crowd: Crowd, ip: int, part: Part) -> Offence | None:
         """Give the offence of a source that takes part, None of one that may be innocent."""
         sources = self._state.sources
-        lately = sources.before.item(ip) + sources.lately.item(ip)
-        mine = round(crowd.usual.rate(int(sources.hash[ip]))[0]) if crowd.usual.known else 0
-        others = max(0, self._others(ip) - mine - part.early)
-        source = Source(
-            ip, int(sources.hash[ip]), part.group, others, max(0, lately - part.early)
-        )  # fmt: skip
+        own, lately = sources.hash.item(ip), sources.before.item(ip) + sources.lately.item(ip)
+        mine = round(crowd.usual.rate(own)[0]) if crowd.usual.known else 0
+        others = max(0, sources.normal.item(ip) + lately - mine - part.early)
+        source = Source(ip, own, part.group, others, max(0, lately - part.early))
         due = expected(crowd, source)
         probability = innocent(crowd, source, part, due)
         rule = self._state.policy.rules.victim_flood

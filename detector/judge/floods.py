@@ -91,6 +91,9 @@ class Flood:
     fresh: int = 0
     """Sources that nobody knew."""
 
+    rates: dict[int, tuple[float, float]] = field(default_factory=dict)
+    """Rates that were looked up for it, as of an `edition` of what was learned."""
+    edition: int = -1
     named: str = ""
     victim: str = ""
     """Its victim as outsiders may see it, once it was asked for; `named` is its `id`."""
@@ -288,7 +291,8 @@ _PART_TYPES: Final = {
 }
 _TABLES: Final = frozenset(
     {"parts", "groups", "spared", "newcomers", "members", "boxes", "sizes", "earlier", "lately",
-     "singles", "fresh", "figures", "named", "victim"}
+     "singles", "fresh", "figures", "named", "victim",
+     "rates", "edition"}
 )  # fmt: skip
 
 

@@ -35,8 +35,10 @@ class Traffic:
         self._site: dict[int, int] = {}
         self._singles: dict[int, int] = {}
         self._normals: dict[int | None, float] = {}
+        self._shares: dict[int, float] = {}
+        self._each: dict[int, float] = {}
         self._learned_of: tuple[object, ...] = ()
-        """What `_learned`, `_addresses` and `_normals` follow from."""
+        """What the above follows from, and `_learned` and `_addresses`."""
         self._learned: NDArray[np.int64] = np.zeros(1, np.int64)
         self._addresses: NDArray[np.int64] = np.zeros(1, np.int64)
         self.learned_all = 0
@@ -81,7 +83,7 @@ class Traffic:
             self._learned_of = of
             self._learned, self._addresses = state.sources.learned()
             self.learned_all = int(self._learned.sum())
-            self._normals = {}
+            self._normals, self._shares, self._each = {}, {}, {}
 
     def victims(self, scope: str) -> int:
         """Count the victims that were known when the minute began, 1 at least."""
@@ -108,7 +110,7 @@ class Traffic:
             whole = ring.counts.item((self._minute // MINUTE_S - 1) % ring.steps, place)
         else:
             whole = (sources.volume if span_s <= LONG_S else sources.volume_h).total.item(place)
-        live = self._now()
+        live = self._live if self._live_from > self.tick else self._now()
         return whole + (live.item(place) if place < live.size else 0)
 
     def volumes(self, groups: Sequence[int], span_s: int) -> NDArray[np.float64]:
@@ -158,18 +160,26 @@ class Traffic:
 
     def share(self, group: int) -> float:
         """Give the part of all mail that a group sends, smoothed."""
-        place = self._state.sources.places.get(group, 0)
+        share = self._shares.get(group)
+        if share is not None:
+            return share
         if self.learned_all:
+            place = self._state.sources.places.get(group, 0)
             learned = int(self._learned[place]) if place < self._learned.size else 0
-            return (learned + 1.0) / (self.learned_all + 100.0)
+            share = self._shares[group] = (learned + 1.0) / (self.learned_all + 100.0)
+            return share
         return (self.volume(group, HOUR_S) + 1.0) / (self.site(HOUR_S) + 100.0)
 
     def each(self, group: int) -> float:
         """Give the clean messages learned of an address of a group, on the average."""
-        place = self._state.sources.places.get(group, 0)
-        if place >= self._learned.size:
-            return 0.0
-        return float(self._learned[place]) / max(1, int(self._addresses[place]))
+        each = self._each.get(group)
+        if each is None:
+            place = self._state.sources.places.get(group, 0)
+            each = 0.0
+            if place < self._learned.size:
+                each = float(self._learned[place]) / max(1, int(self._addresses[place]))
+            self._each[group] = each
+        return each
 
     def all_busier(
         self, groups: Sequence[int], span_s: int, own: NDArray[np.float64],

@@ -77,6 +77,8 @@ class Lifecycle:
         self.listings: dict[str, Listing] = {}
         self.history: dict[str, tuple[int, ...]] = {}
         """By subject: when it was listed inside the memory."""
+        self._now: tuple[int, ...] = ()
+        """The first listings of a tick share their history."""
         self._due: list[int] = []
         """A heap of the ticks in `_due_at`."""
         self._due_at: dict[int, list[str]] = {}
@@ -120,7 +122,9 @@ class Lifecycle:
         listing.repeats = len(memory)
         if len(memory) + 1 >= self.terms.standing_listings:
             listing.tier = STANDING
-        self.history[listing.subject] = (*memory, now)
+        if self._now != (now,):
+            self._now = (now,)
+        self.history[listing.subject] = (*memory, now) if memory else self._now
         self.listings[listing.subject] = listing
         self._watch(listing, now)
 

@@ -58,7 +58,7 @@ class Listings:
         self.seq = 0
         self.cost = 0  # normal messages that the listings in force block
         self._cost_for: dict[str, int] = {}  # the same, by the victim of the listing
-        self._tick = self._observed = self._time_ms = 0
+        self._tick = self._observed = self._time_ms = self._published = 0
 
     def take_policy(self, policy: Policy) -> None:
         """Take a new policy into force; listings keep tier and rule.
@@ -87,7 +87,8 @@ class Listings:
     def begin(self, tick: int, observed: int, lateness_s: int) -> None:
         """Begin a close; its changes are knowable at the end of the tick plus the lateness."""
         self._tick, self._observed = tick, observed
-        self._time_ms = (tick + 1 + lateness_s) * 1000
+        self._published = tick + 1 + lateness_s
+        self._time_ms = self._published * 1000
 
     def masked(self, victim: str) -> str:
         """Give a victim as outsiders may see it."""
@@ -160,7 +161,7 @@ class Listings:
         """Count a listing for its flood; unless in the shadow, it stops its source from now on."""
         self.listed_for.append(listing.flood)
         if not listing.shadow:
-            listing.stops_from = self._time_ms // 1000
+            listing.stops_from = self._published
 
     def attempts(self, attempts: Iterable[tuple[int, int, int]]) -> None:
         """Note (ip slot, tick, messages) of listed sources that went on, each once.
