@@ -154,7 +154,11 @@ class KeyTable:
         """Give the slot of one text, making it when new."""
         return int(self.slots([text], 1)[0])
 
-    def find(self, texts: Sequence[str]) -> list[int]:
+    def find(self, text: str) -> int:
+        """Give the slot of a canonical text, or NO_KEY where it is not in the table."""
+        return self.find_all([text])[0]
+
+    def find_all(self, texts: Sequence[str]) -> list[int]:
         """Give the slots of canonical texts, NO_KEY for those that are not in the table."""
         slots = self._spellings.look(_hashes(texts)).tolist()
         return [

@@ -156,9 +156,9 @@ class Examiner:
         state = self._state
         victim, own = state.victims(case.scope).hash.item(case.slot), state.sources.hash.item(ip)
         if own in flood.earlier or state.learner.relations.known(mixed_one(victim, own)):
-            flood.meet(part, ACQUAINTED)
+            flood.meet(ip, ACQUAINTED)
         else:
-            flood.meet(part, STRANGE if self._others(ip) > part.early else FRESH)
+            flood.meet(ip, STRANGE if self._others(ip) > part.early else FRESH)
 
     def _others(self, ip: int) -> int:
         """Give a source's messages to victims that were not flooded, up to this minute."""

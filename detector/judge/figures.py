@@ -66,8 +66,7 @@ class Figures:
             oldest = minute - _KEPT_MINUTES + 1
             self._minutes = {at: n for at, n in self._minutes.items() if at >= oldest}
         self._minutes[minute] = came
-        if came > self.peak:
-            self.peak = came
+        self.peak = max(self.peak, came)
 
     def add_before(self, row: CaseRow, *, stopped: bool) -> None:
         """Count a row of the hour before; call `settle` behind the last one."""
@@ -89,8 +88,7 @@ class Figures:
         self.messages += count
         if stopped:
             self.stopped += count
-        if tick > self.last:
-            self.last = tick
+        self.last = max(self.last, tick)
         if tick < self.first or self.first < 0:
             self.first = tick
 

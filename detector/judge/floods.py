@@ -113,8 +113,9 @@ class Flood:
         """Count the ASN groups of everybody who sent."""
         return len(self.groups.keys() | set(self.figures.beside.values()))
 
-    def meet(self, part: Part, kind: int) -> None:
+    def meet(self, ip: int, kind: int) -> None:
         """Note what is known of a source, once."""
+        part = self.parts[ip]
         part.kind = kind
         self._count(part, 1)
 
@@ -210,9 +211,9 @@ class Flood:
     def _resize(self, before: int, after: int) -> None:
         sizes = self.sizes
         if before:
-            sizes[before if before < _MOST_SIZE else _MOST_SIZE] -= 1
+            sizes[min(_MOST_SIZE, before)] -= 1
         if after:
-            sizes[after if after < _MOST_SIZE else _MOST_SIZE] += 1
+            sizes[min(_MOST_SIZE, after)] += 1
 
     def forget(self, ip: int) -> None:
         """Take a source's share out: it was removed, and starts with a clean sheet."""

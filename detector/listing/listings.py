@@ -14,7 +14,7 @@ from detector.events.subjects import ip_key, mailbox_masked, subject_text
 from detector.judge.offences import Offence
 from detector.listing.collateral import Collateral
 from detector.listing.guard import NeverList
-from detector.listing.lifecycle import NEVER, TEMPORARY, Lifecycle, Listing
+from detector.listing.lifecycle import TEMPORARY, Lifecycle, Listing
 from detector.log.closing import PendingControl
 from detector.log.records import AllowlistChange, OperatorAction, RemovalRequest
 from detector.memory.tracking import Sources
@@ -173,8 +173,7 @@ class Listings:
         for ip, tick, part in attempts:
             if (listing := self._by_slot[ip]) is None:
                 continue
-            if part > listing.part:
-                listing.part = part
+            listing.part = max(listing.part, part)
             before = listing.tier
             self.lifecycle.attempt(listing, tick, self._observed)
             if listing.told_at <= last_told or listing.tier != before:

@@ -84,64 +84,74 @@ def most(mean: float, shape: float, surprised: float) -> float:
     return found
 
 
-def _most(mean: float, shape: float, surprised: float) -> float:
-    """Find what `most` gives by bisection.
+class _Excess:
+    """How far the surprise of a count is beyond a target, by the processor's own logarithm."""
 
-    Newton's method (surprise is convex) finds about where it is, so that few steps of the bisection
-    need a logarithm; the processor's own one decides those far from the answer.
-    """
-    target = surprised / _LOG10_E
-    is_poisson = shape > _POISSON
-    added = 0.0 if is_poisson else shape
-    room = added + mean
-    p, q = log(mean / room), log(shape / room) if shape < 1.0 else 0.0
-
-    def beyond(x: float) -> tuple[float, float]:
-        """Give how far beyond the target the surprise of `x` is, and its slope."""
-        rise = log(x / mean) if x > mean else 0.0
-        bound = x * rise
-        if is_poisson:
-            return bound - (x - mean) - target, rise
-        more = log((x + shape) / room)
-        bound -= (x + shape) * more
-        rise -= more
+    def __init__(self, mean: float, shape: float, target: float) -> None:
+        self._mean, self._shape, self._target = mean, shape, target
+        self._is_poisson = shape > _POISSON
+        self._room = mean if self._is_poisson else mean + shape
+        self._fall = log(mean / self._room)
+        self._series = 0.0
         if shape < 1.0:
-            series = -log(shape) - x * p - (shape - 1.0) * q
-            if series > bound:
-                return series - target, -p
-        return bound - target, rise
+            self._series = -log(shape) - (shape - 1.0) * log(shape / self._room)
 
-    def is_less(x: float, over: float) -> bool:
-        if -_ROUGH < over / (x + added + 1.0) < _ROUGH:
+    def at(self, x: float) -> tuple[float, float]:
+        """Give the excess of `x`, and its slope there."""
+        shape = self._shape
+        rise = log(x / self._mean) if x > self._mean else 0.0
+        if self._is_poisson:
+            return x * rise - (x - self._mean) - self._target, rise
+        more = log((x + shape) / self._room)
+        bound = x * rise - (x + shape) * more
+        if shape < 1.0 and (series := self._series - x * self._fall) > bound:
+            return series - self._target, -self._fall
+        return bound - self._target, rise - more
+
+    def doubt(self, x: float) -> float:
+        """Give up to which excess the logarithm of `ln` might say otherwise."""
+        return _ROUGH * (x + (0.0 if self._is_poisson else self._shape) + 1.0)
+
+    def around(self, low: float, high: float) -> tuple[float, float]:
+        """Give counts that are beyond doubt below and above the target, between two others.
+
+        By Newton's method, from the right: surprise is convex.
+        """
+        near, (over, slope) = high, self.at(high)
+        for _ in range(_NARROWED):
+            if slope <= 0.0 or over < self.doubt(near):
+                break
+            near = max(low, near - over / slope)
+            over, slope = self.at(near)
+        if slope > 0.0:
+            apart = 4.0 * self.doubt(near) / slope
+            if near - apart > low and self.at(near - apart)[0] < -self.doubt(near):
+                low = near - apart
+            if self.at(near + apart)[0] > self.doubt(near + apart):
+                high = near + apart
+        return low, high
+
+
+def _most(mean: float, shape: float, surprised: float) -> float:
+    """Find what `most` gives by bisection, most steps of which need no logarithm."""
+    excess = _Excess(mean, shape, surprised / _LOG10_E)
+
+    def is_less(x: float) -> bool:
+        over, doubt = excess.at(x)[0], excess.doubt(x)
+        if -doubt < over < doubt:
             return surprise(x, mean, shape) < surprised
         return over < 0.0
 
     low, high = mean, mean + 1.0
-    over, slope = beyond(high)
-    while is_less(high, over):
+    while is_less(high):
         low, high = high, 2.0 * high
-        over, slope = beyond(high)
-    near = high
-    for _ in range(_NARROWED):
-        if slope <= 0.0 or over / (near + added + 1.0) < _ROUGH:
-            break
-        near = max(low, near - over / slope)
-        over, slope = beyond(near)
-    under, above = low, high
-    if slope > 0.0:  # a little to both sides the answer is beyond doubt
-        apart = 4.0 * _ROUGH * (near + added + 1.0) / slope
-        if near - apart > low and beyond(near - apart)[0] < -_ROUGH * (near + added + 1.0):
-            under = near - apart
-        if beyond(near + apart)[0] > _ROUGH * (near + apart + added + 1.0):
-            above = near + apart
+    under, above = excess.around(low, high)
     for _ in range(_STEPS):
         middle = (low + high) / 2.0
-        if middle <= under:
+        if middle <= under or (middle < above and is_less(middle)):
             low = middle
-        elif middle >= above or not is_less(middle, beyond(middle)[0]):
-            high = middle
         else:
-            low = middle
+            high = middle
     return low
 
 

@@ -81,7 +81,7 @@ class FloodCost:
         ips = self._engine.tables.ips
         self._since = _sized(self._since, len(ips), _NEVER)
         self._upto = _sized(self._upto, len(ips), _NEVER)
-        slots = ips.find([change["subject"] for change in changes])
+        slots = ips.find_all([change["subject"] for change in changes])
         for change, slot in zip(changes, slots, strict=True):
             if slot < 0:
                 continue

@@ -92,7 +92,7 @@ def test_cases_above_the_bound_are_closed_the_least_busy_first_and_floods_stay()
     start_cases(engine, "mailbox", slots, START_MS // 1_000 + 13)
     least = engine.tables.mailboxes.find("u00@d.example")
     engine.cases["mailbox", least].flood = Flood(0, 0, 1, 1, 60, 0.0, wide=False, slots=0.0)
-    engine.bound_cases()
+    engine.bound_cases(START_MS // 1_000 + 12)
     left = sorted(engine.name(scope, slot) for scope, slot in engine.cases)
     assert left == ["d.example", "u00@d.example", *(f"u{n:02}@d.example" for n in range(5, 13))]
     assert engine.mailboxes.hot.sum() == 9

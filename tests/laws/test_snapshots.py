@@ -175,23 +175,24 @@ STATE: dict[str, set[str]] = {
     },
     "Relations": {
         "_mask", "_cells", "_squares", "_keep_of_1024", "_day", "learned_s", "refused",
-        "_empty",  # follows from the cells
+        "_empty", "_moved",  # follow from the cells
     },
     "EvidenceLog": {
         "capacity", "_columns", "_size", "covers_from", "dropped",
-        "_before",  # summed from the rows
+        "_before", "_summed",  # summed from the rows
     },
     "Collateral": {"limits", "total", "observed_s"},
     "Listings": {
         "policy", "digest", "sources", "collateral", "providers", "never", "allowed", "lifecycle",
         "listed", "forgiven", "seq",
-        "_by_slot", "_stops_from", "cost", "_cost_for",  # summed from the listings
-        "listed_for", "changes", "complaints", "_tick", "_observed", "_time_ms",  # of one close
+        "_by_slot", "cost", "_cost_for",  # summed from the listings
+        "listed_for", "changes", "complaints", "_tick", "_observed",
+        "_time_ms", "_published",  # of one close
     },
-    "Lifecycle": {"terms", "listings", "history", "_due", "_due_at"},
+    "Lifecycle": {"terms", "listings", "history", "_due", "_due_at", "_now"},
     "Case": {
-        "scope", "slot", "flood", "patience", "now", "_ticks", "_steps",
-        "_sums", "_timeline", "short", "long", "hour", "all_short", "all_long",
+        "scope", "slot", "flood", "_patience", "_since", "now", "_ticks", "_steps",
+        "_sums", "_line", "_line_at", "_short", "_long", "_hour", "_asked", "all_short", "all_long",
         "first_long", "all_hour",
         "tried_long",  # all of them follow from the rows and steps
         "wake",  # of one minute
