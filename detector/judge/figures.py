@@ -57,8 +57,9 @@ class Figures:
     _minutes: dict[int, int] = field(default_factory=dict)
     """Attempts by minute, as long as more may come."""
 
-    def add(self, tick: int, count: int, *, stopped: bool) -> None:
-        """Count attempts of a tick, 1 at least."""
+    def add(self, row: CaseRow, *, stopped: bool) -> None:
+        """Count the attempts of a row, 1 at least."""
+        tick, count = row.tick, row.attempts
         self._sum(tick, count, stopped=stopped)
         minute = tick // SHORT_S
         came = self._minutes.get(minute, 0) + count

@@ -154,7 +154,7 @@ class Flood:
                 part.deferred = True
         self.groups[group] = self.groups.get(group, 0) + attempts
         if attempts:
-            self.figures.add(tick, attempts, stopped=stopped)
+            self.figures.add(row, stopped=stopped)
             self.total += attempts
             self._resize(part.attempts, part.attempts + attempts)
             part.attempts += attempts
