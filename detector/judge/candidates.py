@@ -27,7 +27,6 @@ __all__ = [
     "open_cases",
     "passes",
     "refill",
-    "start_cases",
 ]
 
 _made: Final[Callable[[tuple[Any, ...]], CaseRow]] = partial(tuple.__new__, CaseRow)
@@ -102,15 +101,6 @@ def _wakes(
     first = found[np.searchsorted(slots[found], opened)]
     out: list[int] = at[first].tolist()
     return out
-
-
-def start_cases(state: State, scope: str, slots: NDArray[np.int32], first: int) -> None:
-    """Open cases at once and feed them what the evidence log holds from before tick `first`."""
-    state.victims(scope).hot[slots] = True
-    cases = [Case(scope, slot, first) for slot in slots.tolist()]
-    for case in cases:
-        state.cases[scope, case.slot] = case
-    refill(state, cases, first)
 
 
 def refill(state: State, cases: list[Case], first: int) -> None:

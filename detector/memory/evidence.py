@@ -25,7 +25,7 @@ _NARROW_MOST: Final = 2**31 - 1
 class EvidenceLog:
     """The last `capacity` inbound rows that name a recipient, in the order of their closes.
 
-    One flat array a column, narrow until a value needs more, with up to a quarter of spare room;
+    One flat array a column, narrow until a value needs more, with spare room that is not touched;
     `covers_from` says from which close on the log is whole. Each row keeps the ASN group that its
     source had then (in `asn` of rows given back), and its `messages` that can make a flood.
     """
@@ -52,7 +52,7 @@ class EvidenceLog:
         """Keep rows; `at` (n,) is the close at which each counts, never falling."""
         need = self._size + len(rows)
         if need > self._columns[0].size:
-            self._make_room(max(need + need // _SLACK, 4096))
+            self._make_room(max(need + need // 2, 4096))
         if self.covers_from is None and len(rows):
             self.covers_from = int(at[0])
         values: tuple[NDArray[Any], ...] = (
