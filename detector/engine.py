@@ -370,7 +370,7 @@ class Engine(State):
         self.learner.decay(tick // 86_400)
         self.evidence.trim(tick + 1 - HOUR_S)
         self.listings.forgive_until(tick - HOUR_S)
-        self.evict()
+        self.evict(tick)
         self._begin_minute(tick // MINUTE_S + 1)
 
     def _close_calm(self, scope: str) -> None:

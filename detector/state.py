@@ -162,12 +162,13 @@ class State:
             del self.cases[scope, slot]
             self.victims(scope).hot[slot] = False
 
-    def evict(self) -> None:
+    def evict(self, tick: int) -> None:
         """Forget the longest unseen keys when there are more than the bound."""
         bound = self.policy.memory.keys
         if np.count_nonzero(self.sources.known) > bound:
             kept = self.listings.listed[: self.sources.known.size].copy()
             for case in self.cases.values():
+                case.advance(tick)
                 kept[case.slots_in_use()[0]] = True
             self.sources.forget(evictable(self.sources, bound, kept))
         gone = evictable(self.mailboxes, bound, self.mailboxes.hot)

@@ -212,7 +212,10 @@ def hot_rows(state: State, rows: Rows, at: NDArray[np.int64], domain: NDArray[np
             watched, strict=True,
         ):  # fmt: skip
             own = cases["mailbox", row.mailbox] if is_watched else None
-            out.setdefault(tick, []).append((row, cases[scope, slot], own))
+            found = out.get(tick)
+            if found is None:
+                found = out[tick] = []
+            found.append((row, cases[scope, slot], own))
     return out
 
 
