@@ -285,21 +285,15 @@ class Engine(State):
                 continue
             if case.now < tick:
                 case.advance(tick)
-            if own is not None and own.flood is not None:
-                continue
-            ip = row.ip
-            if case.add(row, stopped=case.flood is not None and stops(ip, row.tick)):
-                if case in touched:
-                    touched[case].append(ip)
-                else:
-                    touched[case] = [ip]
+            stopped = case.flood is not None and stops(row.ip, row.tick)
+            if (own is None or own.flood is None) and case.add(row, stopped=stopped):
+                touched.setdefault(case, []).append(row.ip)
         offences: list[Offence] = []
         for scope in ("mailbox", "domain"):  # a mailbox's flood is taken out of its domain
             mine = [case for case in touched if case.scope == scope]
             for case in sorted(mine, key=lambda case: self.name(case.scope, case.slot)):
                 offences += self._examiner.examine(case, touched[case], tick)
-            if spoiled := self._examiner.take_spoiled():
-                refill(self, spoiled, tick + 1)
+            refill(self, self._examiner.take_spoiled(), tick + 1)
         for _, ip, count in connects:
             listings.connect(ip, tick, count)
         listings.offences(offences)
@@ -318,8 +312,6 @@ class Engine(State):
     def _wake(self, tick: int, hot: Sequence[tuple[CaseRow, Case, Case | None]]) -> None:
         """Feed the cases whose counters pass at this tick what came before it."""
         waking = {case for _, case, _ in hot if case.now < 0 and case.wake == tick}
-        if not waking:
-            return
         for scope in ("mailbox", "domain"):
             if cases := [case for case in waking if case.scope == scope]:
                 refill(self, cases, tick)

@@ -3,7 +3,6 @@
 import hashlib
 import sys
 from collections.abc import Iterable
-from operator import attrgetter
 from typing import Any, Final
 
 import numpy as np
@@ -26,7 +25,6 @@ __all__ = ["DECISION_VERSION", "Listings"]
 
 DECISION_VERSION: Final = 1
 SLOT_S: Final = 600
-_by_subject: Final = attrgetter("subject")
 
 
 class Listings:
@@ -103,9 +101,6 @@ class Listings:
         listing = self._by_slot[ip]
         return listing is not None and tick >= listing.stops_from
 
-    def _subject(self, ip: int) -> str:
-        return self.sources.table.names[ip]
-
     # -- offences ------------------------------------------------------------------------------
 
     def offences(self, offences: list[Offence]) -> None:
@@ -120,7 +115,7 @@ class Listings:
             self._list(ip, first[ip])
 
     def _list(self, ip: int, offence: Offence) -> None:
-        subject = self._subject(ip)
+        subject = self.sources.table.names[ip]
         key = self.sources.table.key(ip)
         rule = getattr(self.policy.rules, offence.rule)
         if not rule.enabled or self.never.covers(key):
@@ -164,23 +159,20 @@ class Listings:
             listing.stops_from = self._published
 
     def attempts(self, attempts: Iterable[tuple[int, int, int]]) -> None:
-        """Note (ip slot, tick, messages) of listed sources that went on, each once.
-
-        Told at most once in a while, in the order of their subjects.
-        """
+        """Note (ip slot, tick, messages) of listed sources that went on; told once in a while."""
         told = []
-        last_told = self._tick - self.policy.listing.extend_every_s
         for ip, tick, part in attempts:
             if (listing := self._by_slot[ip]) is None:
                 continue
             listing.part = max(listing.part, part)
             before = listing.tier
             self.lifecycle.attempt(listing, tick, self._observed)
-            if listing.told_at <= last_told or listing.tier != before:
+            due = self._tick - listing.told_at >= self.policy.listing.extend_every_s
+            if due or listing.tier != before:
                 listing.told_at = self._tick
                 if not listing.held:
                     told.append(listing)
-        for listing in sorted(told, key=_by_subject):
+        for listing in sorted(told, key=lambda one: one.subject):
             self._write("extend", listing, {"reason": "attempts at a flooded victim go on"})
 
     def connect(self, ip: int, tick: int, count: int) -> None:
