@@ -154,6 +154,7 @@ STATE: dict[str, set[str]] = {
         "flood_records", "_records",  # of one `accept`
         "_examiner",  # answers of one tick
         "_gates",  # set again in the next minute
+        "flooded",  # follows from the cases
     },
     "LogCloser": {
         "partitions", "closed", "repeated", "started", "_rows", "_fresh", "_controls",
