@@ -8,6 +8,7 @@ one. Nothing here depends on batches: between two minutes the coarse counters on
 opens at the same tick however the rows arrive, and knows the same hour when it does.
 """
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -278,17 +279,17 @@ class Engine(State):
         self.collateral.observed_s = observed
         listings.begin(tick, observed, self.policy.clock.lateness_s)
         listings.allow(controls)
-        touched: dict[Case, set[int]] = {}
+        touched: dict[Case, list[int]] = {}
         self._wake(tick, hot)
-        forgiven = listings.forgiven
+        forgiven, stops = listings.forgiven, listings.stops
         for row, case, own in hot:
             if tick < case.wake or (forgiven and is_forgiven(self, row)):
                 continue
             if case.now < tick:
                 case.advance(tick)
-            stopped = listings.stops(row.ip, row.tick)
+            stopped = case.flood is not None and stops(row.ip, row.tick)
             if (own is None or own.flood is None) and case.add(row, stopped=stopped):
-                touched.setdefault(case, set()).add(row.ip)
+                touched.setdefault(case, []).append(row.ip)
         offences: list[Offence] = []
         for scope in ("mailbox", "domain"):  # a mailbox's flood is taken out of its domain
             mine = [case for case in touched if case.scope == scope]
@@ -300,12 +301,10 @@ class Engine(State):
         listings.offences(offences)
         if (tick + 1) % PERIOD_S == 0:
             young_until = (self.log_start or 0) + self.policy.learning.young_s
-            for ip in listings.withdraw(young_until):
-                self._examiner.forgive(ip, tick)
+            self._examiner.forgive(listings.withdraw(young_until), tick)
         if minute_ends:
             listings.ends()
-        for ip in listings.answer(controls):
-            self._examiner.forgive(ip, tick)
+        self._examiner.forgive(listings.answer(controls), tick)
         self._apply_changes(controls)
         self._records.count_listed()
         if minute_ends:
@@ -314,7 +313,7 @@ class Engine(State):
 
     def _wake(self, tick: int, hot: Sequence[tuple[CaseRow, Case, Case | None]]) -> None:
         """Feed the cases whose counters pass at this tick what came before it."""
-        waking = {case for _, case, _ in hot if case.wake == tick and not case.is_awake}
+        waking = {case for _, case, _ in hot if case.now < 0 and case.wake == tick}
         for scope in ("mailbox", "domain"):
             if cases := [case for case in waking if case.scope == scope]:
                 refill(self, cases, tick)
@@ -342,21 +341,19 @@ class Engine(State):
         assert self.log_start is not None  # noqa: S101 - set by the first close
         slot_ends = (tick + 1) % PERIOD_S == 0
         flooded: tuple[list[int], list[int]] = [], []
-        for key in sorted(self.cases):
-            case = self.cases[key]
-            case.advance(tick)
+        for case in self.cases.values():
             case.patience = [0, 0, 0 if slot_ends else case.patience[2]]
-            victims = self.victims(case.scope)
-            if case.flood is not None:
-                flooded[case.scope == "domain"].append(case.slot)
-                if slot_ends and self._examiner.is_over(case, tick):
+        for (scope, slot), case in [*self.flooded.items()]:
+            flooded[scope == "domain"].append(slot)
+            if slot_ends:
+                case.advance(tick)
+                if self._examiner.is_over(case, tick):
                     self._records.end(case)
-            if case.flood is None and not passes(self, case.scope, np.array([case.slot]))[0]:
-                del self.cases[key]
-                victims.hot[case.slot] = False
+        for scope in ("mailbox", "domain"):
+            self._close_calm(scope)
         masks = self.mailboxes.mask(flooded[0]), self.domains.mask(flooded[1])
         self._count_minute(tick, masks)
-        self.bound_cases()
+        self.bound_cases(tick)
         if slot_ends:
             listed = self.listings.listed
             self.learner.period(tick, self.log_start, self.evidence, masks, listed)
@@ -368,8 +365,17 @@ class Engine(State):
         self.learner.decay(tick // 86_400)
         self.evidence.trim(tick + 1 - HOUR_S)
         self.listings.forgive_until(tick - HOUR_S)
-        self.evict()
+        self.evict(tick)
         self._begin_minute(tick // MINUTE_S + 1)
+
+    def _close_calm(self, scope: str) -> None:
+        """Close the cases of a scope that have no flood, and whose counters mean none."""
+        slots = [slot for kind, slot in self.cases if kind == scope]
+        calm = ~passes(self, scope, np.array(slots, np.int64))
+        for slot in itertools.compress(slots, calm.tolist()):
+            if (scope, slot) not in self.flooded:
+                del self.cases[scope, slot]
+                self.victims(scope).hot[slot] = False
 
     def _count_minute(self, tick: int, flooded: Masks) -> None:
         """Count what the minute brought to victims that are not flooded, by source and group.

@@ -52,6 +52,7 @@ class EngineState(Protocol):
     collateral: Collateral
     listings: Listings
     cases: dict[tuple[str, int], Case]
+    flooded: dict[tuple[str, int], Case]
     floods_found: int
     observed: int
     log_start: int | None

@@ -192,7 +192,9 @@ def _restored(engine: EngineState, tree: dict[str, Any]) -> int:
         scope = state["scope"]
         numbering = mailboxes if scope == "mailbox" else domains
         slot = int(numbering.slots(np.array([state["victim"]]))[0])
-        engine.cases[scope, slot] = Case.restored(scope, slot, state, ips, mailboxes)
+        case = engine.cases[scope, slot] = Case.restored(scope, slot, state, ips, mailboxes)
+        if case.flood is not None:
+            engine.flooded[scope, slot] = case
         (engine.mailboxes if scope == "mailbox" else engine.domains).hot[slot] = True
     engine.floods_found = tree["floods_found"]
     _identify(engine)

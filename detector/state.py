@@ -73,6 +73,8 @@ class State:
         self.collateral = Collateral(policy.guard)
         self.listings = Listings(policy, self.sources, self.collateral, providers)
         self.cases: dict[tuple[str, int], Case] = {}
+        self.flooded: dict[tuple[str, int], Case] = {}
+        """Those of them with a flood."""
         self.floods_found = 0
         self.observed = 0
         self.log_start: int | None = None
@@ -141,10 +143,9 @@ class State:
 
     def flooded_mailboxes(self) -> set[int]:
         """Give the mailboxes that are flooded themselves (their mail is no matter of a domain)."""
-        floods = (key for key, case in self.cases.items() if case.flood is not None)
-        return {slot for scope, slot in floods if scope == "mailbox"}
+        return {slot for scope, slot in self.flooded if scope == "mailbox"}
 
-    def bound_cases(self) -> None:
+    def bound_cases(self, tick: int) -> None:
         """Close the least busy cases without a flood when there are more than the bound.
 
         They open again while their counters ask for it, so that this bounds memory at the end of
@@ -154,17 +155,20 @@ class State:
         if excess <= 0:
             return
         calm = [key for key, case in self.cases.items() if case.flood is None]
+        for key in calm:
+            self.cases[key].advance(tick)
         calm.sort(key=lambda key: (self.cases[key].all_long, key[0], self.name(*key)))
         for scope, slot in calm[:excess]:
             del self.cases[scope, slot]
             self.victims(scope).hot[slot] = False
 
-    def evict(self) -> None:
+    def evict(self, tick: int) -> None:
         """Forget the longest unseen keys when there are more than the bound."""
         bound = self.policy.memory.keys
         if np.count_nonzero(self.sources.known) > bound:
             kept = self.listings.listed[: self.sources.known.size].copy()
             for case in self.cases.values():
+                case.advance(tick)
                 kept[case.slots_in_use()[0]] = True
             self.sources.forget(evictable(self.sources, bound, kept))
         gone = evictable(self.mailboxes, bound, self.mailboxes.hot)

@@ -7,7 +7,7 @@ texts share a hash once in 400,000 runs.
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
@@ -156,8 +156,15 @@ class KeyTable:
 
     def find(self, text: str) -> int:
         """Give the slot of a canonical text, or NO_KEY where it is not in the table."""
-        slot = int(self._spellings.look(_hashes([text]))[0])
-        return slot if slot >= 0 and self.names[slot] == text else NO_KEY
+        return self.find_all([text])[0]
+
+    def find_all(self, texts: Sequence[str]) -> list[int]:
+        """Give the slots of canonical texts, NO_KEY for those that are not in the table."""
+        slots = self._spellings.look(_hashes(texts)).tolist()
+        return [
+            slot if slot >= 0 and self.names[slot] == text else NO_KEY
+            for slot, text in zip(slots, texts, strict=True)
+        ]
 
     def canonical(self, text: str) -> str | None:
         """Give the canonical form of a text, or None where it can be no key."""
@@ -175,6 +182,13 @@ class KeyTable:
     def key(self, slot: int) -> bytes:
         """Give the key of an "ip" slot: 4 or 8 bytes."""
         return self.subjects.key(slot)
+
+    def by_name(self, slots: Iterable[int]) -> list[int]:
+        """Put slots in the order of their names."""
+        some = list(slots)
+        if len(some) > 1:
+            some.sort(key=self.names.__getitem__)
+        return some
 
     def _learn(self, keys: list[int], texts: list[str]) -> dict[int, int]:
         """Remember new texts, whose hashes are `keys`; give the slot of each, or BAD_KEY."""

@@ -5,7 +5,7 @@ newcomers of the flood: the odds of a newcomer are their ratio, lowered by how m
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from detector.judge.floods import ACQUAINTED, FRESH, Flood, Part
@@ -50,6 +50,18 @@ class Crowd:
     surprise: float
     to_day: float = 1.0
     """Times what is known of a source's mail to others is a day's, 1 or more."""
+    evidence: dict[str, object] | None = None
+    """What an offence says of the flood itself, once there is one."""
+    slots: float = field(init=False)
+    """Slots of ten minutes since it began."""
+    every_s: int = field(init=False)
+    """The span of everybody's volume that is nearest to that."""
+
+    def __post_init__(self) -> None:
+        """Say how long the flood has been going on."""
+        span_s = max(self.now - self.flood.start + 1, SHORT_S)
+        self.slots = span_s / LONG_S
+        self.every_s = LONG_S if span_s < 2 * LONG_S else HOUR_S
 
 
 class Expected(NamedTuple):
@@ -62,11 +74,8 @@ class Expected(NamedTuple):
 
 def expected(at: Crowd, source: Source) -> Expected:
     """Give the innocent messages that a flood's time would have brought anyway."""
-    flood, usual = at.flood, at.usual
-    span_s = max(at.now - flood.start + 1, SHORT_S)
-    slots = span_s / LONG_S
+    flood, usual, slots, every_s = at.flood, at.usual, at.slots, at.every_s
     come = at.coming * slots
-    every_s = LONG_S if span_s < 2 * LONG_S else HOUR_S
     volume = usual.traffic.volume(source.group, every_s)
     longer = max(1.0, slots / usual.traffic.length(every_s))
     others = max(0.0, volume * longer - flood.groups[source.group])
@@ -129,14 +138,12 @@ def innocent(at: Crowd, source: Source, part: Part, due: Expected) -> float:
     left = unseen + max(0.0, crowd - due.group)
     if crowd > due.group:
         chance += due.group / left
-    itself = due.source
-    if not newcomer:  # what it sent before may be little by chance: at least its part of its group
-        itself = max(itself, due.group / max(1, flood.members[source.group]))
-        kind = max(1.0, kind)
+    # what it sent before may be little by chance: at least its part of its group
+    itself = max(due.source, due.group / max(1, flood.members[source.group]))
     usually = 1.0 + 2.0 * itself
     if not newcomer:
-        slots = max(at.now - flood.start + 1, SHORT_S) / LONG_S
-        usually = max(usually, usual.most_of(source.hash, due.source, slots, at.surprise))
+        kind = max(1.0, kind)
+        usually = max(usually, usual.most_of(source.hash, due.source, at.slots, at.surprise))
     tail = _tail(sent / usually)
     odds = max(chance * kind * busy, itself / left) * tail
     if sent > 2:  # noqa: PLR2004 - how many send as much says nothing of a message or two
@@ -162,8 +169,7 @@ def is_part(
         return part.attempts > rule.system_burst * usual.mean(source.hash)
     sent = at.flood.evidence(part)
     if sent >= rule.mailbox_per_min:
-        slots = max(at.now - at.flood.start + 1, SHORT_S) / LONG_S
-        beyond = sent - usual.most_of(source.hash, due.source, slots, at.surprise)
+        beyond = sent - usual.most_of(source.hash, due.source, at.slots, at.surprise)
         if beyond >= rule.mailbox_per_min:
             return True
     return probability * (1.0 + rule.cost * source.others * at.to_day) < rule.innocent

@@ -4,13 +4,16 @@ Coarse counters say cheaply that most victims cannot be flooded. Only what passe
 row by row, as a case that is fed from the evidence log.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detector.judge.cases import Case
-from detector.judge.rows import HOUR_S, CaseRow
+from detector.judge.rows import HOUR_S, LONG_S, CaseRow
 from detector.memory.tracking import UNKNOWN_ASN, group_hashes
 from detector.state import ATTEMPTS, DEFERRED, DELIVERED, MESSAGES, State
 from detector.tally.rows import Rows, take_rows
@@ -24,9 +27,12 @@ __all__ = [
     "open_cases",
     "passes",
     "refill",
-    "start_cases",
 ]
 
+_made: Final[Callable[[tuple[Any, ...]], CaseRow]] = partial(tuple.__new__, CaseRow)
+"""Make a row of its values, without a call of Python."""
+_FEW: Final = 4
+"""So many slots are faster compared one by one than looked up."""
 HotRows = dict[int, list[tuple[CaseRow, Case, Case | None]]]
 
 
@@ -97,38 +103,50 @@ def _wakes(
     return out
 
 
-def start_cases(state: State, scope: str, slots: NDArray[np.int32], first: int) -> None:
-    """Open cases at once and feed them what the evidence log holds from before tick `first`."""
-    state.victims(scope).hot[slots] = True
-    cases = [Case(scope, slot, first) for slot in slots.tolist()]
-    for case in cases:
-        state.cases[scope, case.slot] = case
-    refill(state, cases, first)
-
-
 def refill(state: State, cases: list[Case], first: int) -> None:
     """Fill the windows of cases of one scope from the evidence log, up to tick `first`."""
     if not cases:
         return
     scope = cases[0].scope
     victims = state.victims(scope)
-    wanted = victims.mask([case.slot for case in cases])
     floods = [case.flood for case in cases]
     for case in cases:
         case.empty(first - 1)
     rows, at = state.evidence.between(first - HOUR_S, first)
-    domain = state.mailboxes.domain[rows.rcpt]
-    owner = rows.rcpt if scope == "mailbox" else domain
-    index = np.flatnonzero(wanted[owner])
-    seen = (at[index] >= victims.since[owner[index]]) & (rows.tick[index] > first - 1 - HOUR_S)
-    index = index[seen]
+    if scope == "mailbox" and len(cases) <= _FEW:
+        index = np.flatnonzero(np.logical_or.reduce([rows.rcpt == case.slot for case in cases]))
+    else:
+        wanted = victims.mask([case.slot for case in cases])
+        if scope == "domain":
+            wanted = wanted[state.mailboxes.domain]
+            wanted[list(state.flooded_mailboxes())] = False
+        index = np.flatnonzero(wanted[rows.rcpt])
+    owner = rows.rcpt[index] if scope == "mailbox" else state.mailboxes.domain[rows.rcpt[index]]
+    tick = rows.tick[index]
+    seen = (at[index] >= victims.since[owner]) & (tick > first - 1 - HOUR_S)
+    for ip, removed in state.listings.forgiven.items():
+        seen &= (rows.ip[index] != ip) | (tick > removed)
+    young = tick >= first - LONG_S
+    old = np.flatnonzero(seen & ~young)
+    _fill_hours(state, scope, owner[old], take_rows(rows, index[old]))
+    new = np.flatnonzero(seen & young)
+    index, owner = index[new], owner[new]
     made = _case_rows(state, take_rows(rows, index), at[index], rows.asn[index])
-    apart = state.flooded_mailboxes() if scope == "domain" else ()
-    for row, own in zip(made, owner[index].tolist(), strict=True):
-        if row.mailbox not in apart and not is_forgiven(state, row):
-            state.cases[scope, own].add(row)
+    for row, own in zip(made, owner.tolist(), strict=True):
+        state.cases[scope, own].add(row)
     for case, flood in zip(cases, floods, strict=True):
         case.flood = flood
+
+
+def _fill_hours(state: State, scope: str, owner: NDArray[np.int32], rows: Rows) -> None:
+    """Count rows that are older than ten minutes at the cases of their owners."""
+    messages = rows.count.astype(np.int64) * MESSAGES[rows.outcome]
+    some = np.flatnonzero(messages)
+    for own, step, group, count in zip(
+        owner[some].tolist(), (rows.tick[some] // LONG_S).tolist(),
+        group_hashes(rows.asn[some]).tolist(), messages[some].tolist(), strict=True,
+    ):  # fmt: skip
+        state.cases[scope, own].add_hour(step, group, count)
 
 
 def earlier_rows(state: State, case: Case, first: int, stop: int) -> list[CaseRow]:
@@ -150,21 +168,29 @@ def _case_rows(
 ) -> list[CaseRow]:
     """Turn rows into those of a case; `group` (rows,) are the ASN groups of their sources."""
     count = rows.count.astype(np.int64)
-    group = group.astype(np.int64)
-    return [
-        CaseRow._make(values)
-        for values in zip(
-            rows.tick.tolist(), rows.ip.tolist(), group_hashes(group).tolist(),
-            rows.rcpt.tolist(),
-            (count * MESSAGES[rows.outcome]).tolist(),
-            (count * ATTEMPTS[rows.outcome]).tolist(),
-            (count * DEFERRED[rows.outcome]).tolist(),
-            rows.senders.tolist(), np.maximum(group, UNKNOWN_ASN).tolist(),
-            (rows.nulls * MESSAGES[rows.outcome]).tolist(),
-            ((at == state.mailboxes.since[rows.rcpt]) & DELIVERED[rows.outcome]).tolist(),
-            strict=True,
-        )
-    ]  # fmt: skip
+    names, number = np.unique(group.astype(np.int64), return_inverse=True)
+    number = number.tolist()
+    return list(map(_made, zip(
+        _shared(rows.tick), rows.ip.tolist(),
+        map(group_hashes(names).tolist().__getitem__, number),
+        rows.rcpt.tolist(),
+        (count * MESSAGES[rows.outcome]).tolist(),
+        (count * ATTEMPTS[rows.outcome]).tolist(),
+        (count * DEFERRED[rows.outcome]).tolist(),
+        rows.senders.tolist(),
+        map(np.maximum(names, UNKNOWN_ASN).tolist().__getitem__, number),
+        (rows.nulls * MESSAGES[rows.outcome]).tolist(),
+        ((at == state.mailboxes.since[rows.rcpt]) & DELIVERED[rows.outcome]).tolist(),
+        strict=True,
+    )))  # fmt: skip
+
+
+def _shared(ticks: NDArray[np.int64]) -> Iterator[int]:
+    """Give ticks, one object for all that are equal: a million listings remember them."""
+    if not ticks.size or (last := int(ticks.max())) - (first := int(ticks.min())) > HOUR_S:
+        return iter(ticks.tolist())
+    every = range(first, last + 1)
+    return map([*every].__getitem__, (ticks - first).tolist())
 
 
 def hot_rows(state: State, rows: Rows, at: NDArray[np.int64], domain: NDArray[np.int32]) -> HotRows:
@@ -186,7 +212,10 @@ def hot_rows(state: State, rows: Rows, at: NDArray[np.int64], domain: NDArray[np
             watched, strict=True,
         ):  # fmt: skip
             own = cases["mailbox", row.mailbox] if is_watched else None
-            out.setdefault(tick, []).append((row, cases[scope, slot], own))
+            found = out.get(tick)
+            if found is None:
+                found = out[tick] = []
+            found.append((row, cases[scope, slot], own))
     return out
 
 

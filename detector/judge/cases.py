@@ -9,7 +9,6 @@ those counters passed, and so depends on the rows alone, never on the batches in
 """
 
 from collections import deque
-from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
@@ -22,6 +21,9 @@ from detector.judge.rows import HOUR_S, LONG_S, SHORT_S, CaseRow, pairs, row_typ
 __all__ = ["HOUR_S", "LONG_S", "SHORT_S", "Case"]
 
 _ROW_TYPES: Final = row_types()
+_MOST_SHIFTED_S: Final = 20
+"""A timeline of so many seconds ago is brought up to date faster than it is summed again."""
+Counts = dict[int, int]
 
 
 class Case:
@@ -33,9 +35,7 @@ class Case:
         self.wake = wake
         """The close at which its counters passed: it is fed and judged from there on."""
         self.flood: Flood | None = None
-        self.patience = [0, 0, 0]
-        """By window: messages that must come before it is worth judging again, in this minute or,
-        of the hour, in this slot."""
+        self._patience, self._since = [0, 0, 0], 0
         self.empty(-1)
 
     def empty(self, tick: int) -> None:
@@ -47,13 +47,16 @@ class Case:
         """Rows of the last ten minutes by their tick."""
         self._sums: dict[int, int] = {}
         """Their messages."""
-        self._timeline: tuple[int, int, list[int]] = (-1, 0, [])
-        """What `timeline` gave last, for which tick and how many messages."""
-        self.short: dict[int, int] = {}
-        self.long: dict[int, int] = {}
-        self.hour: dict[int, int] = {}
-        """Messages by group in each window."""
-        self._steps: dict[int, dict[int, int]] = {}
+        self._line: list[int] | None = None
+        self._line_at = tick
+        """Messages by minutes as `timeline` gave them, and when."""
+        self._short: Counts | None = {}
+        self._long: Counts | None = {}
+        self._hour: Counts | None = {}
+        """Messages by group in each window; None: summed when asked for."""
+        self._asked = False
+        """Whether they were asked for in a flood, which seldom needs them."""
+        self._steps: dict[int, Counts] = {}
         self.all_short = self.first_long = self.all_long = self.all_hour = self.tried_long = 0
 
     @property
@@ -61,42 +64,54 @@ class Case:
         """Say whether its windows have been filled."""
         return self.now >= 0
 
+    @property
+    def patience(self) -> list[int]:
+        """By window: messages that must come before it is worth judging again.
+
+        That is in this minute or, of the hour, in this slot.
+        """
+        if self._since:
+            self._patience = [max(0, left - self._since) for left in self._patience]
+            self._since = 0
+        return self._patience
+
+    @patience.setter
+    def patience(self, patience: list[int]) -> None:
+        self._patience, self._since = patience, 0
+
     def advance(self, tick: int) -> None:
         """Move the windows to end with `tick`; what leaves them is subtracted."""
-        if tick <= self.now:
+        before = self.now
+        if tick <= before:
             return
-        before, self.now = self.now, tick
+        self.now = tick
         if before < 0:
             return
-        if tick - before <= len(self._ticks):
-            ends: Iterable[int] = range(before + 1 - SHORT_S, tick + 1 - SHORT_S)
-            gone: Iterable[int] = range(before + 1 - LONG_S, tick + 1 - LONG_S)
+        ticks = self._ticks
+        if tick - before <= len(ticks):
+            ended = [at for at in range(before + 1 - SHORT_S, tick + 1 - SHORT_S) if at in ticks]
+            gone = [at for at in range(before + 1 - LONG_S, tick + 1 - LONG_S) if at in ticks]
         else:
-            ticks = sorted(self._ticks)
-            ends = [t for t in ticks if before - SHORT_S < t <= tick - SHORT_S]
-            gone = [t for t in ticks if t <= tick - LONG_S]
-        for end in ends:
-            for row in self._ticks.get(end, ()):
-                self.all_short -= row.all
-                _take(self.short, row)
-        for end in gone:
-            rows = self._ticks.pop(end, None)
-            if rows is None:
-                continue
-            self.all_long -= self._sums.pop(end)
-            for row in rows:
-                self.first_long -= row.all if row.first else 0
+            ended = [at for at in ticks if before - SHORT_S < at <= tick - SHORT_S]
+            gone = [at for at in ticks if at <= tick - LONG_S]
+        for at in ended:
+            self.all_short -= self._sums[at]
+            if self._short is not None:
+                for row in ticks[at]:
+                    _take(self._short, row)
+        for at in gone:
+            self.all_long -= self._sums.pop(at)
+            for row in ticks.pop(at):
                 self.tried_long -= row.attempts
-                _take(self.long, row)
-        oldest = tick // LONG_S - HOUR_STEPS + 1
-        for step in [step for step in self._steps if step < oldest]:
-            for group, count in self._steps.pop(step).items():
-                self.all_hour -= count
-                left = self.hour[group] - count
-                if left:
-                    self.hour[group] = left
-                else:
-                    del self.hour[group]
+                if row.first:
+                    self.first_long -= row.all
+                if self._long is not None:
+                    _take(self._long, row)
+        if tick // LONG_S > before // LONG_S:
+            oldest = tick // LONG_S - HOUR_STEPS + 1
+            for step in [step for step in self._steps if step < oldest]:
+                self.all_hour -= sum(self._steps.pop(step).values())
+                self._hour = None
 
     def add(self, row: CaseRow, *, stopped: bool = False) -> bool:
         """Count a row in the windows that still cover its tick (call `advance` first).
@@ -104,45 +119,86 @@ class Case:
         Says whether the window of ten minutes did; its flood counts only such rows. `stopped`: the
         listing of its source had been published before.
         """
-        group, count = row.group, row.all
-        step = row.tick // LONG_S
-        if count and step > self.now // LONG_S - HOUR_STEPS:
-            self.all_hour += count
-            self.hour[group] = self.hour.get(group, 0) + count
-            steps = self._steps.setdefault(step, {})
-            steps[group] = steps.get(group, 0) + count
-        age = self.now - row.tick
+        tick, _, group, _, count, attempts, deferred, _, _, _, first = row
+        flood = self.flood
+        if flood is not None and not self._asked:
+            self._short = self._long = self._hour = None
+        if count:
+            self.add_hour(tick // LONG_S, group, count)
+        age = self.now - tick
         if age >= LONG_S:
             return False
-        rows = self._ticks.get(row.tick)
+        rows = self._ticks.get(tick)
         if rows is None:
-            self._ticks[row.tick], self._sums[row.tick] = [row], count
+            self._ticks[tick], self._sums[tick] = [row], count
         else:
             rows.append(row)
-            self._sums[row.tick] += count
-        self.all_long += count
-        self.first_long += count if row.first else 0
-        self.tried_long += row.attempts
+            self._sums[tick] += count
+        self.tried_long += attempts
         if count:
-            self.long[group] = self.long.get(group, 0) + count
+            self._since += count
+            self.all_long += count
+            if first:
+                self.first_long += count
+            if tick <= self._line_at and self._line is not None:
+                self._line[-1 - (self._line_at - tick) // SHORT_S] += count
+            if self._long is not None:
+                self._long[group] = self._long.get(group, 0) + count
             if age < SHORT_S:
                 self.all_short += count
-                self.short[group] = self.short.get(group, 0) + count
-        if count:
-            self.patience = [max(0, left - count) for left in self.patience]
-        if self.flood is not None and (row.attempts or row.deferred):
-            self.flood.add(row, stopped=stopped)
+                if self._short is not None:
+                    self._short[group] = self._short.get(group, 0) + count
+        if flood is not None and (attempts or deferred):
+            flood.add(row, stopped=stopped)
         return True
 
-    def steps(self) -> deque[tuple[int, dict[int, int]]]:
+    def add_hour(self, step: int, group: int, count: int) -> None:
+        """Count messages of a step of ten minutes in the window of an hour alone."""
+        if step > self.now // LONG_S - HOUR_STEPS:
+            self.all_hour += count
+            if self._hour is not None:
+                self._hour[group] = self._hour.get(group, 0) + count
+            steps = self._steps.get(step)
+            if steps is None:
+                steps = self._steps[step] = {}
+            steps[group] = steps.get(group, 0) + count
+
+    def steps(self) -> deque[tuple[int, Counts]]:
         """Give the messages of the last hour by group, in steps of ten minutes, the newest last."""
         return deque((step, dict(counts)) for step, counts in sorted(self._steps.items()))
 
-    def window(self, span_s: int) -> tuple[dict[int, int], int]:
-        """Give the messages of a window by group, and their sum."""
+    @property
+    def hour(self) -> Counts:
+        """Give the messages of the last hour by group (do not change it)."""
+        self._asked |= self.flood is not None
+        if self._hour is None:
+            self._hour = {}
+            for counts in self._steps.values():
+                for group, count in counts.items():
+                    self._hour[group] = self._hour.get(group, 0) + count
+        return self._hour
+
+    def window(self, span_s: int) -> tuple[Counts, int]:
+        """Give the messages of a window by group (do not change it), and their sum."""
+        self._asked |= self.flood is not None
         if span_s <= SHORT_S:
-            return self.short, self.all_short
-        return (self.long, self.all_long) if span_s <= LONG_S else (self.hour, self.all_hour)
+            if self._short is None:
+                self._short = self._summed(SHORT_S)
+            return self._short, self.all_short
+        if span_s <= LONG_S:
+            if self._long is None:
+                self._long = self._summed(LONG_S)
+            return self._long, self.all_long
+        return self.hour, self.all_hour
+
+    def _summed(self, span_s: int) -> Counts:
+        out: Counts = {}
+        for tick, rows in self._ticks.items():
+            if tick > self.now - span_s:
+                for row in rows:
+                    if row.all:
+                        out[row.group] = out.get(row.group, 0) + row.all
+        return out
 
     def recent(self, span_s: int) -> list[CaseRow]:
         """Give the rows of the last `span_s` seconds, at most LONG_S, by their ticks in order."""
@@ -150,41 +206,54 @@ class Case:
         ticks = sorted(tick for tick in self._ticks if tick > oldest)
         return [row for tick in ticks for row in self._ticks[tick]]
 
-    def drop(self, ip: int, upto: int) -> None:
-        """Take a removed source's rows up to a tick out of the windows."""
+    def drop(self, ips: set[int], upto: int) -> None:
+        """Take the rows of removed sources up to a tick out of the windows."""
         self.patience = [0, 0, 0]
-        for tick, rows in list(self._ticks.items()):
-            gone = [row for row in rows if row.ip == ip and row.tick <= upto]
-            if gone:
-                self._ticks[tick] = [row for row in rows if row not in gone]
-                for row in gone:
-                    self._subtract(row)
+        gone = [row for rows in self._ticks.values() for row in rows if row.ip in ips]
+        gone = [row for row in gone if row.tick <= upto]
+        for tick in {row.tick for row in gone}:
+            self._ticks[tick] = [row for row in self._ticks[tick] if row.ip not in ips]
+        for row in gone:
+            self._subtract(row)
 
     def _subtract(self, row: CaseRow) -> None:
+        self.tried_long -= row.attempts
+        if not row.all:
+            return
+        self._line = self._hour = None
         self._sums[row.tick] -= row.all
         self.all_long -= row.all
         self.first_long -= row.all if row.first else 0
-        self.tried_long -= row.attempts
-        _take(self.long, row)
+        if self._long is not None:
+            _take(self._long, row)
         if self.now - row.tick < SHORT_S:
             self.all_short -= row.all
-            _take(self.short, row)
+            if self._short is not None:
+                _take(self._short, row)
         steps = self._steps.get(row.tick // LONG_S)
-        if steps is not None and row.all:
+        if steps is not None:
             self.all_hour -= row.all
-            _take(self.hour, row)
             _take(steps, row)
 
     def timeline(self) -> list[int]:
-        """Give all messages of the last ten minutes by minutes, oldest first (do not change it)."""
-        now, count, known = self._timeline
-        if now == self.now and count == self.all_long:
-            return known
-        out, newest = [0] * (LONG_S // SHORT_S), self.now + SHORT_S
-        for tick, count in self._sums.items():
-            out[-((newest - tick) // SHORT_S)] += count
-        self._timeline = self.now, self.all_long, out
-        return out
+        """Give all messages of the last ten minutes by minutes, oldest first."""
+        minutes, late_s = LONG_S // SHORT_S, self.now - self._line_at
+        if self._line is None or late_s > _MOST_SHIFTED_S:
+            line = [0] * minutes
+            for tick, count in self._sums.items():
+                line[-1 - (self.now - tick) // SHORT_S] += count
+        else:
+            line = self._line
+            sums = self._sums.get
+            for now in range(self._line_at + 1, self.now + 1):
+                for back in range(minutes):
+                    if count := sums(now - back * SHORT_S, 0):
+                        line[-1 - back] += count
+                        if back:
+                            line[-back] -= count
+            line[0] += self.all_long - sum(line)
+        self._line, self._line_at = line, self.now
+        return [*line]
 
     def slots_in_use(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Give the ip and mailbox slots that rows and the flood refer to."""
@@ -227,21 +296,19 @@ class Case:
         columns["mailbox"] = mailboxes.slots(columns["mailbox"])
         for values in zip(*(columns[name].tolist() for name in _ROW_TYPES), strict=True):
             case.add(CaseRow(*values))
-        case.hour, case._steps, case.all_hour = {}, {}, 0
+        case._hour, case._steps, case.all_hour = None, {}, 0
         for step in state["steps"]:
             columns = state["hour"][str(step)]
             counts = dict(zip(columns["hash"].tolist(), columns["count"].tolist(), strict=True))
             case._steps[step] = counts
-            for group, count in counts.items():
-                case.hour[group] = case.hour.get(group, 0) + count
-                case.all_hour += count
+            case.all_hour += sum(counts.values())
         case.patience = state["patience"]
         if state["flood"] is not None:
             case.flood = Flood.restored(state["flood"], ips, mailboxes)
         return case
 
 
-def _take(counts: dict[int, int], row: CaseRow) -> None:
+def _take(counts: Counts, row: CaseRow) -> None:
     """Take a row's messages out of what its group sent."""
     if row.all:
         left = counts[row.group] - row.all

@@ -1,6 +1,7 @@
 """The examiner: judges cases tick by tick and names the sources that take part in a flood."""
 
 import math
+from collections.abc import Iterable
 from typing import Final
 
 from detector.judge.attribution import Crowd, Expected, Source, expected, innocent, is_part
@@ -20,6 +21,7 @@ from detector.state import MINUTE_S, State
 __all__ = ["Examiner"]
 
 DAY_S: Final = 86_400
+_RATES_KEPT: Final = 1 << 12
 
 
 class Examiner:
@@ -30,18 +32,18 @@ class Examiner:
         self._traffic = Traffic(state)
         self._spoiled: dict[int, Case] = {}
 
-    def examine(self, case: Case, touched: set[int], tick: int) -> list[Offence]:
+    def examine(self, case: Case, touched: Iterable[int], tick: int) -> list[Offence]:
         """Judge a case at the close of a tick and name the sources that take part."""
-        self._traffic.at(tick)
         if not self._state.policy.rules.victim_flood.enabled:
             return []
         if case.flood is None:
             if all(case.patience):
                 return []
+            self._traffic.at(tick)
             finding = judge(self._state, self._traffic, case, tick)
             if finding is None:
                 return []
-            touched = set(self._start_flood(case, finding, tick).parts)
+            touched = self._start_flood(case, finding, tick).parts
         return self._attribute(case, touched, tick)
 
     def take_spoiled(self) -> list[Case]:
@@ -62,6 +64,7 @@ class Examiner:
             usual.got / max(usual.slots, 1.0), case.scope == "domain", slots,
             Figures(self._state.floods_found),
         )  # fmt: skip
+        self._state.flooded[case.scope, case.slot] = case
         hashes, stops = self._state.sources.hash, self._state.listings.stops
         if finding.span_s == HOUR_S:  # it was slow: its figures begin with the hour
             for row in earlier_rows(self._state, case, tick + 1 - HOUR_S, start):
@@ -98,34 +101,36 @@ class Examiner:
     def _usual(self, case: Case, flood: Flood, tick: int) -> Usual:
         before = (flood.earlier, flood.slots) if flood.slots or flood.earlier else None
         span_s = max(tick + 1 - flood.start, SHORT_S)
-        return Usual.of(self._state, self._traffic, case, span_s, tick, before)
+        usual = Usual.of(self._state, self._traffic, case, span_s, tick, before)
+        if flood.edition != self._state.learner.edition or len(flood.rates) > _RATES_KEPT:
+            flood.edition, flood.rates = self._state.learner.edition, {}
+        usual.rates = flood.rates
+        return usual
 
-    def _attribute(self, case: Case, touched: set[int], tick: int) -> list[Offence]:
+    def _attribute(self, case: Case, touched: Iterable[int], tick: int) -> list[Offence]:
         """Name the sources of a flood that take part now; listed ones extend their listing."""
         flood = case.flood
         assert flood is not None  # noqa: S101 - the caller checked
-        state, names = self._state, self._state.tables.ips.names
-        listings, relations = state.listings, state.learner.relations
-        victim = int(state.victims(case.scope).hash[case.slot])
-        recent = sorted((ip for ip in touched if ip in flood.parts), key=names.__getitem__)
-        suspects = []
-        for ip in recent:
-            part = flood.parts[ip]
+        state, listings = self._state, self._state.listings
+        suspects, going_on = [], []
+        for ip in set(touched):
+            part = flood.parts.get(ip)
+            if part is None:
+                continue
             if part.kind == NOT_MET:
-                own = int(state.sources.hash[ip])
-                known = own in flood.earlier or relations.known(mixed_one(victim, own))
-                strange = STRANGE if self._others(ip) > part.early else FRESH
-                flood.meet(ip, ACQUAINTED if known else strange)
+                self._meet(case, flood, ip, part)
             if listings.is_listed(ip):
-                listings.attempt(ip, part.last, part.attempts)
+                going_on.append((ip, part.last, part.attempts))
                 if ip in flood.spared:
                     suspects.append(ip)
             else:
                 flood.spared.add(ip)
                 suspects.append(ip)
+        listings.attempts(going_on)
         grown = flood.total >= (1.0 + PATIENCE) * flood.looked
         if not suspects and not grown:
             return []
+        self._traffic.at(tick)
         usual = self._usual(case, flood, tick)
         pace = flood.total * min(1.0, LONG_S / max(1, tick - flood.start + 1))
         press = min(1.0, case.tried_long / pace) if pace else 1.0
@@ -137,7 +142,7 @@ class Examiner:
             flood.looked = flood.total
             suspects = [*flood.spared]
         out: list[Offence] = []
-        for ip in sorted(suspects, key=names.__getitem__):
+        for ip in suspects:
             part = flood.parts[ip]
             if listings.is_listed(ip) or tick - part.last >= LONG_S:
                 flood.spared.discard(ip)
@@ -150,6 +155,15 @@ class Examiner:
                 out.append(offence)
         return out
 
+    def _meet(self, case: Case, flood: Flood, ip: int, part: Part) -> None:
+        """Note what is known of a source at its first judgement."""
+        state = self._state
+        victim, own = state.victims(case.scope).hash.item(case.slot), state.sources.hash.item(ip)
+        if own in flood.earlier or state.learner.relations.known(mixed_one(victim, own)):
+            flood.meet(ip, ACQUAINTED)
+        else:
+            flood.meet(ip, STRANGE if self._others(ip) > part.early else FRESH)
+
     def _others(self, ip: int) -> int:
         """Give a source's messages to victims that were not flooded, up to this minute."""
         sources = self._state.sources
@@ -158,14 +172,10 @@ class Examiner:
     def _judged(self, case: Case, crowd: Crowd, ip: int, part: Part) -> Offence | None:
         """Give the offence of a source that takes part, None of one that may be innocent."""
         sources = self._state.sources
-        lately = sources.before.item(ip) + sources.lately.item(ip)
-        mine = round(crowd.usual.rate(int(sources.hash[ip]))[0]) if crowd.usual.known else 0
-        live = self._traffic.live(ip)
-        others = max(0, self._others(ip) - mine - part.early)
-        source = Source(
-            ip, int(sources.hash[ip]), part.group, others,
-            max(0, lately - part.early) + live,
-        )  # fmt: skip
+        own, lately = sources.hash.item(ip), sources.before.item(ip) + sources.lately.item(ip)
+        mine = round(crowd.usual.rate(own)[0]) if crowd.usual.known else 0
+        others = max(0, sources.normal.item(ip) + lately - mine - part.early)
+        source = Source(ip, own, part.group, others, max(0, lately - part.early))
         due = expected(crowd, source)
         probability = innocent(crowd, source, part, due)
         rule = self._state.policy.rules.victim_flood
@@ -178,12 +188,37 @@ class Examiner:
         probability: float,
     ) -> Offence:  # fmt: skip
         """Write down why one source is listed: the numbers that decided."""
-        state, flood = self._state, crowd.flood
-        relations = state.learner.relations
-        evidence: dict[str, object] = {
+        if crowd.evidence is None:
+            crowd.evidence = self._evidence(case, crowd.flood)
+        relations, usual = self._state.learner.relations, crowd.usual
+        evidence = crowd.evidence | {
+            "source_messages": part.attempts,
+            "asn_messages": crowd.flood.groups[part.group],
+            "innocent": round(probability, 6),
+            "expected_from_source": round(due.source, 3),
+            "expected_from_asn": round(due.group, 3),
+            "messages_to_others": source.others,
+            "known_before": relations.known(mixed_one(usual.hash, part.group)),
+            "usual_from_asn_10min": round(usual.mean(part.group), 3),
+            "timeline_per_min": case.timeline(),
+        }
+        if self._state.evidence.covers_from is not None:
+            evidence["covers_from_ms"] = self._state.evidence.covers_from * 1000
+        return Offence(
+            source.ip, part.asn, "victim_flood", part.first, part.last, part.attempts, evidence,
+            source.others, max(self._traffic.learned_all, self._traffic.site(HOUR_S)),
+            crowd.flood.figures.number, self._domain(case),
+        )  # fmt: skip
+
+    def _evidence(self, case: Case, flood: Flood) -> dict[str, object]:
+        """Write down what its offences say of a flood."""
+        if not flood.victim:
+            name = self._state.name(case.scope, case.slot)
+            flood.victim = self._state.listings.masked(name)
+        return {
             "flood": flood.id,
             "scope": case.scope,
-            "victim": state.listings.masked(state.name(case.scope, case.slot)),
+            "victim": flood.victim,
             "window_s": flood.span_s,
             "count": flood.count,
             "limit": flood.limit,
@@ -193,23 +228,7 @@ class Examiner:
             "flood_sources": len(flood.parts),
             "flood_asns": len(flood.groups),
             "sender_domain_bits": flood.senders.bit_count(),
-            "source_messages": part.attempts,
-            "asn_messages": flood.groups[part.group],
-            "innocent": round(probability, 6),
-            "expected_from_source": round(due.source, 3),
-            "expected_from_asn": round(due.group, 3),
-            "messages_to_others": source.others,
-            "known_before": relations.known(mixed_one(crowd.usual.hash, part.group)),
-            "usual_from_asn_10min": round(crowd.usual.mean(part.group), 3),
-            "timeline_per_min": case.timeline(),
         }
-        if state.evidence.covers_from is not None:
-            evidence["covers_from_ms"] = state.evidence.covers_from * 1000
-        return Offence(
-            source.ip, part.asn, "victim_flood", part.first, part.last, part.attempts, evidence,
-            source.others, max(self._traffic.learned_all, self._traffic.site(HOUR_S)),
-            flood.figures.number, self._domain(case),
-        )  # fmt: skip
 
     def _domain(self, case: Case) -> str:
         """Give the domain of a victim."""
@@ -275,9 +294,11 @@ class Examiner:
         """Count what everybody sends anew: sources are of other groups now."""
         self._traffic = Traffic(self._state)
 
-    def forgive(self, ip: int, tick: int) -> None:
-        """Let a removed source start anew: nothing up to this tick counts against it."""
-        for case in self._state.cases.values():
-            case.drop(ip, tick)
+    def forgive(self, ips: list[int], tick: int) -> None:
+        """Let removed sources start anew: nothing up to this tick counts against them."""
+        removed = set(ips)
+        for case in self._state.cases.values() if removed else ():
+            case.drop(removed, tick)
             if case.flood is not None:
-                case.flood.forget(ip)
+                for ip in ips:
+                    case.flood.forget(ip)

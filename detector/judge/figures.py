@@ -58,12 +58,10 @@ class Figures:
     """Attempts by minute, as long as more may come."""
 
     def add(self, row: CaseRow, *, stopped: bool) -> None:
-        """Count the attempts of a row."""
-        count = row.attempts
-        if not count:
-            return
-        self._sum(row.tick, count, stopped=stopped)
-        minute = row.tick // SHORT_S
+        """Count the attempts of a row, 1 at least."""
+        tick, count = row.tick, row.attempts
+        self._sum(tick, count, stopped=stopped)
+        minute = tick // SHORT_S
         came = self._minutes.get(minute, 0) + count
         if came == count and self._minutes and minute > max(self._minutes):
             oldest = minute - _KEPT_MINUTES + 1
@@ -89,9 +87,11 @@ class Figures:
     def _sum(self, tick: int, count: int, *, stopped: bool) -> None:
         self.moved = True
         self.messages += count
-        self.stopped += count if stopped else 0
-        self.first = tick if self.first < 0 else min(self.first, tick)
+        if stopped:
+            self.stopped += count
         self.last = max(self.last, tick)
+        if tick < self.first or self.first < 0:
+            self.first = tick
 
     def list_one(self) -> None:
         """Count a source that was listed for the flood."""

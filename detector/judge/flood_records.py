@@ -38,8 +38,7 @@ class FloodRecords:
         listed_for, listings.listed_for = listings.listed_for, []
         if not listed_for:
             return
-        floods = [case.flood for case in self._state.cases.values() if case.flood is not None]
-        by_number = {flood.figures.number: flood for flood in floods}
+        by_number = {flood.figures.number: flood for flood, _ in self._floods()}
         for number in listed_for:
             if number in by_number:
                 by_number[number].figures.list_one()
@@ -49,6 +48,7 @@ class FloodRecords:
         if case.flood is not None:
             self._over.append((case.flood, case))
             case.flood = None
+            del self._state.flooded[case.scope, case.slot]
 
     def close_tick(self, tick: int, touched: Iterable[Case], *, minute_ends: bool) -> None:
         """Write the records of a close in the order in which the floods were found.
@@ -64,9 +64,11 @@ class FloodRecords:
 
     def write_moved(self, tick: int) -> None:
         """Write the records of floods that have moved since their last one."""
-        cases = self._state.cases.values()
-        open_now = [(case.flood, case) for case in cases if case.flood is not None]
-        self._write(tick, [(f, case, GOING_ON) for f, case in open_now if f.figures.moved])
+        self._write(tick, [(f, case, GOING_ON) for f, case in self._floods() if f.figures.moved])
+
+    def _floods(self) -> list[tuple[Flood, Case]]:
+        cases = self._state.flooded.values()
+        return [(case.flood, case) for case in cases if case.flood is not None]
 
     def _write(self, tick: int, due: list[tuple[Flood, Case, str]]) -> None:
         listings = self._state.listings

@@ -88,17 +88,26 @@ class Flood:
     """Sources by group that had no relation with the victim."""
     members: dict[int, int] = field(default_factory=dict)
     """All sources that were judged, by group."""
-    sizes: dict[int, int] = field(default_factory=dict)
-    """Sources by their messages."""
+    sizes: list[int] = field(default_factory=lambda: [0] * (_MOST_SIZE + 1))
+    """Sources by their messages: the last counts all that sent more."""
     singles: int = 0
     """Groups with one newcomer."""
     fresh: int = 0
     """Sources that nobody knew."""
 
+    rates: dict[int, tuple[float, float]] = field(default_factory=dict)
+    """Rates that were looked up for it, as of an `edition` of what was learned."""
+    edition: int = -1
+    named: str = ""
+    victim: str = ""
+    """Its victim as outsiders may see it, once it was asked for; `named` is its `id`."""
+
     @property
     def id(self) -> str:
         """What names it, here and in its records."""
-        return flood_id(self.figures.number, self.found)
+        if not self.named:
+            self.named = flood_id(self.figures.number, self.found)
+        return self.named
 
     def sources(self) -> int:
         """Count everybody who sent."""
@@ -127,60 +136,58 @@ class Flood:
 
     def as_heavy(self, sent: int) -> int:
         """Count the sources that sent so many messages or more."""
-        return sum([count for size, count in self.sizes.items() if size >= sent])
+        return sum(self.sizes[sent:])
 
     def add(self, row: CaseRow, *, stopped: bool = False) -> None:
         """Count one row; `stopped`: its source's listing had been published before."""
-        self.figures.add(row, stopped=stopped)
-        self.total += row.attempts
-        self.senders |= row.senders
-        part = self.parts.get(row.ip)
+        tick, ip, group, _, _, attempts, deferred, senders, asn, _, _ = row
+        self.senders |= senders
+        part = self.parts.get(ip)
         if part is None:
-            part = Part(0, row.tick, row.tick, row.deferred > 0, row.group, row.asn)
-            self.parts[row.ip] = part
-        elif part.group != row.group and (row.tick, row.group) > (part.last, part.group):
-            self._count(part, -1)
-            part.group, part.asn = row.group, row.asn
-            self._count(part, 1)
-        if row.tick < part.first:
-            part.first = row.tick
-        elif row.tick > part.last:
-            part.last = row.tick
-        if row.deferred:
-            part.deferred = True
-        if row.group not in self.groups:
-            self.groups[row.group] = 0
-        if row.attempts:
-            self.groups[row.group] += row.attempts
-            self._resize(part.attempts, part.attempts + row.attempts)
-            part.attempts += row.attempts
-            self._note(row)
+            part = self.parts[ip] = Part(0, tick, tick, deferred > 0, group, asn)
+        else:
+            if part.group != group and (tick, group) > (part.last, part.group):
+                self._count(part, -1)
+                part.group, part.asn = group, asn
+                self._count(part, 1)
+            if tick < part.first:
+                part.first = tick
+            elif tick > part.last:
+                part.last = tick
+            if deferred:
+                part.deferred = True
+        self.groups[group] = self.groups.get(group, 0) + attempts
+        if attempts:
+            self.figures.add(row, stopped=stopped)
+            self.total += attempts
+            self._resize(part.attempts, part.attempts + attempts)
+            part.attempts += attempts
+            self._note(tick // LONG_S, group, attempts)
             if stopped:
-                self._note_stopped(row)
+                self._note_stopped(tick // LONG_S, attempts)
             if self.wide:
                 self._hit(row, part)
 
-    def _note(self, row: CaseRow) -> None:
-        """Count a row in the last hour."""
-        step, place = row.tick // LONG_S, len(self.lately)
+    def _note(self, step: int, group: int, attempts: int) -> None:
+        """Count messages of a step of ten minutes in the last hour."""
+        place = len(self.lately)
         while place and self.lately[place - 1][0] > step:
             place -= 1
         if not place or self.lately[place - 1][0] < step:
             self.lately.insert(place, (step, {}))
             place += 1
-        _, counts = self.lately[place - 1]
-        counts[row.group] = counts.get(row.group, 0) + row.attempts
+        counts = self.lately[place - 1][1]
+        counts[group] = counts.get(group, 0) + attempts
 
-    def _note_stopped(self, row: CaseRow) -> None:
-        """Count a row of a source that was stopped already in the last hour."""
-        step = row.tick // LONG_S
+    def _note_stopped(self, step: int, attempts: int) -> None:
+        """Count attempts of a source that was stopped already in the last hour."""
         place = len(self.tries)
         while place and self.tries[place - 1][0] > step:
             place -= 1
         if not place or self.tries[place - 1][0] < step:
             self.tries.insert(place, [step, 0])
             place += 1
-        self.tries[place - 1][1] += row.attempts
+        self.tries[place - 1][1] += attempts
 
     def stopped_lately(self, tick: int) -> int:
         """Count the attempts of the last hour whose sources were stopped already."""
@@ -224,15 +231,11 @@ class Flood:
         return int(2 * self.hits < self.total)
 
     def _resize(self, before: int, after: int) -> None:
-        if after > _MOST_SIZE:
-            after = _MOST_SIZE
-            if before >= _MOST_SIZE:
-                return
-        before = min(before, _MOST_SIZE)
+        sizes = self.sizes
         if before:
-            self.sizes[before] -= 1
+            sizes[min(_MOST_SIZE, before)] -= 1
         if after:
-            self.sizes[after] = self.sizes.get(after, 0) + 1
+            sizes[min(_MOST_SIZE, after)] += 1
 
     def forget(self, ip: int) -> None:
         """Take a source's share out: it was removed, and starts with a clean sheet."""
@@ -311,7 +314,8 @@ _PART_TYPES: Final = {
 }
 _TABLES: Final = frozenset(
     {"parts", "groups", "spared", "newcomers", "members", "boxes", "sizes", "earlier", "lately",
-     "singles", "fresh", "figures"}
+     "singles", "fresh", "figures", "named", "victim",
+     "rates", "edition"}
 )  # fmt: skip
 
 

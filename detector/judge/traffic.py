@@ -28,18 +28,19 @@ class Traffic:
         self._state = state
         self.tick = -1
         self._minute = -1
+        self._live_from = 0
+        """The first tick that `_live` does not hold yet."""
         self._victims = {"mailbox": 0, "domain": 0}
         self._live: NDArray[np.int64] = np.zeros(0, np.int64)
-        self._live_of: tuple[int, frozenset[tuple[str, int]]] = (-1, frozenset())
-        self._sent: dict[int, int] = {}
-        """What sources have sent in this minute to victims that are not flooded."""
         self._boxes: dict[int, tuple[NDArray[np.int32], NDArray[np.int64]]] = {}
         """By group: mailboxes of the ten minutes before this one, and their messages."""
         self._site: dict[int, int] = {}
         self._singles: dict[int, int] = {}
         self._normals: dict[int | None, float] = {}
+        self._shares: dict[int, float] = {}
+        self._each: dict[int, float] = {}
         self._learned_of: tuple[object, ...] = ()
-        """What `_learned`, `_addresses` and `_normals` follow from."""
+        """What the above follows from, and `_learned` and `_addresses`."""
         self._learned: NDArray[np.int64] = np.zeros(1, np.int64)
         self._addresses: NDArray[np.int64] = np.zeros(1, np.int64)
         self.learned_all = 0
@@ -51,9 +52,8 @@ class Traffic:
             return
         state = self._state
         minute = tick // MINUTE_S * MINUTE_S
-        first = self.tick + 1
         if minute != self._minute:
-            self._minute, first = minute, minute
+            self._minute = self._live_from = minute
             size = len(state.sources.places) + 1
             self._live = np.zeros(size, np.int64)
             self._boxes = {}
@@ -62,15 +62,21 @@ class Traffic:
                 victims = state.victims(scope)
                 known = victims.known & (victims.since < minute)
                 self._victims[scope] = int(np.count_nonzero(known))
-        ip, sent = state.evidence.sent(first, tick + 1)
-        if ip.size:
-            size = len(state.sources.places) + 1
-            if size > self._live.size:
-                self._live = np.append(self._live, np.zeros(size - self._live.size, np.int64))
-            place = state.sources.place[ip].astype(np.intp)
-            np.add.at(self._live, place, sent.astype(np.int64))
         self.tick = tick
         self._site, self._singles = {}, {}
+
+    def _now(self) -> NDArray[np.int64]:
+        """Give what came in this minute, by place."""
+        if self._live_from <= self.tick:
+            sources = self._state.sources
+            ip, sent = self._state.evidence.sent(self._live_from, self.tick + 1)
+            self._live_from = self.tick + 1
+            size = len(sources.places) + 1
+            if size > self._live.size:
+                self._live = np.append(self._live, np.zeros(size - self._live.size, np.int64))
+            place = sources.place[ip].astype(np.intp)
+            np.add.at(self._live, place, sent.astype(np.int64))
+        return self._live
 
     def _take_learned(self) -> None:
         """Sum what was learned of sources by group, when it has changed."""
@@ -80,7 +86,7 @@ class Traffic:
             self._learned_of = of
             self._learned, self._addresses = state.sources.learned()
             self.learned_all = int(self._learned.sum())
-            self._normals = {}
+            self._normals, self._shares, self._each = {}, {}, {}
 
     def victims(self, scope: str) -> int:
         """Count the victims that were known when the minute began, 1 at least."""
@@ -107,28 +113,31 @@ class Traffic:
             whole = ring.counts.item((self._minute // MINUTE_S - 1) % ring.steps, place)
         else:
             whole = (sources.volume if span_s <= LONG_S else sources.volume_h).total.item(place)
-        return whole + (self._live.item(place) if place < self._live.size else 0)
+        live = self._live if self._live_from > self.tick else self._now()
+        return whole + (live.item(place) if place < live.size else 0)
 
     def volumes(self, groups: Sequence[int], span_s: int) -> NDArray[np.float64]:
         """Give what `volume` gives of each group: (n,) float64."""
         get = self._state.sources.places.get
         places = np.array([get(group, 0) for group in groups], np.intp)
         out: NDArray[np.float64] = self._whole(span_s, places).astype(np.float64)
-        live = np.flatnonzero(places < self._live.size)
-        out[live] += self._live[places[live]]
+        now = self._now()
+        live = np.flatnonzero(places < now.size)
+        out[live] += now[places[live]]
         return out
 
     def site(self, span_s: int) -> int:
         """Give what everybody sent."""
         if span_s not in self._site:
-            self._site[span_s] = int(self._whole(span_s).sum(dtype=np.int64) + self._live.sum())
+            self._site[span_s] = int(self._whole(span_s).sum(dtype=np.int64) + self._now().sum())
         return self._site[span_s]
 
     def singles(self, span_s: int) -> int:
         """Count the groups that sent a single message."""
         if span_s not in self._singles:
-            both = self._whole(span_s)[: self._live.size].astype(np.int64)
-            both = both + self._live[: both.size]
+            now = self._now()
+            both = self._whole(span_s)[: now.size].astype(np.int64)
+            both = both + now[: both.size]
             self._singles[span_s] = int(np.count_nonzero(both == 1))
         return self._singles[span_s]
 
@@ -154,34 +163,26 @@ class Traffic:
 
     def share(self, group: int) -> float:
         """Give the part of all mail that a group sends, smoothed."""
-        place = self._state.sources.places.get(group, 0)
+        share = self._shares.get(group)
+        if share is not None:
+            return share
         if self.learned_all:
+            place = self._state.sources.places.get(group, 0)
             learned = int(self._learned[place]) if place < self._learned.size else 0
-            return (learned + 1.0) / (self.learned_all + 100.0)
+            share = self._shares[group] = (learned + 1.0) / (self.learned_all + 100.0)
+            return share
         return (self.volume(group, HOUR_S) + 1.0) / (self.site(HOUR_S) + 100.0)
 
     def each(self, group: int) -> float:
         """Give the clean messages learned of an address of a group, on the average."""
-        place = self._state.sources.places.get(group, 0)
-        if place >= self._learned.size:
-            return 0.0
-        return float(self._learned[place]) / max(1, int(self._addresses[place]))
-
-    def live(self, ip: int) -> int:
-        """Give what a source has sent in this minute to victims that are not flooded."""
-        floods = frozenset(key for key, case in self._state.cases.items() if case.flood is not None)
-        if (self.tick, floods) != self._live_of:
-            state = self._state
-            rows, _ = state.evidence.between(self._minute, self.tick + 1)
-            sent = state.evidence.messages(self._minute, self.tick + 1)
-            bad = state.mailboxes.mask([slot for scope, slot in floods if scope == "mailbox"])
-            wide = state.domains.mask([slot for scope, slot in floods if scope == "domain"])
-            bad |= wide[state.mailboxes.domain[: bad.size]]
-            others = np.flatnonzero(~bad[rows.rcpt] & (sent > 0))
-            self._live_of, self._sent = (self.tick, floods), {}
-            for source, count in zip(rows.ip[others].tolist(), sent[others].tolist(), strict=True):
-                self._sent[source] = self._sent.get(source, 0) + count
-        return self._sent.get(ip, 0)
+        each = self._each.get(group)
+        if each is None:
+            place = self._state.sources.places.get(group, 0)
+            each = 0.0
+            if place < self._learned.size:
+                each = float(self._learned[place]) / max(1, int(self._addresses[place]))
+            self._each[group] = each
+        return each
 
     def spread(self, group: int, scope: str, victim: int, each: float) -> float:
         """Give the part of a group's messages that no mailbox got more than `each` of.

@@ -81,8 +81,9 @@ class Usual:
             squares = int(victims.crowd_squares[slot]) / MESSAGE**2
             came = int(victims.came[slot]) / MESSAGE
             return cls(
-                state, traffic, case.scope, slot, name, slots, _odds(share), (crowd, squares), got, came
-            )
+                state, traffic, case.scope, slot, name, slots, _odds(share), (crowd, squares), got,
+                came,
+            )  # fmt: skip
         if before is None:
             now, total = case.window(span_s)
             earlier = {g: n - now.get(g, 0) for g, n in case.hour.items() if n > now.get(g, 0)}
@@ -95,8 +96,9 @@ class Usual:
         everybody = state.evidence.total(first, tick + 1 - span_s)
         share = (own + BUSIEST * _WEIGHT) / (everybody + _WEIGHT)
         return cls(
-            state, traffic, case.scope, slot, name, slots, _odds(share), (own, 0.0), own, own, earlier
-        )
+            state, traffic, case.scope, slot, name, slots, _odds(share), (own, 0.0), own, own,
+            earlier,
+        )  # fmt: skip
 
     @property
     def each(self) -> float:
@@ -154,12 +156,11 @@ class Usual:
         total = sum(counts.values())
         if not self.known or usual < least or total <= usual:
             return
-        ratios = []
-        for group in sorted(counts):
-            mean = self.rate(group)[0] / slots * window
-            if mean >= 1.0:
-                ratios.append((counts[group] / mean, mean))
-        ratios.sort()
+        count = np.fromiter(counts.values(), np.float64, len(counts))
+        means = self._rates(np.fromiter(counts, np.uint64, len(counts)))[0] / slots * window
+        some = np.flatnonzero(means >= 1.0)
+        means = means[some]
+        ratios = sorted(zip((count[some] / means).tolist(), means.tolist(), strict=True))
         half = math.fsum(mean for _, mean in ratios) / 2.0
         for ratio, mean in ratios:
             half -= mean

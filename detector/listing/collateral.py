@@ -5,8 +5,7 @@ to victims that are not flooded. Sums are integers, so that the share is the sam
 processor.
 """
 
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +26,7 @@ _CHANCE: Final = 1.0
 """A domain's share counts as high as it is by chance in one of ten to the power of this cases."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(NamedTuple):
     """What a listing costs: shares of normal mail, and what follows from them.
 
     `expected` are the messages to others that its source may be expected to send in as long as the

@@ -84,6 +84,8 @@ class Lifecycle:
         self.listings: dict[str, Listing] = {}
         self.history: dict[str, tuple[int, ...]] = {}
         """By subject: when it was listed inside the memory."""
+        self._now: tuple[int, ...] = ()
+        """The first listings of a tick share their history."""
         self._due: list[int] = []
         """A heap of the ticks in `_due_at`."""
         self._due_at: dict[int, list[str]] = {}
@@ -119,10 +121,11 @@ class Lifecycle:
         span = self.terms.standing_hard_s if standing else self.terms.temporary_hard_s
         return listing.last_seen + max(span, self.quiet_needed(listing, on_request=False))
 
-    def until(self, listing: Listing, now: int, observed: int) -> int:
-        """Give the tick at which it ends if it stays quiet and observed from now on."""
+    def until(self, listing: Listing, now: int, observed: int) -> tuple[int, int]:
+        """Give the tick at which it ends if it stays quiet from now on, and its hard end."""
         left = self.quiet_needed(listing, on_request=False) - listing.quiet_s(observed)
-        return min(now + max(0, left), self.hard_until(listing))
+        hard = self.hard_until(listing)
+        return min(now + max(0, left), hard), hard
 
     def add(self, listing: Listing, now: int) -> None:
         """Put a new listing in force; earlier ones decide its tier and how long it lasts."""
@@ -130,7 +133,9 @@ class Lifecycle:
         listing.repeats = len(memory)
         if len(memory) + 1 >= self.terms.standing_listings:
             listing.tier = STANDING
-        self.history[listing.subject] = (*memory, now)
+        if self._now != (now,):
+            self._now = (now,)
+        self.history[listing.subject] = (*memory, now) if memory else self._now
         self.listings[listing.subject] = listing
         self._watch(listing, now)
 

@@ -2,6 +2,7 @@
 
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
@@ -57,11 +58,9 @@ class Listings:
         self.seq = 0
         self.costs = Costs()
         self.breaker = Breaker(collateral, self.costs)
-        self._stops_from: dict[int, int] = {}
-        """By ip slot: from which tick its published listing stops it."""
         self.whole_since = 0
         """The tick from which on all have been observed."""
-        self._tick = self._observed = self._time_ms = 0
+        self._tick = self._observed = self._time_ms = self._published = 0
 
     def take_policy(self, policy: Policy) -> None:
         """Take a new policy into force; listings keep tier and rule.
@@ -90,7 +89,8 @@ class Listings:
     def begin(self, tick: int, observed: int, lateness_s: int) -> None:
         """Begin a close; its changes are knowable at the end of the tick plus the lateness."""
         self._tick, self._observed = tick, observed
-        self._time_ms = (tick + 1 + lateness_s) * 1000
+        self._published = tick + 1 + lateness_s
+        self._time_ms = self._published * 1000
 
     def _observed_by(self, tick: int) -> int:
         """Give how many ticks had been observed at a recent one, at least."""
@@ -106,10 +106,8 @@ class Listings:
 
     def stops(self, ip: int, tick: int) -> bool:
         """Say whether a published listing stops what a source sends at a tick."""
-        return tick >= self._stops_from.get(ip, NEVER)
-
-    def _subject(self, ip: int) -> str:
-        return self.sources.table.names[ip]
+        listing = self._by_slot[ip]
+        return listing is not None and tick >= listing.stops_from
 
     # -- offences ------------------------------------------------------------------------------
 
@@ -118,14 +116,14 @@ class Listings:
         first: dict[int, Offence] = {}
         for offence in offences:
             first.setdefault(offence.ip, offence)
-        for ip in sorted(first, key=self._subject):
+        for ip in self.sources.table.by_name(first):
             if self._by_slot[ip] is not None:
-                self.attempt(ip, first[ip].last_tick, first[ip].messages)
+                self.attempts([(ip, first[ip].last_tick, first[ip].messages)])
                 continue
             self._list(ip, first[ip])
 
     def _list(self, ip: int, offence: Offence) -> None:
-        subject = self._subject(ip)
+        subject = self.sources.table.names[ip]
         key = self.sources.table.key(ip)
         rule = getattr(self.policy.rules, offence.rule)
         if not rule.enabled or self.never.covers(key):
@@ -160,22 +158,26 @@ class Listings:
         """Count a listing for its flood; unless in the shadow, it stops its source from now on."""
         self.listed_for.append(listing.flood)
         if not listing.shadow:
-            listing.stops_from = self._stops_from[listing.slot] = self._time_ms // 1000
+            listing.stops_from = self._published
 
-    def attempt(self, ip: int, tick: int, part: int) -> None:
-        """Note that a listed source went on, with `part` messages; told at most once in a while."""
-        if (listing := self._by_slot[ip]) is None:
-            return
-        listing.part = max(listing.part, part)
-        if tick <= listing.last_seen:
-            return
-        before = listing.tier
-        self.lifecycle.attempt(listing, tick, self._observed_by(tick))
-        due = self._tick - listing.told_at >= self.policy.listing.extend_every_s
-        if due or listing.tier != before:
-            listing.told_at = self._tick
-            if not listing.held:
-                self._write("extend", listing, {"reason": "attempts at a flooded victim go on"})
+    def attempts(self, attempts: Iterable[tuple[int, int, int]]) -> None:
+        """Note (ip slot, tick, messages) of listed sources that went on; told once in a while."""
+        told = []
+        for ip, tick, part in attempts:
+            if (listing := self._by_slot[ip]) is None:
+                continue
+            listing.part = max(listing.part, part)
+            if tick <= listing.last_seen:
+                continue
+            before = listing.tier
+            self.lifecycle.attempt(listing, tick, self._observed_by(tick))
+            due = self._tick - listing.told_at >= self.policy.listing.extend_every_s
+            if due or listing.tier != before:
+                listing.told_at = self._tick
+                if not listing.held:
+                    told.append(listing)
+        for listing in sorted(told, key=lambda one: one.subject):
+            self._write("extend", listing, {"reason": "attempts at a flooded victim go on"})
 
     def connect(self, ip: int, tick: int, count: int) -> None:
         """Note attempts of a source that named no recipient."""
@@ -212,7 +214,6 @@ class Listings:
 
     def _clear(self, listing: Listing) -> None:
         self.listed[listing.slot], self._by_slot[listing.slot] = False, None
-        self._stops_from.pop(listing.slot, None)
         self.costs.take(listing)
         if listing.held:
             self.lifecycle.unmake(listing)
@@ -227,7 +228,6 @@ class Listings:
         everything = int(messages.sum(dtype=np.int64))
         for listing, cost in self.breaker.minute_ends(sent, everything, self.lifecycle.all()):
             self.costs.set_held(listing, held=True)
-            self._stops_from.pop(listing.slot, None)
             listing.stops_from = NEVER
             self._write("hold", listing, breaker_evidence(cost))
 
@@ -353,8 +353,6 @@ class Listings:
         self.lifecycle.restore(state["lifecycle"], self.sources.table.slot)
         for listing in self.lifecycle.all():
             self.listed[listing.slot], self._by_slot[listing.slot] = True, listing
-            if listing.stops_from < NEVER:
-                self._stops_from[listing.slot] = listing.stops_from
             self.costs.add(listing)
         numbers = np.array([number for number, _ in state["forgiven"]], np.int64)
         ticks = [tick for _, tick in state["forgiven"]]
@@ -384,8 +382,7 @@ class Listings:
         standing = change in {"list", "extend", "hold", "release", "refuse"} and listing.slot >= 0
         ends = self._tick, self._tick
         if standing:
-            until = self.lifecycle.until(listing, self._tick, self._observed)
-            ends = until, self.lifecycle.hard_until(listing)
+            ends = self.lifecycle.until(listing, self._tick, self._observed)
         self.changes.append(
             decision(
                 change, listing, evidence, seq=self.seq, time_ms=self._time_ms, ends=ends,

@@ -25,7 +25,7 @@ _NARROW_MOST: Final = 2**31 - 1
 class EvidenceLog:
     """The last `capacity` inbound rows that name a recipient, in the order of their closes.
 
-    One flat array a column, narrow until a value needs more, with up to a quarter of spare room;
+    One flat array a column, narrow until a value needs more, with spare room that is not touched;
     `covers_from` says from which close on the log is whole. Each row keeps the ASN group that its
     source had then (in `asn` of rows given back), and its `messages` that can make a flood.
     """
@@ -37,8 +37,9 @@ class EvidenceLog:
         self._size = 0
         self.covers_from: int | None = None
         self.dropped = 0
-        self._before: NDArray[np.int64] | None = None
-        """The messages before each row, once asked for and until the rows change."""
+        self._before = np.zeros(1, np.int64)
+        """The messages before each row, and in all, of the first `_summed` rows."""
+        self._summed = 0
 
     def __len__(self) -> int:
         """Count the rows."""
@@ -49,10 +50,9 @@ class EvidenceLog:
         messages: NDArray[np.uint32],
     ) -> None:  # fmt: skip
         """Keep rows; `at` (n,) is the close at which each counts, never falling."""
-        self._before = None
         need = self._size + len(rows)
         if need > self._columns[0].size:
-            self._make_room(max(need + need // _SLACK, 4096))
+            self._make_room(max(need + need // 2, 4096))
         if self.covers_from is None and len(rows):
             self.covers_from = int(at[0])
         values: tuple[NDArray[Any], ...] = (
@@ -60,16 +60,16 @@ class EvidenceLog:
             rows.senders, group, messages,
         )  # fmt: skip
         for index, (value, kinds) in enumerate(zip(values, _KINDS.values(), strict=True)):
-            kept = _narrow(value, kinds)
-            if kept.itemsize > self._columns[index].itemsize:
-                self._columns[index] = self._columns[index].astype(kept.dtype)
-            self._columns[index][self._size : need] = kept
+            kind = _narrowest(value, kinds)
+            if kind.itemsize > self._columns[index].itemsize:
+                self._columns[index] = self._columns[index].astype(kind)
+            self._columns[index][self._size : need] = value
         self._size = need
 
     def _make_room(self, room: int) -> None:
         for index, kinds in enumerate(_KINDS.values()):
-            kept = _narrow(self._columns[index][: self._size], kinds)
-            self._columns[index] = np.zeros(room, kept.dtype)
+            kept = self._columns[index][: self._size]
+            self._columns[index] = np.empty(room, _narrowest(kept, kinds))
             self._columns[index][: self._size] = kept
 
     def between(self, first: int, stop: int) -> tuple[Rows, NDArray[np.int64]]:
@@ -88,13 +88,23 @@ class EvidenceLog:
 
     def total(self, first: int, stop: int) -> int:
         """Sum `messages`."""
-        if self._before is None:
-            self._before = np.zeros(self._size + 1, np.int64)
-            np.cumsum(self._columns[-1][: self._size], out=self._before[1:])
         span = self._span(first, stop)
-        return (
-            int(self._before[span.stop] - self._before[span.start]) if span.stop > span.start else 0
-        )
+        if span.stop <= span.start:
+            return 0
+        if self._summed < self._size:
+            self._sum_up()
+        return self._before.item(span.stop) - self._before.item(span.start)
+
+    def _sum_up(self) -> None:
+        """Sum the messages before each row, of those that came since the last time."""
+        summed = self._summed
+        if self._before.size <= self._size:
+            self._before, old = np.zeros(self._columns[0].size + 1, np.int64), self._before
+            self._before[: summed + 1] = old[: summed + 1]
+        new = self._before[summed + 1 : self._size + 1]
+        np.cumsum(self._columns[-1][summed : self._size], out=new)
+        new += self._before[summed]
+        self._summed = self._size
 
     def messages(self, first: int, stop: int) -> NDArray[np.uint32]:
         """Give the messages that can make a flood, of the rows in `[first, stop)`."""
@@ -128,8 +138,10 @@ class EvidenceLog:
             self.covers_from = last + 1
             old = over
         if old > self._size // _SLACK:
-            self._before = None
             self._size -= old
+            self._summed = max(0, self._summed - old)
+            kept = self._before[old : old + self._summed + 1]
+            self._before[: kept.size] = kept if self._summed else 0
             for column in self._columns:
                 column[: self._size] = column[old : old + self._size]
             if self._columns[0].size > 2 * self._size + 4096:
@@ -154,16 +166,18 @@ class EvidenceLog:
         state = state | {
             "ip": ips.slots(state["ip"]), "rcpt": mailboxes.slots(state["rcpt"]),
         }  # fmt: skip
-        self._columns = [_narrow(state[name], kinds) for name, kinds in _KINDS.items()]
+        self._columns = [
+            state[name].astype(_narrowest(state[name], kinds)) for name, kinds in _KINDS.items()
+        ]
         self._size = self._columns[0].size
-        self._before = None
+        self._before, self._summed = np.zeros(1, np.int64), 0
         self.covers_from, self.dropped = state["covers_from"], state["dropped"]
 
 
-def _narrow(values: NDArray[Any], kinds: tuple[type[np.generic], ...]) -> NDArray[Any]:
-    """Give a copy in the first type that holds all values."""
+def _narrowest(values: NDArray[Any], kinds: tuple[type[np.generic], ...]) -> np.dtype[Any]:
+    """Give the first type that holds all values."""
     for kind in kinds[:-1]:
-        kept: NDArray[Any] = values.astype(kind)
-        if (kept == values).all():
-            return kept
-    return values.astype(kinds[-1])
+        limits = np.iinfo(kind)  # type: ignore[type-var]
+        if not values.size or (values.max() <= limits.max and values.min() >= limits.min):
+            return np.dtype(kind)
+    return np.dtype(kinds[-1])

@@ -28,6 +28,8 @@ __all__ = ["PERIOD_S", "Learner", "Masks"]
 PERIOD_S: Final = 600
 CROWD_EACH: Final = int(EACH * MESSAGE)
 SURE_SLOTS: Final = 2.0
+_SURE: Final = 0.99
+"""`most` is at least so much of the mean."""
 BUSY: Final = 10
 """Messages in a slot from which on an AS gets a normal of its own."""
 
@@ -160,11 +162,17 @@ class Learner:
         learned = self.relations.counts(keys).astype(np.int64)
         missed_s = victims.missed_s[owner]
         scatter = count.copy()
-        for index in np.flatnonzero(count > EACH).tolist():
-            known, squares = self.relations.rate(int(keys[index]))
-            slots = (self.relations.learned_s - int(missed_s[index])) / PERIOD_S
-            likely = most(*gamma(known, squares, slots, PAIR_SLOTS), LEARNED_MOST)
-            scatter[index] = min(int(scatter[index]), int(EACH + likely))
+        some = np.flatnonzero(count > EACH)
+        known, squares = self.relations.rates(keys[some])
+        slots = (self.relations.learned_s - missed_s[some]) / PERIOD_S
+        more = count[some] > EACH + _SURE * known / (PAIR_SLOTS + slots)
+        some = some[more]
+        columns = known[more], squares[more], slots[more], count[some]
+        for index, known, squares, behind, sent_now in zip(
+            some.tolist(), *(column.tolist() for column in columns), strict=True
+        ):
+            likely = most(*gamma(known, squares, behind, PAIR_SLOTS), LEARNED_MOST)
+            scatter[index] = min(sent_now, int(EACH + likely))
         self.relations.learn(keys, count, scatter=scatter)
         count *= MESSAGE
         np.add.at(victims.got, owner, count)
@@ -186,11 +194,13 @@ class Learner:
         """Cap what victims gain in a slot at what is exceeded in one slot of a few."""
         slots = (self.relations.learned_s - victims.missed_s[slot]) / PERIOD_S
         large = np.flatnonzero((gained > 2 * CROWD_EACH) & (slots >= SURE_SLOTS))
-        for index, one in zip(large.tolist(), slot[large].tolist(), strict=True):
-            mean, shape = gamma(
-                victims.crowd[one] / MESSAGE, victims.crowd_squares[one] / MESSAGE**2,
-                float(slots[index]), CROWD_SLOTS,
-            )  # fmt: skip
+        known = victims.crowd[slot[large]] / MESSAGE / (CROWD_SLOTS + slots[large])
+        large = large[gained[large] > MESSAGE * _SURE * known]
+        crowd = victims.crowd[slot[large]], victims.crowd_squares[slot[large]], slots[large]
+        for index, known, squares, behind in zip(
+            large.tolist(), *(column.tolist() for column in crowd), strict=True
+        ):
+            mean, shape = gamma(known / MESSAGE, squares / MESSAGE**2, behind, CROWD_SLOTS)
             limit = int(most(mean, shape, LEARNED_MOST) * MESSAGE)
             gained[index] = min(int(gained[index]), max(limit, 2 * CROWD_EACH))
         return gained

@@ -66,6 +66,8 @@ class Relations:
         self._cells = np.zeros(1 << bits, np.uint64)
         self._squares = np.zeros(1 << bits, np.float32)
         self._empty = True
+        self._moved = np.zeros(0, np.bool_)
+        """Cells that a call of `learn` added to, while it runs."""
         self.set_half_life(half_life_days)
         self._day = -1
         self.learned_s = 0
@@ -177,14 +179,16 @@ class Relations:
         gained = np.minimum(amount * unit, int(_MOST)).astype(np.uint64)
         squares = (scatter * unit).astype(np.float32) / np.float32(MESSAGE)
         squares *= squares
-        moved = np.zeros(self._cells.size, np.bool_)
-        cuts = range(0, keys.size, _TOGETHER)
+        if self._moved.size != self._cells.size:
+            self._moved = np.zeros(self._cells.size, np.bool_)
+        moved = self._moved
+        cuts, touched = range(0, keys.size, _TOGETHER), list[NDArray[np.int64]]()
         parts = [
             self._raised(
                 keys[cut : cut + _TOGETHER],
                 gained[cut : cut + _TOGETHER],
                 squares[cut : cut + _TOGETHER],
-                moved,
+                touched,
             )
             for cut in cuts
         ]
@@ -193,6 +197,8 @@ class Relations:
         for places, there in ((first, count), (second, other)):
             index = np.flatnonzero(moved[places])
             there[index] = self._cells[places[index]] & _MOST
+        for places in touched:
+            moved[places] = False
         place = np.where(count <= other, first, second)
         mine = np.flatnonzero(np.minimum(count, other) < WEAK)
         order = np.sort(place[mine] << 32 | mine)
@@ -216,9 +222,9 @@ class Relations:
         keys: Hashes,
         gained: Hashes,
         squares: NDArray[np.float32],
-        moved: NDArray[np.bool_],
+        touched: list[NDArray[np.int64]],
     ) -> tuple[NDArray[Any], ...]:
-        """Add to the relations that are there already, and say of which cells (`moved`).
+        """Add to the relations that are there already, and say of which cells (`touched`).
 
         Of the other keys: the keys, the cells they would make, both places and the counts there.
         Columns of some thousand rows stay in the processor's cache.
@@ -233,7 +239,8 @@ class Relations:
             count = np.minimum((cells & _MOST) + gained[index], _MOST)
             self._cells[places[index]] = cells & ~_MOST | count
             self._squares[places[index]] += squares[index]
-            moved[places[index]] = True
+            self._moved[places[index]] = True
+            touched.append(places[index])
         new = np.flatnonzero(~(in_first | in_second))
         columns = keys, tags | gained, squares, first, second, found[0] & _MOST, found[1] & _MOST
         return tuple(column[new] for column in columns)

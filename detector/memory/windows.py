@@ -91,13 +91,6 @@ class Ring:
         if late.size:
             np.add.at(self.counts.reshape(-1), flat, more.astype(self.counts.dtype))
 
-    def newest(self, slots: Slots) -> Counts:
-        """Give the counts of the current and the previous step together, by slot."""
-        now = self.counts[self.step % self.steps]
-        before = self.counts[(self.step - 1) % self.steps]
-        both: Counts = np.add(now[slots], before[slots], dtype=np.uint32)
-        return both
-
     def of_step(self, step: int) -> NDArray[np.uint16] | Counts:
         """Give the counts of one step inside the window: (slots,) uint16 or uint32."""
         counts: NDArray[np.uint16] | Counts = self.counts[step % self.steps]
@@ -107,11 +100,6 @@ class Ring:
         """Forget slots (they are evicted)."""
         self.counts[:, slots] = 0
         self.total[slots] = 0
-
-    def history(self, slot: int) -> list[int]:
-        """Give one slot's counts, oldest step first."""
-        order = [(self.step + 1 + i) % self.steps for i in range(self.steps)]
-        return [int(self.counts[i, slot]) for i in order]
 
     def state(self, slots: NDArray[Any]) -> dict[str, Any]:
         """Give what a snapshot needs of some slots: the cells that are not 0, in their order."""

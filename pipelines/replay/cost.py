@@ -81,8 +81,8 @@ class FloodCost:
         ips = self._engine.tables.ips
         self._since = _sized(self._since, len(ips), _NEVER)
         self._upto = _sized(self._upto, len(ips), _NEVER)
-        for change in changes:
-            slot = ips.find(change["subject"])
+        slots = ips.find_all([change["subject"] for change in changes])
+        for change, slot in zip(changes, slots, strict=True):
             if slot < 0:
                 continue
             kind, evidence = change["change"], change["evidence"]
@@ -97,9 +97,8 @@ class FloodCost:
         """Flag the victims in flood now; those of the call before stay flagged for this one."""
         engine = self._engine
         now: dict[str, list[int]] = {"mailbox": [], "domain": []}
-        for (scope, slot), case in engine.cases.items():
-            if case.flood is not None:
-                now[scope].append(slot)
+        for scope, slot in engine.flooded:
+            now[scope].append(slot)
         self._flooded = _sized(self._flooded, len(engine.tables.mailboxes), 0)
         self._flooded_domains = _sized(self._flooded_domains, len(engine.domain_table), 0)
         mailboxes, domains = (np.array(now[scope], np.int64) for scope in ("mailbox", "domain"))

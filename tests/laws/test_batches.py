@@ -240,7 +240,7 @@ def test_the_windows_of_a_case_count_like_an_obvious_oracle(
         young = [r for r in naive.rows if now - r.tick < LONG_S]
         if what == "drop":
             upto = now - data.draw(st.integers(0, 700))
-            case.drop(1, upto)
+            case.drop({1}, upto)
             gone = [r for r in young if r.ip == 1 and r.tick <= upto]
         else:
             gone = []

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from detector.engine import Engine
 from detector.events.interning import KeyTables
-from detector.judge.candidates import start_cases
+from detector.judge.candidates import refill
+from detector.judge.cases import Case
 from detector.judge.floods import Flood
 from detector.log.records import LogRecord, Partitions
 from detector.policy.settings import MemoryBounds, Policy
@@ -89,10 +90,13 @@ def test_cases_above_the_bound_are_closed_the_least_busy_first_and_floods_stay()
         enumerate([Partitions(1), *tallies_of(lines, [0, len(lines)], engine.tables, 2)[0]])
     )
     slots = np.flatnonzero(engine.mailboxes.known).astype(np.int32)
-    start_cases(engine, "mailbox", slots, START_MS // 1_000 + 13)
+    engine.mailboxes.hot[slots] = True
+    cases = [Case("mailbox", slot) for slot in slots.tolist()]
+    engine.cases |= {("mailbox", case.slot): case for case in cases}
+    refill(engine, cases, START_MS // 1_000 + 13)
     least = engine.tables.mailboxes.find("u00@d.example")
     engine.cases["mailbox", least].flood = Flood(0, 0, 1, 1, 60, 0.0, wide=False, slots=0.0)
-    engine.bound_cases()
+    engine.bound_cases(START_MS // 1_000 + 12)
     left = sorted(engine.name(scope, slot) for scope, slot in engine.cases)
     assert left == ["d.example", "u00@d.example", *(f"u{n:02}@d.example" for n in range(5, 13))]
     assert engine.mailboxes.hot.sum() == 9

@@ -154,6 +154,7 @@ STATE: dict[str, set[str]] = {
         "flood_records", "_records",  # of one `accept`
         "_examiner",  # answers of one tick
         "_gates",  # set again in the next minute
+        "flooded",  # follows from the cases
     },
     "LogCloser": {
         "partitions", "closed", "repeated", "started", "_rows", "_fresh", "_controls",
@@ -175,23 +176,24 @@ STATE: dict[str, set[str]] = {
     },
     "Relations": {
         "_mask", "_cells", "_squares", "_keep_of_1024", "_day", "learned_s", "refused",
-        "_empty",  # follows from the cells
+        "_empty", "_moved",  # follow from the cells
     },
     "EvidenceLog": {
         "capacity", "_columns", "_size", "covers_from", "dropped",
-        "_before",  # summed from the rows
+        "_before", "_summed",  # summed from the rows
     },
     "Collateral": {"limits", "total", "observed_s", "seen"},
     "Listings": {
         "policy", "digest", "sources", "collateral", "providers", "never", "allowed", "lifecycle",
         "listed", "forgiven", "seq",
-        "whole_since", "breaker", "_by_slot", "_stops_from", "costs",  # summed from the listings
-        "listed_for", "changes", "complaints", "_tick", "_observed", "_time_ms",  # of one close
+        "whole_since", "breaker", "_by_slot", "costs",  # summed from the listings
+        "listed_for", "changes", "complaints", "_tick", "_observed",
+        "_time_ms", "_published",  # of one close
     },
-    "Lifecycle": {"terms", "listings", "history", "_due", "_due_at"},
+    "Lifecycle": {"terms", "listings", "history", "_due", "_due_at", "_now"},
     "Case": {
-        "scope", "slot", "flood", "patience", "now", "_ticks", "_steps",
-        "_sums", "_timeline", "short", "long", "hour", "all_short", "all_long",
+        "scope", "slot", "flood", "_patience", "_since", "now", "_ticks", "_steps",
+        "_sums", "_line", "_line_at", "_short", "_long", "_hour", "_asked", "all_short", "all_long",
         "first_long", "all_hour",
         "tried_long",  # all of them follow from the rows and steps
         "wake",  # of one minute
