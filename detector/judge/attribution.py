@@ -145,7 +145,7 @@ def innocent(at: Crowd, source: Source, part: Part, due: Expected) -> float:
         kind = max(1.0, kind)
         usually = max(usually, usual.most_of(source.hash, due.source, at.slots, at.surprise))
     tail = _tail(sent / usually)
-    odds = max(chance * kind * busy, itself / left) * tail
+    odds = max(chance * kind * busy, (due.source if newcomer else itself) / left) * tail
     if sent > 2:  # noqa: PLR2004 - how many send as much says nothing of a message or two
         heavy = max(1.0, flood.as_heavy(sent) * at.press)
         by_size = 1.0
