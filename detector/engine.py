@@ -388,7 +388,9 @@ class Engine(State):
         bad = flooded[0][rows.rcpt] | flooded[1][self.mailboxes.domain[rows.rcpt]]
         clean = np.where(bad, np.uint32(0), messages)
         self.sources.end_minute(rows.ip, clean)
-        self.listings.count_costs(rows.ip, clean)
+        # mail to mailboxes that may be flooded next is no cost: it would save their attackers
+        sure = np.where(self.mailboxes.hot[rows.rcpt], np.uint32(0), clean)
+        self.listings.count_costs(rows.ip, sure)
 
     def _begin_minute(self, minute: int) -> None:
         """Move the rings to a minute and set its gates."""
