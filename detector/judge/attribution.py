@@ -169,7 +169,7 @@ def is_part(
         return part.attempts > rule.system_burst * usual.mean(source.hash)
     sent = at.flood.evidence(part)
     if sent >= rule.mailbox_per_min:
-        beyond = sent - usual.most_of(source.hash, due.source, at.slots, at.surprise)
-        if beyond >= rule.mailbox_per_min:
+        likely = usual.most_of(source.hash, due.source, at.slots, at.surprise)
+        if sent - max(2.0 * due.source, likely) >= rule.mailbox_per_min:
             return True
     return probability * (1.0 + rule.cost * source.others * at.to_day) < rule.innocent

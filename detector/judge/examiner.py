@@ -246,8 +246,8 @@ class Examiner:
         self._traffic.at(tick)
         counts = flood.last_hour(tick)
         rule = self._state.policy.rules.victim_flood
-        least, total = calm(rule, case.scope), sum(counts.values())
-        if total < least:
+        least = calm(rule, case.scope)
+        if sum(counts.values()) < least:
             return True
         usual = self._usual(case, flood, tick)
         if not usual.known:
@@ -257,15 +257,13 @@ class Examiner:
         if excess(self._state, case, usual, LONG_S, now) >= pause:
             return False  # the hour explains more than its parts do
         if excess(self._state, case, usual, HOUR_S, counts) >= least:
-            flood.fewest = min(flood.fewest, total) if flood.fewest else total
             return False
-        return total < flood.fewest or self._tried_beyond(flood, usual, tick) < least
+        return self._tried_beyond(flood, usual, tick) < least
 
     def _tried_beyond(self, flood: Flood, usual: Usual, tick: int) -> float:
         """Give what the listed sources of a flood tried in the last hour, beyond their usual.
 
-        A flood is over when less comes. Where more comes than when it went on, a busy hour of the
-        others may explain it all, but not what these go on to send.
+        A busy hour of the others may explain all that comes, but not what these go on to send.
         """
         listed, hashes = self._state.listings.is_listed, self._state.sources.hash
         late = [ip for ip, one in flood.parts.items() if one.last > tick - HOUR_S and listed(ip)]

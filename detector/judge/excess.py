@@ -65,7 +65,8 @@ def judge(state: State, traffic: Traffic, case: Case, tick: int) -> Finding | No
         missing = float(least - total)
         if missing <= 0:
             usual = Usual.of(state, traffic, case, span_s, tick)
-            least = max(least, math.ceil(usual.whole(span_s)))
+            if case.scope == "domain":  # it may be the whole site
+                least = max(least, math.ceil(usual.whole(span_s)))
             count = excess(state, case, usual, span_s)
             if count >= least:
                 return Finding(span_s, math.floor(count), least, usual)
@@ -238,12 +239,11 @@ def _first_letters(
     if not usual.known:
         return 0.0
     first = [row for row in rows if row.first]
-    burst = state.policy.rules.victim_flood.system_burst
     age_s = case.now + 1 - int(state.domains.since[case.slot])
     if age_s < DAY_S:
         first = [row for row in first if not state.sources.is_known(row.ip)]
     never = sum(_sent(row, case) for row in first)
-    if age_s < DAY_S and never * usual.slots < burst * usual.got:
+    if age_s < DAY_S and never * usual.slots < 10.0 * usual.got:
         return 0.0
     firsts = int(state.domains.firsts[case.slot]) / MESSAGE
     return max(0.0, never - most(*gamma(firsts, 0.0, usual.slots, PAIR_SLOTS), surprised))

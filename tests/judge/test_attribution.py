@@ -41,6 +41,10 @@ class KnownUsual:
         """Give what a source usually sends."""
         return self.own
 
+    def most_of(self, _: int, mean: float, slots: float, surprised: float) -> float:
+        """Give what is no surprise where `mean` messages are expected."""
+        return 2.0 * mean if slots > 0.0 and surprised > 0.0 else 0.0
+
     def is_regular(self, _: int, slots: int) -> bool:
         """Say whether a source wrote in so many slots: who is known for something here did."""
         return slots > 0 and self.own > 0.0
@@ -52,7 +56,7 @@ def crowd(sent: list[int], kinds: list[int], own: float = 0.0) -> Crowd:
     for ip, count in enumerate(sent):
         flood.add(CaseRow(NOW, ip, ip // 4, 0, count, count, 0, 0, -1, 0, first=False))
         flood.meet(ip, kinds[ip % len(kinds)])
-    return Crowd(flood, cast("Usual", KnownUsual(own)), NOW, 1.0, 0.5, 1.0)
+    return Crowd(flood, cast("Usual", KnownUsual(own)), NOW, 1.0, 0.5, 1.0, RULE.surprise)
 
 
 def of(at: Crowd, ip: int, others: int = 0) -> Source:

@@ -48,7 +48,7 @@ def test_in_the_cold_start_a_listing_for_a_negligible_part_of_its_mail_is_withdr
     start: int, to_others: int, told: list[str]
 ) -> None:
     """Four messages into a flood and six hundred to others; when it has been quiet for a while."""
-    days = Days()
+    days = Days(replace(Policy(), guard=GuardLimits(first_day_s=0, hold_share=1.0)))
     ordinary(days, start + 2 * HOUR)
     bomb(days, start=start)
     days.flood(start + 90, V4, count=4, span_s=20, asn=64_690)
