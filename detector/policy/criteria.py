@@ -110,11 +110,10 @@ def _counting(policy: Policy) -> Section:
         to unknown users and mail that we send do not count. What a mailbox or a customer's domain
         usually gets from each network (AS) is learned in slots of {duration(LONG_S)} from mail
         outside floods, {duration(terms.delay_s)} later; after {many(terms.half_life_days, "day")}
-        it counts half. The most that is usual is exceeded in one window of
-        {number(round(10**rule.surprise))}. A network that sends everybody twice its usual mail may
-        send the victim twice as much. Of what a network sends beyond its usual, the first
-        {number(int(EACH))} messages are newcomers' mail: it counts only where all networks
-        together send more of it than usual."""
+        it counts half. "Usual" is what only one window of {number(round(10**rule.surprise))}
+        exceeds. A network that sends everybody twice its usual mail may send the victim twice as
+        much. Of what a network sends beyond its usual, {number(int(EACH))} messages are newcomers'
+        mail; of that counts what exceeds their usual."""
     return Section("What is counted", (text,))
 
 
@@ -134,22 +133,22 @@ def _flood(policy: Policy) -> Section:
         ),
     )  # fmt: skip
     young = f"""
-        While the log or the domain is younger than {duration(terms.young_s)} the limits are
-        {number(terms.young_factor)} times as high, and the mail before the window stands for the
-        usual. These do not count as a flood:"""
+        A domain's limit is at least its usual mail in that time. While the log or the domain is
+        younger than {duration(terms.young_s)} the limits are {number(terms.young_factor)} times as
+        high, and the mail before the window stands for the usual. These do not count:"""
     not_counted = [
-        "newsletters: one message to each mailbox, but not to mailboxes that never got mail;",
-        "bounces (empty sender) from known mail servers, few from each;",
-        f"""regular senders (addresses that wrote to the mailbox in {number(rule.regular_slots)}
-        slots or more): up to {number(rule.system_burst)} times their usual slot.""",
+        f"""newsletters: one message to each mailbox that ever got mail, or up to
+        {number(int(EACH))} of one server;""",
+        f"""bounces (empty sender) from known mail servers, up to
+        {number(rule.mailbox_per_10min * rule.over_fraction)} from each;""",
+        f"""regular senders ({number(rule.regular_slots)} slots or more at the mailbox): up to
+        {number(rule.system_burst)} times their average slot.""",
     ]
     mailbox, domain = (calm(rule, scope) for scope in ("mailbox", "domain"))
     over = f"""
         A flood is over when, at the end of a slot, the last hour brought fewer than
-        {many(mailbox, "message")} beyond the usual (a domain: {number(domain)}): a pace of
-        {percent(rule.over_fraction)} of the limit hardly ever brings so few. Attempts of listed
-        addresses count; while more comes than when it went on, their attempts alone must be as
-        few."""
+        {many(mailbox, "message")} beyond the usual (a domain: {number(domain)}, rare at
+        {percent(rule.over_fraction)} of the limit) and listed ones no more."""
     return Section("What is a flood", (before, limits, young, not_counted, over))
 
 
@@ -159,13 +158,14 @@ def _listed(policy: Policy) -> Section:
     expected, came = 0.3, 6
     text = "An address that writes to a flooded mailbox or domain is listed when"
     cases = [
-        f"""it sends {number(rule.mailbox_per_min)} messages more than twice what is expected, or
-        when""",
+        f"""it sends {number(rule.mailbox_per_min)} messages more than its usual, and than twice
+        what is expected of it in the flood's time, whatever it sends others; or when""",
         f"""the chance that it is innocent is below {percent(rule.innocent)}. If
-        {came} addresses of its network take part where {expected} messages are expected anyway, the
-        chance is {_rounded(expected / came)}. Networks with one address each are judged together.
-        Further messages lower the chance. Mail to others, weighed with {number(rule.cost)} a
-        message, lowers this limit: {TO_OTHERS} messages to {_rounded(weighed)}.""",
+        {came} addresses of its network take part where {expected} messages are expected
+        then, the chance is {_rounded(expected / came)}: one message may be enough. Networks with one
+        address each are judged together. Further messages lower the chance. Mail to others,
+        {number(rule.cost)} a message (at least a day's), lowers it: {TO_OTHERS} messages to
+        {_rounded(weighed)}.""",
     ]
     system = f"""
         A regular sender of a mailbox is listed there only for more than
@@ -184,9 +184,9 @@ def _example(policy: Policy) -> Section:
         Ann gets a few messages an hour. At 10:00 a server that never wrote to her starts to send
         {number(2 * count)} a minute. {number(int(EACH))} count as a newcomer's; with the
         {ordinal(count)} message {number(rule.mailbox_per_min)} are beyond the usual, her mailbox is
-        flooded and the server is listed. A correspondent who writes once in this minute is not. The
+        flooded and the server is listed. A correspondent who writes once in this time is not. The
         server stops at 10:05. A removal is granted on request after
-        {duration(terms.temporary_removal_quiet_s)}; without one the listing ends after
+        {duration(terms.temporary_removal_quiet_s)}; without one it ends after
         {duration(terms.temporary_quiet_s)}. {again if terms.memory_s else ""}"""
     return Section("Example", (text,))
 
@@ -210,13 +210,14 @@ def _ends(policy: Policy) -> Section:
             {duration(terms.memory_s)}. Each earlier listing in that time doubles the quiet that is
             needed, up to {duration(terms.most_quiet_s)}"""
     text = f"""
-        Quiet means no attempt at a victim while it is flooded; other mail does not matter (RFC
-        6471, 2.2.1). It counts only while we have logs, and more than
-        {many(terms.connect_floor, "attempt")} an hour without a recipient pause it. A listing is
+        Quiet means no attempt at any mailbox or domain while it is flooded; other mail does not
+        matter (RFC 6471, 2.2.1). It counts only while we have logs. Connections that name no
+        recipient may hide an attack: more than {number(terms.connect_floor)} an hour pause it, not
+        the latest end. A listing is
         standing when its flood has lasted {duration(terms.standing_flood_s)}{repeats}. Extensions
         are published at least {duration(terms.extend_every_s)} apart. Anybody may ask for a
         removal, free of charge; asking never makes a listing longer. A refusal names the earliest
-        time at which a request is granted. What was sent before a removal does not count later."""
+        time. What was sent before a removal does not count later, but that listing does."""
     return Section("How a listing ends", (table, text))
 
 
