@@ -161,9 +161,9 @@ def _listed(policy: Policy) -> Section:
         f"""it sends {number(rule.mailbox_per_min)} messages more than its usual, and than twice
         what is expected of it in the flood's time, whatever it sends others; or when""",
         f"""the chance that it is innocent is below {percent(rule.innocent)}. If
-        {came} addresses of its network take part where {expected} messages are expected
-        then, the chance is {_rounded(expected / came)}: one message may be enough. Networks with one
-        address each are judged together. Further messages lower the chance. Mail to others,
+        {came} addresses of its network take part where {expected} messages are expected then, the
+        chance is {_rounded(expected / came)}: one message may be enough. Networks with one address
+        each are judged together. Further messages lower the chance. Mail to others,
         {number(rule.cost)} a message (at least a day's), lowers it: {TO_OTHERS} messages to
         {_rounded(weighed)}.""",
     ]
