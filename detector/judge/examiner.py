@@ -256,14 +256,20 @@ class Examiner:
         pause = limit(rule, case.scope, LONG_S) * rule.over_fraction
         if excess(self._state, case, usual, LONG_S, now) >= pause:
             return False  # the hour explains more than its parts do
+        total = sum(counts.values())
         if excess(self._state, case, usual, HOUR_S, counts) >= least:
+            flood.fewest = min(flood.fewest, total) if flood.fewest else total
             return False
+        if flood.wide and total < flood.fewest:
+            return True
         return self._tried_beyond(flood, usual, tick) < least
 
     def _tried_beyond(self, flood: Flood, usual: Usual, tick: int) -> float:
         """Give what the listed sources of a flood tried in the last hour, beyond their usual.
 
-        A busy hour of the others may explain all that comes, but not what these go on to send.
+        A busy hour of the others may explain all that comes, but not what these go on to send. Of a
+        domain's flood, whose listed sources may be its own correspondents, that counts only while
+        more comes than when it went on.
         """
         listed, hashes = self._state.listings.is_listed, self._state.sources.hash
         late = [ip for ip, one in flood.parts.items() if one.last > tick - HOUR_S and listed(ip)]

@@ -82,6 +82,8 @@ class Flood:
     """Attempts of the last hour by group, in steps of ten minutes, the newest last."""
     tries: list[list[int]] = field(default_factory=list)
     """Steps of the last hour, and the attempts in them whose sources were stopped already."""
+    fewest: int = 0
+    """The fewest messages of an hour at whose end it went on."""
     newcomers: dict[int, int] = field(default_factory=dict)
     """Sources by group that had no relation with the victim."""
     members: dict[int, int] = field(default_factory=dict)
