@@ -261,11 +261,8 @@ class Engine(State):
     ) -> list[tuple[int, int, int]]:
         """Give (close, ip slot, attempts) of attempts that named no recipient."""
         index = np.flatnonzero(connect)
-        return list(
-            zip(
-                at[index].tolist(), rows.ip[index].tolist(), rows.count[index].tolist(), strict=True
-            )
-        )
+        ticks, ips = at[index].tolist(), rows.ip[index].tolist()
+        return list(zip(ticks, ips, rows.count[index].tolist(), strict=True))
 
     # -- one close -----------------------------------------------------------------------------
 
@@ -378,19 +375,15 @@ class Engine(State):
                 self.victims(scope).hot[slot] = False
 
     def _count_minute(self, tick: int, flooded: Masks) -> None:
-        """Count what the minute brought to victims that are not flooded, by source and group.
-
-        Done after all floods were judged, which count this minute by themselves.
-        """
+        """Count what a judged minute brought to victims that are not flooded."""
         first = tick // MINUTE_S * MINUTE_S
         rows, _ = self.evidence.between(first, tick + 1)
         messages = self.evidence.messages(first, tick + 1)
         bad = flooded[0][rows.rcpt] | flooded[1][self.mailboxes.domain[rows.rcpt]]
         clean = np.where(bad, np.uint32(0), messages)
         self.sources.end_minute(rows.ip, clean)
-        # mail to mailboxes that may be flooded next is no cost: it would save their attackers
-        sure = np.where(self.mailboxes.hot[rows.rcpt], np.uint32(0), clean)
-        self.listings.count_costs(rows.ip, sure)
+        clean[self.mailboxes.hot[rows.rcpt]] = 0  # else attackers of the next victim had a price
+        self.listings.count_costs(rows.ip, clean)
 
     def _begin_minute(self, minute: int) -> None:
         """Move the rings to a minute and set its gates."""
@@ -399,8 +392,6 @@ class Engine(State):
             victims.new.advance(minute)
         self.sources.begin_minute(minute)
         self._gates.begin_minute(minute)
-
-    # -- keys ----------------------------------------------------------------------------------
 
     def watermark(self) -> int | None:
         """Give the last closed tick, None before the first."""
