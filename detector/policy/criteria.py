@@ -127,7 +127,7 @@ def _flood(policy: Policy) -> Section:
             number(rule.mailbox_per_hour),
         ),
         (
-            f"a domain, over {number(rule.domain_mailboxes)} mailboxes or more",
+            f"a domain ({number(rule.domain_mailboxes)} mailboxes or more)",
             number(rule.domain_per_min), number(rule.domain_per_10min),
             number(rule.domain_per_hour),
         ),
@@ -137,8 +137,8 @@ def _flood(policy: Policy) -> Section:
         younger than {duration(terms.young_s)} the limits are {number(terms.young_factor)} times as
         high, and the mail before the window stands for the usual. These do not count:"""
     not_counted = [
-        f"""newsletters: one message to each mailbox that ever got mail, or up to
-        {number(int(EACH))} of one server;""",
+        f"""newsletters: one message to each mailbox with mail before (one server: up to
+        {number(int(EACH))});""",
         f"""bounces (empty sender) from known mail servers, up to
         {number(rule.mailbox_per_10min * rule.over_fraction)} from each;""",
         f"""regular senders ({number(rule.regular_slots)} slots or more at the mailbox): up to
@@ -148,7 +148,7 @@ def _flood(policy: Policy) -> Section:
     over = f"""
         A flood is over when, at the end of a slot, the last hour brought fewer than
         {many(mailbox, "message")} beyond the usual (a domain: {number(domain)}, rare at
-        {percent(rule.over_fraction)} of the limit) and listed ones no more."""
+        {percent(rule.over_fraction)} of the limit) and listed ones as few."""
     return Section("What is a flood", (before, limits, young, not_counted, over))
 
 
@@ -164,7 +164,7 @@ def _listed(policy: Policy) -> Section:
         {came} addresses of its network take part where {expected} messages are expected then, the
         chance is {_rounded(expected / came)}: one message may be enough. Networks with one address
         each are judged together. Further messages lower the chance. Mail to others,
-        {number(rule.cost)} a message (at least a day's), lowers it: {TO_OTHERS} messages to
+        {number(rule.cost)} a message (at least a day's), lowers the limit: {TO_OTHERS} to
         {_rounded(weighed)}.""",
     ]
     system = f"""
