@@ -382,7 +382,7 @@ class Engine(State):
         bad = flooded[0][rows.rcpt] | flooded[1][self.mailboxes.domain[rows.rcpt]]
         clean = np.where(bad, np.uint32(0), messages)
         self.sources.end_minute(rows.ip, clean)
-        clean[self.mailboxes.hot[rows.rcpt]] = 0  # else attackers of the next victim had a price
+        clean[self.mailboxes.hot[rows.rcpt]] = 0  # those who attack others cost nothing
         self.listings.count_costs(rows.ip, clean)
 
     def _begin_minute(self, minute: int) -> None:

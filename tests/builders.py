@@ -98,7 +98,7 @@ def quick_policy(rng: Random, *, tight: float = 0.3) -> Policy:
         ),
         memory=MemoryBounds(
             keys=30 if few_keys else 1_000, evidence_rows=150 if few_keys else 10_000,
-            relation_cells=1_024, cases=1_000,
+            relation_cells=1_024, cases=1_000, listings=rng.choice((2, 1_000)),
         ),
     )  # fmt: skip
 

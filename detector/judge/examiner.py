@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from detector.judge.attribution import Crowd, Expected, Source, expected, innocent, is_part
-from detector.judge.candidates import earlier_rows
+from detector.judge.candidates import earlier_rows, is_forgiven
 from detector.judge.cases import Case
 from detector.judge.excess import Finding, calm, excess, judge, limit, unlike
 from detector.judge.figures import Figures
@@ -73,12 +73,13 @@ class Examiner:
         for row in case.recent(LONG_S):
             if row.tick >= start and (row.attempts or row.deferred):
                 flood.add(row, stopped=stops(row.ip, row.tick))
+        for row in case.recent(LONG_S):
             if row.ip in flood.parts and row.tick < tick // MINUTE_S * MINUTE_S:
                 flood.parts[row.ip].early += row.all
         if usual.before is not None:
-            flood.earlier = dict(usual.before)
-            for row in earlier_rows(self._state, case, tick + 1 - HOUR_S, start):
-                if row.all:
+            flood.earlier, flood.before = dict(usual.before), sum(usual.before.values())
+            for row in earlier_rows(self._state, case, tick + 1 - HOUR_S, tick + 1):
+                if row.all and row.tick < start and not is_forgiven(self._state, row):
                     key = int(hashes[row.ip])
                     flood.earlier[key] = flood.earlier.get(key, 0) + row.all
         flood.lately = case.steps()
@@ -99,7 +100,9 @@ class Examiner:
         return tick + 1 - back * SHORT_S
 
     def _usual(self, case: Case, flood: Flood, tick: int) -> Usual:
-        before = (flood.earlier, flood.slots) if flood.slots or flood.earlier else None
+        before = None
+        if flood.slots or flood.earlier:
+            before = flood.earlier, flood.slots, flood.before
         span_s = max(tick + 1 - flood.start, SHORT_S)
         usual = Usual.of(self._state, self._traffic, case, span_s, tick, before)
         if flood.edition != self._state.learner.edition or len(flood.rates) > _RATES_KEPT:
@@ -252,7 +255,7 @@ class Examiner:
         usual = self._usual(case, flood, tick)
         if not usual.known:
             return self._has_calmed(case, flood, usual, least)
-        now = flood.lately[-1][1] if flood.lately else {}
+        now = flood.newest(tick)
         pause = limit(rule, case.scope, LONG_S) * rule.over_fraction
         if excess(self._state, case, usual, LONG_S, now) >= pause:
             return False  # the hour explains more than its parts do
@@ -271,8 +274,9 @@ class Examiner:
         domain's flood, whose listed sources may be its own correspondents, that counts only while
         more comes than when it went on.
         """
-        listed, hashes = self._state.listings.is_listed, self._state.sources.hash
-        late = [ip for ip, one in flood.parts.items() if one.last > tick - HOUR_S and listed(ip)]
+        stops, hashes = self._state.listings.stops, self._state.sources.hash
+        parts, since = flood.parts.items(), tick - HOUR_S
+        late = [ip for ip, part in parts if part.last > since and stops(ip, tick)]
         slots = HOUR_S // LONG_S
         due = math.fsum(usual.mean(int(hashes[ip])) * slots for ip in late)
         return flood.stopped_lately(tick) - due
@@ -283,15 +287,16 @@ class Examiner:
         Its pace has fallen to that from before, or by half; or, once the log is no longer young,
         what comes from many sources is like what comes to everybody: the mailbox is always busy.
         """
-        paces = [sum(counts.values()) for _, counts in flood.lately]
-        if paces[-1] < max(least / 2, flood.usual, max(paces) / 2):
+        now = flood.newest(self._traffic.tick)
+        pace, paces = sum(now.values()), [sum(counts.values()) for _, counts in flood.lately]
+        if pace < max(least / 2, flood.usual, max(paces) / 2):
             return True
         rule = self._state.policy.rules.victim_flood
         young = self._state.young_factor(case.scope, case.slot, self._traffic.tick) > 1.0
         sources = len({row.ip for row in case.recent(LONG_S) if row.attempts})
-        if young or paces[-1] > 2.0 * EACH * sources:
+        if young or pace > 2.0 * EACH * sources:
             return False
-        odd = unlike(case, usual, flood.lately[-1][1])
+        odd = unlike(case, usual, now)
         return odd < limit(rule, case.scope, LONG_S) * rule.over_fraction
 
     def sources_moved(self) -> None:

@@ -117,7 +117,7 @@ def excess(
 
 
 def unlike(case: Case, usual: Usual, counts: Mapping[int, int]) -> float:
-    """Give what a victim gets from other networks than the site's, while nothing is known.
+    """Give what a victim gets from other networks than the site's, before regulars are known.
 
     A mailbox that was always busy gets a part of what everybody sends; and a system has few
     addresses, so that of each one a few messages count.
@@ -206,6 +206,8 @@ def _letters(
         counts = [sum(by_ip.values()) for by_ip in boxes.values()]
         sent = sum(counts)
         again = sum(min(8, count) - 1 for count in counts if count)
+        if not sent:  # of an hour only the last ten minutes are seen
+            continue
         if surprise(again, TWICE * sent, _POISSON) < surprised:
             explained.append(max(0.0, loud[group] - part * again))
         else:
@@ -222,7 +224,7 @@ def _posts(boxes: dict[int, dict[int, int]], surprised: float) -> int:
     for by_ip in boxes.values():
         for ip, count in by_ip.items():
             sources.setdefault(ip, []).append(count)
-    counts = max(sources.values(), key=lambda counts: (sum(counts), counts))
+    counts = max(sources.values(), key=lambda counts: (sum(counts), sorted(counts)))
     sent = sum(counts)
     more = sum(max(0, count - int(EACH)) for count in counts)
     return sent if surprise(more, TWICE * sent, _POISSON) < surprised else 0
@@ -261,7 +263,7 @@ def _bounces(state: State, usual: Usual, rows: list[CaseRow]) -> float:
             by_source[row.ip] = by_source.get(row.ip, 0) + row.nulls
     if not by_source:
         return 0.0
-    few = sum(min(count, usual.each) for count in by_source.values())
+    few = math.fsum(min(count, usual.box_limit) for count in by_source.values())
     known = sum(1 for ip in by_source if state.sources.is_known(ip))
     expected = (1.0 - state.learner.fresh_share()) * len(by_source)
     return few * min(1.0, 2.0 * known / max(expected, 1.0))

@@ -82,6 +82,8 @@ class Flood:
     """Attempts of the last hour by group, in steps of ten minutes, the newest last."""
     tries: list[list[int]] = field(default_factory=list)
     """Steps of the last hour, and the attempts in them whose sources were stopped already."""
+    before: int = 0
+    """The messages in `earlier`, where they stand by group and by source."""
     fewest: int = 0
     """The fewest messages of an hour at whose end it went on."""
     newcomers: dict[int, int] = field(default_factory=dict)
@@ -136,7 +138,7 @@ class Flood:
 
     def as_heavy(self, sent: int) -> int:
         """Count the sources that sent so many messages or more."""
-        return sum(self.sizes[sent:])
+        return sum(self.sizes[min(sent, _MOST_SIZE) :])
 
     def add(self, row: CaseRow, *, stopped: bool = False) -> None:
         """Count one row; `stopped`: its source's listing had been published before."""
@@ -194,6 +196,11 @@ class Flood:
         oldest = tick // LONG_S - HOUR_STEPS + 1
         self.tries = [one for one in self.tries if one[0] >= oldest]
         return sum(count for _, count in self.tries)
+
+    def newest(self, tick: int) -> dict[int, int]:
+        """Give the attempts by group of the step of ten minutes that ends with a tick."""
+        step, counts = self.lately[-1] if self.lately else (-1, {})
+        return counts if step == tick // LONG_S else {}
 
     def last_hour(self, tick: int) -> dict[int, int]:
         """Give the attempts of the last hour by group, at the close of a step of ten minutes."""

@@ -1,7 +1,7 @@
 """What everybody sends now: the volume of each network, exact to the tick."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -195,7 +195,7 @@ class Traffic:
             rows, _ = state.evidence.between(stop - LONG_S, stop)
             sent = state.evidence.messages(stop - LONG_S, stop)
             number = state.sources.group[state.sources.places.get(group, 0)]
-            mine = np.flatnonzero((rows.asn == number) & (sent > 0))
+            mine = np.flatnonzero((rows.asn == number) & (sent > 0) & ~self._flooded(rows.rcpt))
             boxes, at = np.unique(rows.rcpt[mine], return_inverse=True)
             counts = np.zeros(boxes.size, np.int64)
             np.add.at(counts, at, sent[mine].astype(np.int64))
@@ -203,8 +203,21 @@ class Traffic:
         boxes, counts = self._boxes[group]
         owner = boxes if scope == "mailbox" else self._state.mailboxes.domain[boxes]
         counts = counts[owner != victim]
-        total = int(counts.sum())
-        return float(np.minimum(counts, each).sum()) / total if total else 1.0
+        total, over = int(counts.sum()), counts > each
+        few = int(counts[~over].sum()) + each * int(np.count_nonzero(over))
+        return few / total if total else 1.0
+
+    def _flooded(self, mailbox: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
+        """Say of mailboxes whether they, or their domains, were flooded when the minute began."""
+        state = self._state
+        found = [
+            key for key, case in state.flooded.items()
+            if case.flood is not None and case.flood.found < self._minute
+        ]  # fmt: skip
+        bad = state.mailboxes.mask([slot for scope, slot in found if scope == "mailbox"])[mailbox]
+        wide = state.domains.mask([slot for scope, slot in found if scope == "domain"])
+        out: NDArray[np.bool_] = bad | wide[state.mailboxes.domain[mailbox]]
+        return out
 
     def all_busier(
         self, groups: Sequence[int], span_s: int, usual_own: NDArray[np.float64],

@@ -62,11 +62,12 @@ class Usual:
     @classmethod
     def of(
         cls, state: State, traffic: Traffic, case: Case, span_s: int, tick: int,
-        before: tuple[dict[int, int], float] | None = None,
+        before: tuple[dict[int, int], float, int] | None = None,
     ) -> "Usual":  # fmt: skip
         """Describe a case's victim for a window that ends now.
 
-        `before` gives what came earlier and in how many slots, where a flood remembers it.
+        `before` gives what came earlier by group and source, in how many slots, and in all, where a
+        flood remembers it.
         """
         victims, slot, learner = state.victims(case.scope), case.slot, state.learner
         name = int(victims.hash[slot])
@@ -90,8 +91,7 @@ class Usual:
             own = case.all_hour - total
             slots = min(max(0.0, age - span_s / LONG_S), max(0, HOUR_S - span_s) / LONG_S)
         else:
-            earlier, slots = before
-            own = sum(earlier.values())
+            earlier, slots, own = before
         first = max(state.log_start or 0, tick + 1 - HOUR_S)
         everybody = state.evidence.total(first, tick + 1 - span_s)
         share = (own + BUSIEST * _WEIGHT) / (everybody + _WEIGHT)
@@ -101,7 +101,7 @@ class Usual:
         )  # fmt: skip
 
     @property
-    def each(self) -> float:
+    def box_limit(self) -> float:
         """Messages in ten minutes up to which a mailbox is not said to be flooded by one group."""
         rule = self.state.policy.rules.victim_flood
         return rule.mailbox_per_10min * rule.over_fraction
@@ -186,7 +186,7 @@ class Usual:
         now = self.traffic.volumes(names, span_s)
         up = np.ones(some.size)
         now = np.maximum(0.0, now - count)
-        each = self.each
+        each = self.box_limit
         for index in np.flatnonzero((count > each) & (now > each)).tolist():
             now[index] *= self.traffic.spread(names[index], self.scope, self.victim, each)
         if self.before is None:

@@ -48,6 +48,8 @@ class Listing:
     released: bool = False
     """An operator released it: it is not held again."""
     policy: str = ""
+    published: bool = False
+    """Whether it was ever in force (or in the shadow); held before that, it never was."""
     held: bool = False
     shadow: bool = False
     flood: int = 0
@@ -251,7 +253,7 @@ class Lifecycle:
         self.listings = {}
         for item in state["listings"]:
             again = {"connects": deque(item["connects"]) or None, "slot": slot_of(item["subject"])}
-            listing = Listing(**{**item, **again})
+            listing = Listing(**{"published": not item["held"], **item, **again})
             self.listings[listing.subject] = listing
         self.history = {s: tuple(ts) for s, ts in state["history"].items()}
         self._due, self._due_at = [], {}

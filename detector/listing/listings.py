@@ -157,6 +157,7 @@ class Listings:
     def _put_out(self, listing: Listing) -> None:
         """Count a listing for its flood; unless in the shadow, it stops its source from now on."""
         self.listed_for.append(listing.flood)
+        listing.published = True
         if not listing.shadow:
             listing.stops_from = self._published
 
@@ -215,7 +216,7 @@ class Listings:
     def _clear(self, listing: Listing) -> None:
         self.listed[listing.slot], self._by_slot[listing.slot] = False, None
         self.costs.take(listing)
-        if listing.held:
+        if not listing.published:
             self.lifecycle.unmake(listing)
 
     def count_costs(self, ip: NDArray[np.int32], messages: NDArray[np.uint32]) -> None:
@@ -344,7 +345,7 @@ class Listings:
             "allowed": self.allowed,
             "seq": self.seq,
             "whole_since": self.whole_since,
-            "accounts": dict(sorted(self.breaker.accounts.items())),
+            "accounts": [[domain, *sums] for domain, sums in sorted(self.breaker.accounts.items())],
         }
 
     def restore(self, state: dict[str, Any], ips: Numbering) -> None:
@@ -360,7 +361,8 @@ class Listings:
         self.allow_ranges(tuple(state["allowed"]))
         self.seq = state["seq"]
         self.whole_since = state.get("whole_since", 0)
-        self.breaker.accounts = state.get("accounts", {})
+        accounts = state.get("accounts", [])
+        self.breaker.accounts = {domain: [blocked, every] for domain, blocked, every in accounts}
 
     # -- writing -------------------------------------------------------------------------------
 

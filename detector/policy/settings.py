@@ -166,7 +166,7 @@ class MemoryBounds:
     evidence_rows: int = setting(2_000_000, "tally rows kept as evidence", 10_000, 200_000_000)
     relation_cells: int = setting(4_194_304, "cells of the relation table", 1_024, 2**30)
     listings: int = setting(
-        1_000_000, "listings at the same time, above which new ones are held", 1_000, 100_000_000
+        1_000_000, "listings at the same time, above which new ones are held", 1, 100_000_000
     )
     cases: int = setting(20_000, "victims examined at the same time", 10, 10_000_000)
 
