@@ -31,7 +31,7 @@ def patient_policy() -> Policy:
         policy.listing, temporary_quiet_s=2_400, standing_quiet_s=2_500, most_quiet_s=2_600,
         standing_removal_quiet_s=60,
     )  # fmt: skip
-    return replace(policy, listing=listing)
+    return replace(policy, listing=listing, memory=replace(policy.memory, listings=5))
 
 
 def recent() -> list[Event]:
