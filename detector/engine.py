@@ -38,8 +38,8 @@ from detector.memory.learning import PERIOD_S, Masks
 from detector.memory.relations import KNOWN, mixed
 from detector.networks.enrich import AsnLookup
 from detector.networks.providers import ProviderRegistry
-from detector.policy.settings import Policy
-from detector.state import MESSAGES, MINUTE_S, State
+from detector.policy.settings import DAY_S, MINUTE_S, Policy
+from detector.state import MESSAGES, State
 from detector.tally.tally import Rows, Tally, take_rows
 
 __all__ = ["Engine"]
@@ -337,29 +337,26 @@ class Engine(State):
         """Close calm cases, learn at the end of a slot, bound the memory, set the gates."""
         assert self.log_start is not None  # noqa: S101 - set by the first close
         slot_ends = (tick + 1) % PERIOD_S == 0
-        flooded: tuple[list[int], list[int]] = [], []
+        masks = self.masks(self.flooded)
         for case in self.cases.values():
             case.patience = [0, 0, 0 if slot_ends else case.patience[2]]
-        for (scope, slot), case in [*self.flooded.items()]:
-            flooded[scope == "domain"].append(slot)
-            if slot_ends:
-                case.advance(tick)
-                if self._examiner.is_over(case, tick):
-                    self._records.end(case)
+        for case in [*self.flooded.values()] if slot_ends else ():
+            case.advance(tick)
+            if self._examiner.is_over(case, tick):
+                self._records.end(case)
         for scope in ("mailbox", "domain"):
             self._close_calm(scope)
-        masks = self.mailboxes.mask(flooded[0]), self.domains.mask(flooded[1])
         self._count_minute(tick, masks)
         self.bound_cases(tick)
         if slot_ends:
             listed = self.listings.listed
             self.learner.period(tick, self.log_start, self.evidence, masks, listed)
             self.collateral.total = int(self.sources.normal.sum(dtype=np.int64))
-        if (tick + 1) % 86_400 == 0:
+        if (tick + 1) % DAY_S == 0:
             self.collateral.fade(self.sources.normal)
             self.listings.fade_costs()
             self.listings.lifecycle.fade(tick)
-        self.learner.decay(tick // 86_400)
+        self.learner.decay(tick // DAY_S)
         self.evidence.trim(tick + 1 - HOUR_S)
         self.listings.forgive_until(tick - HOUR_S)
         self.evict(tick)
@@ -379,10 +376,9 @@ class Engine(State):
         first = tick // MINUTE_S * MINUTE_S
         rows, _ = self.evidence.between(first, tick + 1)
         messages = self.evidence.messages(first, tick + 1)
-        bad = flooded[0][rows.rcpt] | flooded[1][self.mailboxes.domain[rows.rcpt]]
-        clean = np.where(bad, np.uint32(0), messages)
+        clean = np.where(self.is_hit(flooded, rows.rcpt), np.uint32(0), messages)
         self.sources.end_minute(rows.ip, clean)
-        clean[self.mailboxes.hot[rows.rcpt]] = 0  # those who attack others cost nothing
+        clean[self.mailboxes.hot[rows.rcpt]] = 0  # may be the next flood: no wanted mail
         self.listings.count_costs(rows.ip, clean)
 
     def _begin_minute(self, minute: int) -> None:

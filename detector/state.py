@@ -1,6 +1,7 @@
 """The detector's state in one place: what is tracked, learned, examined and listed."""
 
-from typing import Final
+from collections.abc import Iterable
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +14,15 @@ from detector.listing.collateral import Collateral
 from detector.listing.listings import Listings
 from detector.log.closing import BEFORE_ALL, LogCloser
 from detector.memory.evidence import EvidenceLog
-from detector.memory.learning import Learner
+from detector.memory.learning import Learner, Masks
 from detector.memory.tracking import Sources, Victims, evictable
 from detector.networks.enrich import AsnLookup
 from detector.networks.providers import ProviderRegistry
 from detector.policy.settings import Policy
 from detector.policy.text import policy_from_json
 
-__all__ = ["ATTEMPTS", "DEFERRED", "DELIVERED", "MESSAGES", "MINUTE_S", "State"]
+__all__ = ["ATTEMPTS", "DEFERRED", "DELIVERED", "MESSAGES", "State"]
 
-MINUTE_S: Final = 60
 _HIGHEST: Final = 16
 NO_DOMAIN: Final = "\0"
 """Stands in slot 0, where the rows of evicted mailboxes in the evidence point to."""
@@ -94,9 +94,16 @@ class State:
     def young_factor(self, scope: str, slot: int, tick: int) -> float:
         """Give how many times the limits hold now: a young log or domain asks for more."""
         terms = self.policy.learning
-        domain = slot if scope == "domain" else int(self.mailboxes.domain[slot])
-        start = max(self.log_start or 0, int(self.domains.since[domain]))
-        return terms.young_factor if tick - start < terms.young_s else 1.0
+        is_young = tick - self.known_since(scope, slot) < terms.young_s
+        return terms.young_factor if is_young else 1.0
+
+    def domain_of(self, scope: str, slot: int) -> int:
+        """Give the domain's slot of a victim."""
+        return slot if scope == "domain" else int(self.mailboxes.domain[slot])
+
+    def known_since(self, scope: str, slot: int) -> int:
+        """Give the tick from which on a victim's domain is known, at the earliest the log's."""
+        return max(self.log_start or 0, int(self.domains.since[self.domain_of(scope, slot)]))
 
     def take_policy(self, policy: Policy) -> None:
         """Take a new policy into force. The size of the relation table stays as it began."""
@@ -144,6 +151,18 @@ class State:
     def flooded_mailboxes(self) -> set[int]:
         """Give the mailboxes that are flooded themselves (their mail is no matter of a domain)."""
         return {slot for scope, slot in self.flooded if scope == "mailbox"}
+
+    def masks(self, victims: Iterable[tuple[str, int]]) -> Masks:
+        """Give victims by slot, of mailboxes and of domains."""
+        slots: dict[str, list[int]] = {"mailbox": [], "domain": []}
+        for scope, slot in victims:
+            slots[scope].append(slot)
+        return self.mailboxes.mask(slots["mailbox"]), self.domains.mask(slots["domain"])
+
+    def is_hit(self, masks: Masks, mailbox: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
+        """Say of mailboxes whether they, or their domains, are among the victims of masks."""
+        hit: NDArray[np.bool_] = masks[0][mailbox] | masks[1][self.mailboxes.domain[mailbox]]
+        return hit
 
     def bound_cases(self, tick: int) -> None:
         """Close the least busy cases without a flood when there are more than the bound.

@@ -17,7 +17,6 @@ from detector.policy.settings import VictimRule
 __all__ = ["Crowd", "Source", "innocent", "is_part"]
 
 MANY: Final = 200
-E: Final = 2.718281828459045
 
 
 class Source(NamedTuple):
@@ -48,6 +47,7 @@ class Crowd:
     coming: float
     """Messages of newcomers that the victim gets in ten minutes anyway."""
     surprise: float
+    """Of the policy: what is exceeded in one of ten to the power of this windows is none."""
     to_day: float = 1.0
     """Times what is known of a source's mail to others is a day's, 1 or more."""
     evidence: dict[str, object] | None = None
@@ -106,7 +106,7 @@ def _all_expected(mean: float, count: int) -> float:
     if count <= mean:
         return 1.0
     if count > MANY:
-        return 0.0 if E * mean < count else 1.0
+        return 0.0 if math.e * mean < count else 1.0
     chance = 1.0
     for number in range(1, count + 1):
         chance *= mean / number

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from detector.events.numbering import Numbering
 from detector.judge.floods import HOUR_STEPS, Flood
-from detector.judge.rows import HOUR_S, LONG_S, SHORT_S, CaseRow, pairs, row_types
+from detector.judge.rows import HOUR_S, LONG_S, SHORT_S, CaseRow, pairs, row_types, summed
 
 __all__ = ["HOUR_S", "LONG_S", "SHORT_S", "Case"]
 
@@ -172,10 +172,7 @@ class Case:
         """Give the messages of the last hour by group (do not change it)."""
         self._asked |= self.flood is not None
         if self._hour is None:
-            self._hour = {}
-            for counts in self._steps.values():
-                for group, count in counts.items():
-                    self._hour[group] = self._hour.get(group, 0) + count
+            self._hour = summed(self._steps.values())
         return self._hour
 
     def window(self, span_s: int) -> tuple[Counts, int]:

@@ -16,11 +16,11 @@ from detector.judge.traffic import Traffic
 from detector.judge.usual import Usual
 from detector.memory.relations import mixed_one
 from detector.policy.constants import EACH, PATIENCE
-from detector.state import MINUTE_S, State
+from detector.policy.settings import DAY_S, MINUTE_S
+from detector.state import State
 
 __all__ = ["Examiner"]
 
-DAY_S: Final = 86_400
 _RATES_KEPT: Final = 1 << 12
 
 
@@ -61,7 +61,7 @@ class Examiner:
         self._state.floods_found += 1
         flood = case.flood = Flood(
             start, tick, finding.limit, finding.count, finding.span_s,
-            usual.got / max(usual.slots, 1.0), case.scope == "domain", slots,
+            usual.per_slot, case.scope == "domain", slots,
             Figures(self._state.floods_found),
         )  # fmt: skip
         self._state.flooded[case.scope, case.slot] = case
@@ -70,10 +70,11 @@ class Examiner:
             for row in earlier_rows(self._state, case, tick + 1 - HOUR_S, start):
                 flood.figures.add_before(row, stopped=stops(row.ip, row.tick))
             flood.figures.settle()
-        for row in case.recent(LONG_S):
+        recent = case.recent(LONG_S)
+        for row in recent:
             if row.tick >= start and (row.attempts or row.deferred):
                 flood.add(row, stopped=stops(row.ip, row.tick))
-        for row in case.recent(LONG_S):
+        for row in recent:  # of those only: they are known by now
             if row.ip in flood.parts and row.tick < tick // MINUTE_S * MINUTE_S:
                 flood.parts[row.ip].early += row.all
         if usual.before is not None:
@@ -169,13 +170,16 @@ class Examiner:
 
     def _others(self, ip: int) -> int:
         """Give a source's messages to victims that were not flooded, up to this minute."""
-        sources = self._state.sources
-        return sources.normal.item(ip) + sources.before.item(ip) + sources.lately.item(ip)
+        return self._state.sources.normal.item(ip) + self._lately(ip)
+
+    def _lately(self, ip: int) -> int:
+        """Give those of them that came in this slot and the one before."""
+        return self._state.sources.before.item(ip) + self._state.sources.lately.item(ip)
 
     def _judged(self, case: Case, crowd: Crowd, ip: int, part: Part) -> Offence | None:
         """Give the offence of a source that takes part, None of one that may be innocent."""
         sources = self._state.sources
-        own, lately = sources.hash.item(ip), sources.before.item(ip) + sources.lately.item(ip)
+        own, lately = sources.hash.item(ip), self._lately(ip)
         mine = round(crowd.usual.rate(own)[0]) if crowd.usual.known else 0
         others = max(0, sources.normal.item(ip) + lately - mine - part.early)
         source = Source(ip, own, part.group, others, max(0, lately - part.early))
@@ -193,7 +197,7 @@ class Examiner:
         """Write down why one source is listed: the numbers that decided."""
         if crowd.evidence is None:
             crowd.evidence = self._evidence(case, crowd.flood)
-        relations, usual = self._state.learner.relations, crowd.usual
+        state, usual = self._state, crowd.usual
         evidence = crowd.evidence | {
             "source_messages": part.attempts,
             "asn_messages": crowd.flood.groups[part.group],
@@ -201,16 +205,17 @@ class Examiner:
             "expected_from_source": round(due.source, 3),
             "expected_from_asn": round(due.group, 3),
             "messages_to_others": source.others,
-            "known_before": relations.known(mixed_one(usual.hash, part.group)),
+            "known_before": state.learner.relations.known(mixed_one(usual.hash, part.group)),
             "usual_from_asn_10min": round(usual.mean(part.group), 3),
             "timeline_per_min": case.timeline(),
         }
-        if self._state.evidence.covers_from is not None:
-            evidence["covers_from_ms"] = self._state.evidence.covers_from * 1000
+        if state.evidence.covers_from is not None:
+            evidence["covers_from_ms"] = state.evidence.covers_from * 1000
         return Offence(
             source.ip, part.asn, "victim_flood", part.first, part.last, part.attempts, evidence,
             source.others, max(self._traffic.learned_all, self._traffic.site(HOUR_S)),
-            crowd.flood.figures.number, self._domain(case),
+            crowd.flood.figures.number,
+            state.name("domain", state.domain_of(case.scope, case.slot)),
         )  # fmt: skip
 
     def _evidence(self, case: Case, flood: Flood) -> dict[str, object]:
@@ -232,11 +237,6 @@ class Examiner:
             "flood_asns": len(flood.groups),
             "sender_domain_bits": flood.senders.bit_count(),
         }
-
-    def _domain(self, case: Case) -> str:
-        """Give the domain of a victim."""
-        name = self._state.name(case.scope, case.slot)
-        return name.rpartition("@")[2] if case.scope == "mailbox" else name
 
     def is_over(self, case: Case, tick: int) -> bool:
         """Say whether a flood is over: in the last hour little came beyond what is usual.
@@ -263,16 +263,14 @@ class Examiner:
         if excess(self._state, case, usual, HOUR_S, counts) >= least:
             flood.fewest = min(flood.fewest, total) if flood.fewest else total
             return False
-        if flood.wide and total < flood.fewest:
+        if flood.wide and total < flood.fewest:  # its listed sources may be its correspondents
             return True
         return self._tried_beyond(flood, usual, tick) < least
 
     def _tried_beyond(self, flood: Flood, usual: Usual, tick: int) -> float:
         """Give what the listed sources of a flood tried in the last hour, beyond their usual.
 
-        A busy hour of the others may explain all that comes, but not what these go on to send. Of a
-        domain's flood, whose listed sources may be its own correspondents, that counts only while
-        more comes than when it went on.
+        A busy hour of the others may explain all that comes, but not what these go on to send.
         """
         stops, hashes = self._state.listings.stops, self._state.sources.hash
         parts, since = flood.parts.items(), tick - HOUR_S

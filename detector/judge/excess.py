@@ -9,17 +9,15 @@ from detector.judge.cases import Case
 from detector.judge.rows import HOUR_S, LONG_S, SHORT_S, CaseRow
 from detector.judge.traffic import Traffic
 from detector.judge.usual import Usual
-from detector.memory.chance import fewest, gamma, most, surprise
+from detector.memory.chance import NO_SCATTER, fewest, gamma, most, surprise
 from detector.memory.relations import MESSAGE, mixed_one
 from detector.policy.constants import EACH, PAIR_SLOTS, PATIENCE, TWICE
-from detector.policy.settings import VictimRule
+from detector.policy.settings import DAY_S, VictimRule
 from detector.state import State
 
 __all__ = ["SPANS_S", "Finding", "calm", "excess", "judge", "limit", "unlike"]
 
 SPANS_S: Final = (SHORT_S, LONG_S, HOUR_S)
-DAY_S: Final = 86_400
-_POISSON: Final = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +133,9 @@ def unlike(case: Case, usual: Usual, counts: Mapping[int, int]) -> float:
     beyond = 0.0
     for group, count in sorted(few.items()):
         elsewhere = max(0, usual.traffic.volume(group, HOUR_S) - counts.get(group, 0))
-        beyond += max(0.0, count - most(total * elsewhere / others, _POISSON, 1.0))
+        beyond += max(0.0, count - most(total * elsewhere / others, NO_SCATTER, 1.0))
     novel = total * usual.traffic.singles(HOUR_S) / others
-    return beyond - most(novel, _POISSON, 1.0)
+    return beyond - most(novel, NO_SCATTER, 1.0)
 
 
 def _are_few(rows: list[CaseRow], mailboxes: int) -> bool:
@@ -208,7 +206,7 @@ def _letters(
         again = sum(min(8, count) - 1 for count in counts if count)
         if not sent:  # of an hour only the last ten minutes are seen
             continue
-        if surprise(again, TWICE * sent, _POISSON) < surprised:
+        if surprise(again, TWICE * sent, NO_SCATTER) < surprised:
             explained.append(max(0.0, loud[group] - part * again))
         else:
             lists.append(min(loud[group], part * _posts(boxes, surprised)))
@@ -227,7 +225,7 @@ def _posts(boxes: dict[int, dict[int, int]], surprised: float) -> int:
     counts = max(sources.values(), key=lambda counts: (sum(counts), sorted(counts)))
     sent = sum(counts)
     more = sum(max(0, count - int(EACH)) for count in counts)
-    return sent if surprise(more, TWICE * sent, _POISSON) < surprised else 0
+    return sent if surprise(more, TWICE * sent, NO_SCATTER) < surprised else 0
 
 
 def _first_letters(

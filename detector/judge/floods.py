@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from detector.events.numbering import Numbering
 from detector.judge.figures import Figures, flood_id
-from detector.judge.rows import LONG_S, CaseRow, pairs
+from detector.judge.rows import LONG_S, CaseRow, pairs, summed
 
 __all__ = ["ACQUAINTED", "FRESH", "NOT_MET", "STRANGE", "Flood", "Part"]
 
@@ -80,8 +80,8 @@ class Flood:
     """Of a domain's flood: messages by mailbox, and whose the only one was while it is no hit."""
     lately: deque[tuple[int, dict[int, int]]] = field(default_factory=deque)
     """Attempts of the last hour by group, in steps of ten minutes, the newest last."""
-    tries: list[list[int]] = field(default_factory=list)
-    """Steps of the last hour, and the attempts in them whose sources were stopped already."""
+    tries: dict[int, int] = field(default_factory=dict)
+    """By step of the last hour, the attempts whose sources were stopped already."""
     before: int = 0
     """The messages in `earlier`, where they stand by group and by source."""
     fewest: int = 0
@@ -166,7 +166,8 @@ class Flood:
             part.attempts += attempts
             self._note(tick // LONG_S, group, attempts)
             if stopped:
-                self._note_stopped(tick // LONG_S, attempts)
+                step = tick // LONG_S
+                self.tries[step] = self.tries.get(step, 0) + attempts
             if self.wide:
                 self._hit(row, part)
 
@@ -181,21 +182,11 @@ class Flood:
         counts = self.lately[place - 1][1]
         counts[group] = counts.get(group, 0) + attempts
 
-    def _note_stopped(self, step: int, attempts: int) -> None:
-        """Count attempts of a source that was stopped already in the last hour."""
-        place = len(self.tries)
-        while place and self.tries[place - 1][0] > step:
-            place -= 1
-        if not place or self.tries[place - 1][0] < step:
-            self.tries.insert(place, [step, 0])
-            place += 1
-        self.tries[place - 1][1] += attempts
-
     def stopped_lately(self, tick: int) -> int:
         """Count the attempts of the last hour whose sources were stopped already."""
         oldest = tick // LONG_S - HOUR_STEPS + 1
-        self.tries = [one for one in self.tries if one[0] >= oldest]
-        return sum(count for _, count in self.tries)
+        self.tries = {step: count for step, count in self.tries.items() if step >= oldest}
+        return sum(self.tries.values())
 
     def newest(self, tick: int) -> dict[int, int]:
         """Give the attempts by group of the step of ten minutes that ends with a tick."""
@@ -207,11 +198,7 @@ class Flood:
         oldest = tick // LONG_S - HOUR_STEPS + 1
         while self.lately and self.lately[0][0] < oldest:
             self.lately.popleft()
-        out: dict[int, int] = {}
-        for _, counts in self.lately:
-            for group, count in counts.items():
-                out[group] = out.get(group, 0) + count
-        return out
+        return summed(counts for _, counts in self.lately)
 
     def _hit(self, row: CaseRow, part: Part) -> None:
         """Note what goes to mailboxes that get more than one message, or their first ever."""
@@ -291,6 +278,7 @@ class Flood:
                 "steps": [step for step, _ in self.lately],
                 **{str(step): pairs(counts) for step, counts in self.lately},
             },
+            "tries": sorted(self.tries.items()),
             "spared": np.sort(ips.numbers(np.array(list(self.spared), np.int64))),
         }
 
@@ -311,6 +299,7 @@ class Flood:
         flood.boxes = dict(zip(mailboxes.slots(boxes["mailbox"]).tolist(), got, strict=True))
         lately = state["lately"]
         flood.lately = deque((step, _dict(lately[str(step)])) for step in lately["steps"])
+        flood.tries = dict(state["tries"])
         flood.spared = set(ips.slots(state["spared"]).tolist())
         return flood
 
@@ -322,7 +311,7 @@ _PART_TYPES: Final = {
 _TABLES: Final = frozenset(
     {"parts", "groups", "spared", "newcomers", "members", "boxes", "sizes", "earlier", "lately",
      "singles", "fresh", "figures", "named", "victim",
-     "rates", "edition"}
+     "tries", "rates", "edition"}
 )  # fmt: skip
 
 

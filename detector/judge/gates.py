@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from detector.judge.rows import LONG_S
 from detector.memory.relations import MESSAGE
 from detector.memory.tracking import Victims
-from detector.state import MINUTE_S, State
+from detector.policy.settings import MINUTE_S
+from detector.state import State
 
 __all__ = ["Gates"]
 

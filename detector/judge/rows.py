@@ -1,15 +1,17 @@
 """The rows of a victim under examination."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["HOUR_S", "LONG_S", "SHORT_S", "CaseRow", "pairs", "row_types"]
+from detector.policy.settings import HOUR_S
+
+__all__ = ["HOUR_S", "LONG_S", "SHORT_S", "CaseRow", "pairs", "row_types", "summed"]
 
 SHORT_S: Final = 60
 LONG_S: Final = 600
-HOUR_S: Final = 3_600
 
 
 class CaseRow(NamedTuple):
@@ -47,3 +49,12 @@ def pairs(counts: dict[int, int]) -> dict[str, NDArray[Any]]:
         "hash": np.array(keys, np.uint64),
         "count": np.array([counts[key] for key in keys], np.int64),
     }
+
+
+def summed(parts: Iterable[Mapping[int, int]]) -> dict[int, int]:
+    """Sum counts by key."""
+    out: dict[int, int] = {}
+    for counts in parts:
+        for key, count in counts.items():
+            out[key] = out.get(key, 0) + count
+    return out

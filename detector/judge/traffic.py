@@ -1,7 +1,7 @@
 """What everybody sends now: the volume of each network, exact to the tick."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,8 @@ from detector.judge.rows import HOUR_S, LONG_S, SHORT_S
 from detector.models.base import Normal
 from detector.models.baseline import Baseline
 from detector.policy.constants import SMOOTH
-from detector.state import MINUTE_S, State
+from detector.policy.settings import MINUTE_S
+from detector.state import State
 
 __all__ = ["Traffic"]
 
@@ -40,7 +41,7 @@ class Traffic:
         self._shares: dict[int, float] = {}
         self._each: dict[int, float] = {}
         self._learned_of: tuple[object, ...] = ()
-        """What the above follows from, and `_learned` and `_addresses`."""
+        """What `_normals`, `_shares`, `_each`, `_learned` and `_addresses` follow from."""
         self._learned: NDArray[np.int64] = np.zeros(1, np.int64)
         self._addresses: NDArray[np.int64] = np.zeros(1, np.int64)
         self.learned_all = 0
@@ -187,15 +188,20 @@ class Traffic:
     def spread(self, group: int, scope: str, victim: int, each: float) -> float:
         """Give the part of a group's messages that no mailbox got more than `each` of.
 
-        In the ten minutes before this one, without those to a victim: what goes to few mailboxes is
-        no common cause.
+        In the ten minutes before this one, without those to a victim and to what was flooded then:
+        what goes to few mailboxes is no common cause.
         """
         if group not in self._boxes:
             state, stop = self._state, max(0, self._minute)
             rows, _ = state.evidence.between(stop - LONG_S, stop)
             sent = state.evidence.messages(stop - LONG_S, stop)
             number = state.sources.group[state.sources.places.get(group, 0)]
-            mine = np.flatnonzero((rows.asn == number) & (sent > 0) & ~self._flooded(rows.rcpt))
+            found = [
+                key for key, case in state.flooded.items()
+                if case.flood is not None and case.flood.found < self._minute
+            ]  # fmt: skip
+            bad = state.is_hit(state.masks(found), rows.rcpt)
+            mine = np.flatnonzero((rows.asn == number) & (sent > 0) & ~bad)
             boxes, at = np.unique(rows.rcpt[mine], return_inverse=True)
             counts = np.zeros(boxes.size, np.int64)
             np.add.at(counts, at, sent[mine].astype(np.int64))
@@ -206,18 +212,6 @@ class Traffic:
         total, over = int(counts.sum()), counts > each
         few = int(counts[~over].sum()) + each * int(np.count_nonzero(over))
         return few / total if total else 1.0
-
-    def _flooded(self, mailbox: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
-        """Say of mailboxes whether they, or their domains, were flooded when the minute began."""
-        state = self._state
-        found = [
-            key for key, case in state.flooded.items()
-            if case.flood is not None and case.flood.found < self._minute
-        ]  # fmt: skip
-        bad = state.mailboxes.mask([slot for scope, slot in found if scope == "mailbox"])[mailbox]
-        wide = state.domains.mask([slot for scope, slot in found if scope == "domain"])
-        out: NDArray[np.bool_] = bad | wide[state.mailboxes.domain[mailbox]]
-        return out
 
     def all_busier(
         self, groups: Sequence[int], span_s: int, usual_own: NDArray[np.float64],

@@ -16,18 +16,16 @@ from numpy.typing import NDArray
 from detector.judge.cases import Case
 from detector.judge.rows import HOUR_S, LONG_S
 from detector.judge.traffic import Traffic
-from detector.memory.chance import gamma, most, with_surge
+from detector.memory.chance import NO_SCATTER, gamma, most, with_surge
+from detector.memory.learning import SLOTS_KNOWN
 from detector.memory.relations import MESSAGE, mixed, mixed_one
 from detector.policy.constants import BUSIEST, CROWD_SLOTS, EACH, PAIR_SLOTS, SHAPE
 from detector.state import State
 
-__all__ = ["SLOTS_KNOWN", "Usual"]
+__all__ = ["Usual"]
 
-SLOTS_KNOWN: Final = 2.0
-"""From so many learned slots on, what was learned is what decides."""
 MOST_SHARE: Final = 0.5
 _WEIGHT: Final = 10.0
-_POISSON: Final = 1e9
 
 
 @dataclass(slots=True)
@@ -71,9 +69,7 @@ class Usual:
         """
         victims, slot, learner = state.victims(case.scope), case.slot, state.learner
         name = int(victims.hash[slot])
-        domain = slot if case.scope == "domain" else int(state.mailboxes.domain[slot])
-        start = max(state.log_start or 0, int(state.domains.since[domain]))
-        age = max(0, tick + 1 - start) / LONG_S
+        age = max(0, tick + 1 - state.known_since(case.scope, slot)) / LONG_S
         slots = min(learner.slots - int(victims.missed_s[slot]) / LONG_S, age)
         if slots >= SLOTS_KNOWN:
             got = int(victims.got[slot]) / MESSAGE
@@ -111,9 +107,14 @@ class Usual:
         """Say whether what is learned decides."""
         return self.before is None
 
+    @property
+    def per_slot(self) -> float:
+        """What the victim usually gets in ten minutes."""
+        return self.got / max(self.slots, 1.0)
+
     def whole(self, span_s: int) -> float:
         """Give what the victim usually gets in all in a span, 0.0 while nothing is learned."""
-        return self.got / self.slots * span_s / LONG_S if self.known else 0.0
+        return self.per_slot * span_s / LONG_S if self.known else 0.0
 
     def rate(self, place: int) -> tuple[float, float]:
         """Give what is known of a pair: messages, and the sum of the squares of its slots."""
@@ -152,7 +153,7 @@ class Usual:
         `least` messages are usual in the window, chance is too large.
         """
         window, slots = span_s / LONG_S, PAIR_SLOTS + self.slots
-        usual = self.got / max(self.slots, 1.0) * window
+        usual = self.per_slot * window
         total = sum(counts.values())
         if not self.known or usual < least or total <= usual:
             return
@@ -183,16 +184,15 @@ class Usual:
         some = np.flatnonzero(count > per_slot * window)  # the others not, whatever comes elsewhere
         count, known, per_slot = count[some], known[some], per_slot[some]
         names = groups[some].tolist()
-        now = self.traffic.volumes(names, span_s)
-        up = np.ones(some.size)
-        now = np.maximum(0.0, now - count)
+        others = np.maximum(0.0, self.traffic.volumes(names, span_s) - count)
         each = self.box_limit
-        for index in np.flatnonzero((count > each) & (now > each)).tolist():
-            now[index] *= self.traffic.spread(names[index], self.scope, self.victim, each)
+        for index in np.flatnonzero((count > each) & (others > each)).tolist():
+            others[index] *= self.traffic.spread(names[index], self.scope, self.victim, each)
+        up = np.ones(some.size)
         if self.before is None:
-            busier = self.traffic.all_busier(names, span_s, per_slot, now)
+            busier = self.traffic.all_busier(names, span_s, per_slot, others)
             up = np.where(known > 0.0, np.maximum(self.pace, busier), 1.0)
-        fair = self.odds * now
+        fair = self.odds * others
         mean = np.maximum(per_slot * window * up, fair)
         over = count - mean
         loud: dict[int, float] = {}
@@ -224,12 +224,11 @@ class Usual:
         mean, shape = gamma(*self.crowd, self.slots, prior, window)
         busier = 1.0
         if self.before is None:
-            per_slot = self.got / max(self.slots, 1.0)
-            busier = max(self.pace, self.traffic.busier(None, span_s, count, per_slot))
+            busier = max(self.pace, self.traffic.busier(None, span_s, count, self.per_slot))
         usual = most(mean * window * busier, shape, surprised)
         if self.before is not None:  # networks that sent nobody else anything come to all
             new = self.odds * self.traffic.singles(span_s)
-            usual = max(usual, most(new, _POISSON, surprised))
+            usual = max(usual, most(new, NO_SCATTER, surprised))
         return usual
 
     def coming(self) -> float:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from detector.listing.costs import UNIT, Costs
 from detector.listing.lifecycle import Listing
-from detector.memory.chance import most
+from detector.memory.chance import NO_SCATTER, most
 from detector.policy.settings import GuardLimits
 
 __all__ = ["FOR_DOMAIN", "LEAST", "Collateral", "Cost", "is_material"]
@@ -21,7 +21,6 @@ LEAST: Final = 20
 """Messages that a share is read from at least: those of a minute's limit."""
 IN_ALL: Final = "the cost of all listings"
 FOR_DOMAIN: Final = "the cost of the listings for one customer's domain"
-_POISSON: Final = 1e9
 _CHANCE: Final = 1.0
 """A domain's share counts as high as it is by chance in one of ten to the power of this cases."""
 
@@ -102,7 +101,7 @@ class Collateral:
         return (
             self.is_young()
             and expected >= LEAST * UNIT
-            and most(expected / UNIT, _POISSON, _CHANCE) > self.limits.victim_hold_share * total
+            and most(expected / UNIT, NO_SCATTER, _CHANCE) > self.limits.victim_hold_share * total
         )
 
     def fade(self, normal: NDArray[np.uint32]) -> None:

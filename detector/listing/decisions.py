@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from detector.listing.lifecycle import Listing
 
-__all__ = ["DECISION_VERSION", "decision"]
+__all__ = ["decision"]
 
 DECISION_VERSION: Final = 1
 

@@ -10,13 +10,12 @@ from collections.abc import Callable, ValuesView
 from dataclasses import dataclass
 from typing import Any, Final
 
-from detector.policy.settings import ListingTerms
+from detector.policy.settings import HOUR_S, ListingTerms
 
 __all__ = ["NEVER", "STANDING", "TEMPORARY", "Answer", "Lifecycle", "Listing"]
 
 TEMPORARY: Final = "temporary"
 STANDING: Final = "standing"
-HOUR_S: Final = 3_600
 NEVER: Final = 2**62
 """The tick of what does not happen."""
 

@@ -3,7 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,19 +14,18 @@ from detector.judge.offences import Offence
 from detector.listing.breaker import Breaker, breaker_evidence, held_for
 from detector.listing.collateral import Collateral
 from detector.listing.costs import Costs
-from detector.listing.decisions import DECISION_VERSION, decision
+from detector.listing.decisions import decision
 from detector.listing.guard import NeverList
 from detector.listing.lifecycle import NEVER, TEMPORARY, Lifecycle, Listing
 from detector.log.closing import PendingControl
 from detector.log.records import AllowlistChange, OperatorAction, RemovalRequest
+from detector.memory.learning import PERIOD_S
 from detector.memory.tracking import Sources
 from detector.memory.windows import grown
 from detector.networks.providers import ProviderRegistry
 from detector.policy.settings import Policy, policy_digest
 
-__all__ = ["DECISION_VERSION", "Listings"]
-
-SLOT_S: Final = 600
+__all__ = ["Listings"]
 
 
 class Listings:
@@ -93,7 +92,7 @@ class Listings:
         self._time_ms = self._published * 1000
 
     def _observed_by(self, tick: int) -> int:
-        """Give how many ticks had been observed at a recent one, at least."""
+        """Give how many ticks had been observed at a recent one; never too few."""
         return self._observed - max(0, self._tick - max(tick, self.whole_since))
 
     def masked(self, victim: str) -> str:
@@ -206,7 +205,7 @@ class Listings:
         out = []
         for listing in sorted(early, key=lambda one: one.subject):
             listing.sent += int(self.sources.lately[listing.slot])
-            quiet = self._tick - listing.last_seen >= SLOT_S
+            quiet = self._tick - listing.last_seen >= PERIOD_S
             if quiet and listing.part < rule.innocent * rule.cost * listing.sent:
                 self.lifecycle.unmake(listing)
                 reason = {"reason": "withdrawn", "messages_to_others": listing.sent}

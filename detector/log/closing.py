@@ -28,12 +28,11 @@ from detector.log.records import (
     PolicyChange,
     Timed,
 )
+from detector.policy.settings import MINUTE_S
 from detector.tally.partition_clock import TICK_MS
 from detector.tally.rows import Rows, Tally, join_rows, take_rows, tally_rows
 
 __all__ = ["BEFORE_ALL", "Close", "LogCloser", "PendingControl", "acts_at"]
-
-MINUTE_S: Final = 60
 
 BEFORE_ALL: Final = -(2**40)
 """The close before the first tick."""

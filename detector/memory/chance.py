@@ -10,10 +10,12 @@ from typing import Final
 
 from detector.policy.constants import SHAPE, SMOOTH
 
-__all__ = ["fewest", "gamma", "ln", "most", "surprise", "with_surge"]
+__all__ = ["NO_SCATTER", "fewest", "gamma", "ln", "most", "surprise", "with_surge"]
 
 _LN2: Final = 0.6931471805599453
 _ROOT_HALF: Final = 0.7071067811865476
+NO_SCATTER: Final = 1e9
+"""The shape of a rate that is known: its counts are a Poisson distribution."""
 _POISSON: Final = 1e6
 """From this shape on the negative binomial is a Poisson distribution."""
 _STEPS: Final = 30

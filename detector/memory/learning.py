@@ -23,11 +23,12 @@ from detector.policy.constants import CROWD_SLOTS, EACH, LEARNED_MOST, PAIR_SLOT
 from detector.policy.settings import Policy
 from detector.tally.rows import Rows
 
-__all__ = ["PERIOD_S", "Learner", "Masks"]
+__all__ = ["PERIOD_S", "SLOTS_KNOWN", "Learner", "Masks"]
 
 PERIOD_S: Final = 600
 CROWD_EACH: Final = int(EACH * MESSAGE)
-SURE_SLOTS: Final = 2.0
+SLOTS_KNOWN: Final = 2.0
+"""From so many learned slots on, what was learned is what decides."""
 _SURE: Final = 0.99
 """`most` is at least so much of the mean."""
 BUSY: Final = 10
@@ -193,7 +194,7 @@ class Learner:
     ) -> NDArray[np.int64]:
         """Cap what victims gain in a slot at what is exceeded in one slot of a few."""
         slots = (self.relations.learned_s - victims.missed_s[slot]) / PERIOD_S
-        large = np.flatnonzero((gained > 2 * CROWD_EACH) & (slots >= SURE_SLOTS))
+        large = np.flatnonzero((gained > 2 * CROWD_EACH) & (slots >= SLOTS_KNOWN))
         known = victims.crowd[slot[large]] / MESSAGE / (CROWD_SLOTS + slots[large])
         large = large[gained[large] > MESSAGE * _SURE * known]
         crowd = victims.crowd[slot[large]], victims.crowd_squares[slot[large]], slots[large]

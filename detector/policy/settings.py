@@ -11,6 +11,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 __all__ = [
+    "DAY_S",
+    "HOUR_S",
+    "MINUTE_S",
     "ClockSpec",
     "GuardLimits",
     "LearningTerms",
