@@ -24,7 +24,8 @@ from benchmarks.quality_traffic import (
 __all__ = ["Listings", "oracle", "read_decisions", "references"]
 
 MINUTE_MS = 60_000
-DAY_MS = 86_400_000
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
 OPEN_MS = 1 << 60
 KEY_BITS = 40
 
@@ -102,7 +103,7 @@ def read_decisions(path: Path, traffic: Traffic, name: str = "floodwatch") -> Li
 
     `list` (or `release` of what was held) begins, `remove` and `expire` end a listing; at
     `hard_until` it ends in any case, and where the file ends without its end, at `until`.
-    Shadow changes, `refuse` and `hold` list nobody.
+    `hold` ends one too. Shadow changes and `refuse` list nobody.
 
     Raises: BadInputError for a line that is no decision; OSError.
     """

@@ -1,40 +1,29 @@
-"""One cell: a traffic replayed by this checkout's own code and scored.
+"""One cell: a traffic replayed by this checkout's own code and scored."""
 
-    python -m benchmarks.matrix.cell --generator first --events N --seed N --folder DIR
-
-It writes the cell as one line of JSON. `--set MODULE:NAME=NUMBER` replays with another constant.
-"""
-
-import argparse
 import resource
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import orjson
 
 from benchmarks.matrix.records import LEARNING_S, Cell, Flood, Part
 from benchmarks.matrix.traffics import (
     EVENTS,
-    GENERATORS,
-    ROOT,
     TABLE,
     ensure,
-    environment,
     load,
+    run,
     version,
 )
 from benchmarks.quality_listings import Listings, oracle, read_decisions
 from benchmarks.quality_score import FloodScore, Listed, score
-from benchmarks.quality_traffic import BadInputError, BoolArray, Traffic
+from benchmarks.quality_traffic import BoolArray, Traffic
 
-__all__ = ["main", "measured", "replay", "scored"]
+__all__ = ["measured", "replay", "scored"]
 
 REPLAY = ("-m", "pipelines.cli")
 CHANGED = ("-m", "benchmarks.matrix.changed")
@@ -44,6 +33,8 @@ def measured(
     folder: Path, generator: str, events: int, seed: int, changes: Sequence[str] = ()
 ) -> Cell:
     """Simulate unless the traffic is there, replay and score.
+
+    `changes` replay with other constants, each as MODULE:NAME=NUMBER.
 
     Raises: subprocess.CalledProcessError, BadInputError, OSError.
     """
@@ -66,10 +57,7 @@ def replay(place: Path, decisions: Path, changes: Sequence[str]) -> tuple[float,
         "--decisions", decisions, "--store", "memory:",
     )  # fmt: skip
     before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    done = subprocess.run(command, check=False, cwd=ROOT, env=environment(), capture_output=True)
-    if done.returncode:
-        sys.stderr.write(done.stderr.decode("utf-8", "replace"))
-        done.check_returncode()
+    run(command)
     after, wall_s = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic() - begun
     cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return round(cpu_s, 3), round(wall_s, 3)
@@ -126,25 +114,3 @@ def _patterns(traffic: Traffic, listed: BoolArray) -> dict[str, Part]:
         sources = sources[traffic.must_not[sources]]
         found[shape] = Part(int(np.count_nonzero(listed[sources])), len(sources))
     return found
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; give its exit code."""
-    parser = argparse.ArgumentParser(prog="benchmarks.matrix.cell", description=__doc__)
-    parser.add_argument("--generator", choices=GENERATORS, default="first")
-    parser.add_argument("--events", type=int, required=True)
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--set", nargs="*", default=[], metavar="MODULE:NAME=NUMBER")
-    given = parser.parse_args(arguments)
-    try:
-        cell = measured(given.folder, given.generator, given.events, given.seed, given.set)
-    except (BadInputError, OSError, EOFError, subprocess.CalledProcessError) as error:
-        sys.stderr.write(f"{given.generator} {given.events}-{given.seed}: {error}\n")
-        return 1
-    sys.stdout.buffer.write(orjson.dumps(asdict(cell)) + b"\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

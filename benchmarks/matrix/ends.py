@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 import numpy as np
 
-from benchmarks.quality_listings import MINUTE_MS
+from benchmarks.quality_listings import DAY_MS, HOUR_MS, MINUTE_MS
 from benchmarks.quality_traffic import (
     BoolArray,
     IntArray,
@@ -20,8 +20,6 @@ from benchmarks.quality_traffic import (
 
 __all__ = ["Ends", "Span", "attempts", "judged", "read_spans"]
 
-HOUR_MS: Final = 60 * MINUTE_MS
-DAY_MS: Final = 24 * HOUR_MS
 QUIET_MS: Final = {"temporary": DAY_MS, "standing": 7 * DAY_MS}
 MOST_QUIET_MS: Final = 7 * DAY_MS
 MEMORY_MS: Final = 30 * DAY_MS

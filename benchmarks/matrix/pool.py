@@ -12,6 +12,7 @@ from benchmarks.quality_traffic import BadInputError
 
 __all__ = ["in_processes"]
 
+_FAILURES = (subprocess.CalledProcessError, BadInputError, OSError, EOFError, ValueError)
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
@@ -36,7 +37,7 @@ def in_processes(
             try:
                 found[at] = done.result()
                 sys.stderr.write(f"{head} {words(found[at])}\n")
-            except (subprocess.CalledProcessError, BadInputError, OSError, ValueError) as error:
+            except _FAILURES as error:
                 sys.stderr.write(f"{head} {jobs[at]}: FAILED: {error}\n")
             sys.stderr.flush()
     return [found[at] for at in sorted(found)]

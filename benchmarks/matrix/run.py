@@ -7,18 +7,18 @@ import argparse
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
 
 import msgspec
 
+from benchmarks.matrix.cell import measured
 from benchmarks.matrix.figures import figures
+from benchmarks.matrix.pool import in_processes
 from benchmarks.matrix.records import Cell
 from benchmarks.matrix.tables import text
-from benchmarks.matrix.traffics import GENERATORS, ROOT, environment, version
+from benchmarks.matrix.traffics import GENERATORS, ROOT, version
 
 __all__ = ["FOLDER", "Job", "add_arguments", "jobs_of", "main", "run_cells"]
 
@@ -57,32 +57,17 @@ def jobs_of(
     ]
 
 
-def _run(job: Job, folder: Path, changes: Sequence[str]) -> Cell:
-    generator, events, seed = job
-    command = [sys.executable, "-m", "benchmarks.matrix.cell", "--folder", str(folder.resolve())]
-    command += ["--generator", generator, "--events", str(events), "--seed", str(seed)]
-    command += ["--set", *changes] if changes else []
-    done = subprocess.run(command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, check=True)
-    return msgspec.json.decode(done.stdout, type=Cell)
+def _measured(job: tuple[Path, Sequence[str], Job]) -> Cell:
+    folder, changes, (generator, events, seed) = job
+    return measured(folder, generator, events, seed, changes)
 
 
 def run_cells(
     jobs: Sequence[Job], folder: Path, at_a_time: int, changes: Sequence[str] = ()
 ) -> list[Cell]:
     """Run cells in processes of their own, a progress line each; those that fail are left out."""
-    cells: list[Cell] = []
-    begun = time.monotonic()
-    with ThreadPoolExecutor(at_a_time) as pool:
-        running = {pool.submit(_run, job, folder, changes): job for job in jobs}
-        for number, done in enumerate(as_completed(running), 1):
-            generator, events, seed = running[done]
-            head = f"[{number}/{len(jobs)} {time.monotonic() - begun:.0f} s] {generator}"
-            head += f" {events:,}-{seed}"
-            try:
-                cells.append(done.result())
-                _say(f"{head}: {_progress(cells[-1])}")
-            except (subprocess.CalledProcessError, msgspec.MsgspecError, OSError) as error:
-                _say(f"{head}: FAILED: {error}")
+    whole = [(folder.resolve(), tuple(changes), job) for job in jobs]
+    cells = in_processes(_measured, whole, at_a_time, _progress)
     return sorted(cells, key=lambda one: one.key)
 
 
@@ -100,7 +85,8 @@ def _progress(cell: Cell) -> str:
         "blocked": "innocents' mail blocked",
     }
     parts = [f"{word} {rows[name]}" for word, name in wanted.items()]
-    return f"{', '.join(parts)}, replay {cell.cpu_s:.1f} s"
+    head = f"{cell.generator} {cell.events:,}-{cell.seed}"
+    return f"{head}: {', '.join(parts)}, replay {cell.cpu_s:.1f} s"
 
 
 def _git(*arguments: str) -> str:

@@ -116,6 +116,14 @@ def _simulate(out: Path, generator: str, events: int, seed: int, options: Sequen
     program = [_SCENES, generator] if generator in SCENES else [GENERATORS[generator]]
     command = [sys.executable, "-m", *program, str(out)]
     command += ["--seed", str(seed), "--events", str(events), *options]
+    run(command)
+
+
+def run(command: Sequence[str | Path]) -> None:
+    """Run a step to its end; what it wrote to standard error is shown where it fails.
+
+    Raises: subprocess.CalledProcessError, OSError.
+    """
     done = subprocess.run(command, check=False, cwd=ROOT, env=environment(), capture_output=True)
     if done.returncode:
         sys.stderr.write(done.stderr.decode("utf-8", "replace"))

@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.random import Generator
 
-from pipelines.simulate import Group, TrafficResult
+from pipelines.simulate import TrafficResult
 from pipelines.simulate.columns import Draft, Rows, as_ints
+from pipelines.simulate.traffic import group_of
 
 __all__ = ["with_floods"]
 
-FAST_MESSAGES, FAST_SPAN_MS = 30, 60_000
 MEAN_DELAY_MS = 200.0
 
 
@@ -27,7 +27,9 @@ def with_floods(rng: Generator, traffic: TrafficResult, floods: Sequence[Draft])
     host = np.concatenate([traffic.host, rng.integers(hosts, size=len(added))])
     rows = Rows.join([traffic.rows, added])
     order = np.argsort(arrival, kind="stable")
-    groups = [_group(first + at, draft) for at, draft in enumerate(drafts)]
+    groups = [
+        group_of(first + at, draft, draft.rows.time_ms, "flood") for at, draft in enumerate(drafts)
+    ]
     return replace(
         traffic,
         rows=rows.take(as_ints(order)),
@@ -44,20 +46,3 @@ def _inside(traffic: TrafficResult, draft: Draft) -> Draft:
     order = np.argsort(time_ms, kind="stable")
     inside = (time_ms >= traffic.horizon.start_ms) & (time_ms < traffic.horizon.end_ms)
     return replace(draft, rows=draft.rows.take(as_ints(order[inside[order]])))
-
-
-def _group(at: int, draft: Draft) -> Group:
-    times = draft.rows.time_ms
-    enough = len(times) >= FAST_MESSAGES
-    return Group(
-        id=at,
-        kind="flood",
-        shape=draft.shape,
-        name=draft.name,
-        victims=draft.victims,
-        victim_domain=draft.victim_domain,
-        fast=bool(enough and times[FAST_MESSAGES - 1] - times[0] <= FAST_SPAN_MS),
-        start_ms=int(times[0]) if len(times) else 0,
-        end_ms=int(times[-1]) if len(times) else 0,
-        events=len(times),
-    )

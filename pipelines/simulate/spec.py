@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
-__all__ = ["FLOOD_SHAPES", "INNOCENT_PATTERNS", "Group", "SimulationSpec", "TimeFormat"]
+__all__ = ["FLOOD_SHAPES", "INNOCENT_PATTERNS", "Group", "Kind", "SimulationSpec", "TimeFormat"]
 
+Kind = Literal["normal", "flood", "innocent"]
 TimeFormat = Literal["ms", "rfc3339"]
 
 FLOOD_SHAPES: Final = (
@@ -92,7 +93,7 @@ class Group:
     """
 
     id: int
-    kind: Literal["normal", "flood", "innocent"]
+    kind: Kind
     shape: str
     name: str
     victims: tuple[str, ...]

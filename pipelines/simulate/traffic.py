@@ -1,7 +1,7 @@
 """One simulation: a world, its background, the floods and the innocents in it, in file order."""
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from numpy.random import Generator
@@ -13,11 +13,11 @@ from pipelines.simulate.innocents import INNOCENTS
 from pipelines.simulate.normal import Habits, draw_normal
 from pipelines.simulate.scene import Scene
 from pipelines.simulate.sizes import draw_floods
-from pipelines.simulate.spec import Group, SimulationSpec
+from pipelines.simulate.spec import Group, Kind, SimulationSpec
 from pipelines.simulate.timing import Horizon, Wave, log_uniform
 from pipelines.simulate.world import World, draw_world
 
-__all__ = ["TrafficResult", "simulate"]
+__all__ = ["TrafficResult", "group_of", "simulate"]
 
 _EPOCH_MS: Final = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 _DAY_MS: Final = 86_400_000
@@ -181,7 +181,10 @@ def _put_together(
         )
     order = np.lexsort((np.arange(len(rows)), arrival))
     rows, group = rows.take(order), group[order]
-    groups = tuple(_group(at, draft, rows.time_ms[group == at]) for at, draft in enumerate(drafts))
+    groups = tuple(
+        group_of(at, draft, rows.time_ms[group == at], _kind(draft.shape))
+        for at, draft in enumerate(drafts)
+    )
     list_ids = {at: draft.list_id for at, draft in enumerate(drafts) if draft.list_id}
     return TrafficResult(
         spec, world, horizon, rows, as_ints(group), arrival[order], host[order], groups, list_ids
@@ -197,12 +200,14 @@ def _arrivals(rng: Generator, time_ms: IntArray, disorder: bool) -> IntArray:
     return as_ints(time_ms + delay)
 
 
-def _group(at: int, draft: Draft, times: IntArray) -> Group:
-    kind: Literal["normal", "flood", "innocent"] = "innocent"
-    if draft.shape == "normal":
-        kind = "normal"
-    elif draft.shape in FLOODS:
-        kind = "flood"
+def _kind(shape: str) -> Kind:
+    if shape in FLOODS:
+        return "flood"
+    return "normal" if shape == "normal" else "innocent"
+
+
+def group_of(at: int, draft: Draft, times: IntArray, kind: Kind) -> Group:
+    """Give the truth of what was drawn; `times` (n,) are those of its events that are left."""
     ordered = np.sort(times)
     enough = kind == "flood" and len(ordered) >= _FAST_MESSAGES
     return Group(
