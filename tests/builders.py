@@ -6,6 +6,9 @@ from functools import cache
 from random import Random
 from typing import Any, Final
 
+from detector.engine import Engine
+from detector.events.interning import KeyTables
+from detector.log.records import LogRecord
 from detector.networks.enrich import AsnTable
 from detector.policy.settings import (
     ClockSpec,
@@ -18,7 +21,17 @@ from detector.policy.settings import (
     VictimRule,
 )
 
-__all__ = ["KNOWN", "START_MS", "Event", "asn_table", "event_line", "quick_policy", "story"]
+__all__ = [
+    "KNOWN",
+    "START_MS",
+    "Event",
+    "asn_table",
+    "event_line",
+    "fresh_engine",
+    "interleaved",
+    "quick_policy",
+    "story",
+]
 
 START_MS: Final = 1_767_225_600_000 - 180_000
 """Three minutes before a day, an hour and a period of learning end."""
@@ -61,6 +74,25 @@ def asn_table(*, newer: bool = False) -> AsnTable:
         )
     )
     return AsnTable.parse("\n".join(lines).encode(), "story")[0]
+
+
+def fresh_engine(policy: Policy, *names: str) -> Engine:
+    """Make a detector that knows nothing, in a process that has seen some addresses."""
+    tables = KeyTables()
+    tables.ips.slots(names, len(names))
+    tables.mailboxes.slots([f"{name}@x" for name in names], len(names))
+    return Engine(policy, tables, lookup=asn_table())
+
+
+def interleaved(waiting: list[list[LogRecord]], rng: Random) -> list[LogRecord]:
+    """Draw an order of the records of several partitions, which are used up; each keeps its own."""
+    out: list[LogRecord] = []
+    while any(waiting):
+        source = rng.choice([records for records in waiting if records])
+        count = rng.choice((1, 3, 40))
+        out += source[:count]
+        del source[:count]
+    return out
 
 
 def quick_policy(rng: Random, *, tight: float = 0.3) -> Policy:

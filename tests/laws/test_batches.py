@@ -35,7 +35,15 @@ from detector.policy.settings import Policy
 from detector.policy.text import policy_to_json
 from detector.tally import tally as tally_module
 from detector.tally.tally import PartitionTally, ResumePoint, Rows, Tally
-from tests.builders import KNOWN, START_MS, asn_table, event_line, quick_policy, story
+from tests.builders import (
+    KNOWN,
+    START_MS,
+    asn_table,
+    event_line,
+    interleaved,
+    quick_policy,
+    story,
+)
 from tests.naive import Key, NaiveCase, NaivePartition, naive_events
 from tests.strategies import arrivals, batches, shuffled_within
 
@@ -310,12 +318,7 @@ def decisions(
     wire = rng.random() < 0.5
     engine = Engine(policy, KeyTables() if wire else tables, lookup=asn_table())
     engine.offer_table(asn_table(newer=True))
-    log: list[LogRecord] = [Partitions(len(partitions)), *controls]
-    while any(waiting):
-        source = rng.choice([records for records in waiting if records])
-        count = rng.choice((1, 3, 40))
-        log += source[:count]
-        del source[:count]
+    log: list[LogRecord] = [Partitions(len(partitions)), *controls, *interleaved(waiting, rng)]
     if wire:
         log = [decode_record(encode_record(record, tables), engine.tables) for record in log]
     out: list[dict[str, Any]] = []

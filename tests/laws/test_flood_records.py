@@ -25,7 +25,14 @@ from detector.log.records import (
 from detector.policy.settings import Policy
 from detector.snapshot import restore, snapshot
 from detector.tally.tally import PartitionTally
-from tests.builders import START_MS, asn_table, event_line, quick_policy, story
+from tests.builders import (
+    START_MS,
+    event_line,
+    fresh_engine,
+    interleaved,
+    quick_policy,
+    story,
+)
 
 GROWING = ("messages", "sources", "asns", "peak_per_min", "stopped", "listed", "last")
 MINUTES = 26
@@ -55,22 +62,8 @@ def a_log(seed: int, order: int) -> tuple[Policy, list[bytes]]:
         read, _, count = reader.read_json(b"\n".join(lines), 0)
         tallies, _ = part.feed(read, count, final=True)
         waiting.append([*tallies, *part.finish(), End(number)])
-    log: list[LogRecord] = [Partitions(PARTITIONS), *controls]
-    drawn = Random(order)
-    while any(waiting):
-        source = drawn.choice([records for records in waiting if records])
-        count = drawn.choice((1, 3, 40))
-        log += source[:count]
-        del source[:count]
+    log = [Partitions(PARTITIONS), *controls, *interleaved(waiting, Random(order))]
     return policy, [encode_record(record, tables) for record in log]
-
-
-def an_engine(policy: Policy, *names: str) -> Engine:
-    """Make a detector whose key tables hold something already."""
-    tables = KeyTables()
-    tables.ips.slots(names, len(names))
-    tables.mailboxes.slots([f"{name}@x" for name in names], len(names))
-    return Engine(policy, tables, lookup=asn_table())
 
 
 def follow(engine: Engine, log: list[bytes], first: int, stop: int) -> list[bytes]:
@@ -89,14 +82,14 @@ def test_batches_interleaving_snapshots_and_slots_change_no_byte(
 ) -> None:
     """Whoever follows the log writes the same records, in the same order."""
     policy, log = a_log(seed, 0)
-    whole = follow(an_engine(policy), log, 0, len(log))
+    whole = follow(fresh_engine(policy), log, 0, len(log))
     policy, log = a_log(seed, order)
-    engine, out = an_engine(policy, "10.0.0.9", "10.0.0.8"), []
+    engine, out = fresh_engine(policy, "10.0.0.9", "10.0.0.8"), []
     stops = sorted((round(point * len(log)), snap) for point, snap in cuts)
     for (first, snap), (stop, _) in pairwise([(0, False), *stops, (len(log), False)]):
         if snap:
             blob = snapshot(engine, first)
-            engine = an_engine(policy, "192.0.2.20", "10.0.0.1", "10.0.0.2")
+            engine = fresh_engine(policy, "192.0.2.20", "10.0.0.1", "10.0.0.2")
             assert restore(engine, blob) == first
         else:
             release_keys(engine, [], [])
@@ -109,7 +102,7 @@ def test_batches_interleaving_snapshots_and_slots_change_no_byte(
 def test_records_of_a_flood_have_one_key_each_and_only_grow(seed: int) -> None:
     """It opens once, moves at most once a minute, and nothing follows its end."""
     policy, log = a_log(seed, 0)
-    records = [orjson.loads(line) for line in follow(an_engine(policy), log, 0, len(log))]
+    records = [orjson.loads(line) for line in follow(fresh_engine(policy), log, 0, len(log))]
     keys = Counter((one["id"], one["tick"]) for one in records)
     assert set(keys.values()) <= {1}
     floods: dict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -139,7 +132,7 @@ def test_such_stories_have_floods_in_every_state() -> None:
     seen: Counter[str] = Counter()
     for seed in range(12):
         policy, log = a_log(seed, 0)
-        records = [orjson.loads(line) for line in follow(an_engine(policy), log, 0, len(log))]
+        records = [orjson.loads(line) for line in follow(fresh_engine(policy), log, 0, len(log))]
         seen.update(one["state"] for one in records)
         seen["stopped"] += sum(one["stopped"] > 0 for one in records)
     assert min(seen[what] for what in (OPEN, GOING_ON, OVER, "stopped")) > 0, seen

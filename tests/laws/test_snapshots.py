@@ -27,7 +27,7 @@ from detector.policy.settings import Policy
 from detector.snapshot import restore, snapshot
 from detector.tally.tally import PartitionTally
 from pipelines.snapshot_file import load_snapshot, previous_path, save_snapshot
-from tests.builders import asn_table, event_line, quick_policy, story
+from tests.builders import event_line, fresh_engine, quick_policy, story
 
 
 def wire_log(seed: int) -> tuple[Policy, list[bytes]]:
@@ -47,14 +47,6 @@ def wire_log(seed: int) -> tuple[Policy, list[bytes]]:
     return policy, [encode_record(record, tables) for record in log]
 
 
-def fresh(policy: Policy, *names: str) -> Engine:
-    """Make a detector that knows nothing, in a process that has seen some addresses."""
-    tables = KeyTables()
-    tables.ips.slots(names, len(names))
-    tables.mailboxes.slots([f"{name}@x" for name in names], len(names))
-    return Engine(policy, tables, lookup=asn_table())
-
-
 def follow(engine: Engine, log: list[bytes], first: int, stop: int) -> bytes:
     """Follow a part of the log in one go."""
     records = [(at, decode_record(log[at], engine.tables)) for at in range(first, stop)]
@@ -66,14 +58,14 @@ def follow(engine: Engine, log: list[bytes], first: int, stop: int) -> bytes:
 def test_after_a_restore_at_any_point_the_rest_is_the_same(seed: int, points: list[float]) -> None:
     """Other slots, another process, the same bytes; and the snapshot of the copy is the same."""
     policy, log = wire_log(seed)
-    whole = follow(fresh(policy), log, 0, len(log))
-    engine, at, out = fresh(policy, "10.0.0.9"), 0, b""
+    whole = follow(fresh_engine(policy), log, 0, len(log))
+    engine, at, out = fresh_engine(policy, "10.0.0.9"), 0, b""
     for point in sorted(points):
         stop = round(point * len(log))
         out += follow(engine, log, at, stop)
         at = stop
         blob = snapshot(engine, at)
-        engine = fresh(policy, "10.0.0.1", "192.0.2.20", "10.0.0.3")
+        engine = fresh_engine(policy, "10.0.0.1", "192.0.2.20", "10.0.0.3")
         assert restore(engine, blob) == at
         assert snapshot(engine, at) == blob
     assert out + follow(engine, log, at, len(log)) == whole
@@ -89,8 +81,8 @@ def test_letting_go_of_keys_is_only_a_caches_business(seed: int, points: list[fl
     """
     policy, log = wire_log(seed)
     policy = replace(policy, memory=replace(policy.memory, keys=8))
-    whole = follow(fresh(policy), log, 0, len(log))
-    engine, at, out = fresh(policy, "10.0.0.1", "10.0.0.2"), 0, b""
+    whole = follow(fresh_engine(policy), log, 0, len(log))
+    engine, at, out = fresh_engine(policy, "10.0.0.1", "10.0.0.2"), 0, b""
     for point in sorted(points):
         stop = round(point * len(log))
         out += follow(engine, log, at, stop)
@@ -109,7 +101,7 @@ def test_letting_go_of_keys_is_only_a_caches_business(seed: int, points: list[fl
 
 def test_keys_in_use_elsewhere_are_kept() -> None:
     """Open, late and held rows of a partition refer to slots that must not be let go."""
-    engine = fresh(Policy(), "10.0.0.1")
+    engine = fresh_engine(Policy(), "10.0.0.1")
     reader, part = EventReader(engine.tables), PartitionTally(0, 2, 300)
     line = event_line(
         {"time": 1_767_225_600_000, "client_ip": "192.0.2.1", "action": "accept",
@@ -131,7 +123,7 @@ def test_keys_in_use_elsewhere_are_kept() -> None:
 def test_memory_is_bounded_by_the_policy_not_by_the_input() -> None:
     """Thousands of addresses and removals leave no more keys behind than the policy allows."""
     policy, log = wire_log(5)
-    engine = fresh(policy)
+    engine = fresh_engine(policy)
     follow(engine, log, 0, len(log))
     tables = engine.tables
     for block in range(20):
@@ -210,7 +202,7 @@ def attributes(thing: object) -> set[str]:
 def test_nothing_that_decides_is_missing_from_a_snapshot() -> None:
     """Whoever adds state to the detector has to say here, and in `state`, what becomes of it."""
     policy, log = wire_log(3)
-    engine = fresh(policy)
+    engine = fresh_engine(policy)
     follow(engine, log, 0, len(log) // 2)
     case = Case("mailbox", 0)
     parts: list[Any] = [
@@ -233,7 +225,7 @@ def test_nothing_that_decides_is_missing_from_a_snapshot() -> None:
 def taken() -> tuple[Policy, bytes]:
     """Take a snapshot in the middle of a story."""
     policy, log = wire_log(7)
-    engine = fresh(policy)
+    engine = fresh_engine(policy)
     follow(engine, log, 0, len(log) * 2 // 3)
     return policy, snapshot(engine, 42)
 
@@ -251,7 +243,7 @@ def test_a_torn_or_damaged_snapshot_is_refused_in_words(
         at = data.draw(st.integers(0, len(blob) - 1))
         bad = blob[:at] + bytes([blob[at] ^ data.draw(st.integers(1, 255))]) + blob[at + 1 :]
     with pytest.raises(SnapshotError, match=r"^snapshot: "):
-        restore(fresh(policy), bad)
+        restore(fresh_engine(policy), bad)
 
 
 def test_a_snapshot_of_another_version_policy_or_table_says_so(
@@ -261,13 +253,13 @@ def test_a_snapshot_of_another_version_policy_or_table_says_so(
     policy, blob = taken
     newer = blob[:20] + (9).to_bytes(4, "little") + blob[24:]
     with pytest.raises(SnapshotError, match=r"got version 9, want version 3"):
-        restore(fresh(policy), newer)
+        restore(fresh_engine(policy), newer)
     with pytest.raises(SnapshotError, match=r"made with policy .* start with the one it was made"):
-        restore(fresh(Policy()), blob)
+        restore(fresh_engine(Policy()), blob)
     with pytest.raises(SnapshotError, match=r"made with ASN table .* None is loaded"):
         restore(Engine(policy, KeyTables()), blob)
     with pytest.raises(SnapshotError, match=r"it is something else"):
-        restore(fresh(policy), b"SQLite format 3\0")
+        restore(fresh_engine(policy), b"SQLite format 3\0")
 
 
 def whole(blob: bytes) -> bytes:
