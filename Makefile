@@ -43,7 +43,7 @@ check-locks: .venv/tools/ok ## the locks are what pyproject.toml asks for, with 
 	@echo "locks are up to date"
 
 test: .venv/dev/ok ## run the tests (TESTS="tests/one_file.py -k name" narrows); says what was left out
-	@.ci/install-debian postfix redis-server prometheus default-jre-headless maven openssl
+	@.ci/install-debian postfix redis-server prometheus default-jre-headless maven openssl rbldnsd bind9-dnsutils bind9-utils
 	@$(MAKE) --no-print-directory build/kafka/ok
 	$(BIN)/python -m pytest $(TESTS)
 

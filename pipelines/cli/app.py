@@ -276,6 +276,48 @@ def explain(address: Address, store: Store = DEFAULT_STORE, as_json: AsJson = Fa
 
 
 @app.command()
+def export(
+    kind: Annotated[
+        str, typer.Argument(metavar="FORMAT", help="rbldnsd, rpz, postfix, plain or json.")
+    ],
+    *,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the files.")],
+    store: Store = DEFAULT_STORE,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Keep the files current until stopped.")
+    ] = False,
+    lookup_url: Annotated[
+        str,
+        typer.Option(
+            metavar="URL", help="Where a sender can look up {ip}; part of every rejection."
+        ),
+    ] = "",
+    on_change: Annotated[
+        str,
+        typer.Option(
+            metavar="COMMAND", help="With --watch: run it after changes, at most once a minute."
+        ),
+    ] = "",
+    listen: Annotated[
+        str,
+        typer.Option(metavar="HOST:PORT", help="With --watch: serve health and metrics there."),
+    ] = "",
+    force: Annotated[
+        str,
+        typer.Option(metavar="REASON", help="Drop listings that the store lost; say why."),
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Write the list as files for rbldnsd, BIND, Postfix or other programs."""
+    with guarded():
+        from pipelines.cli.exporting import ExportOptions, run_export
+
+        run_export(
+            ExportOptions(kind, store, out, watch, lookup_url, on_change, force, listen, as_json)
+        )
+
+
+@app.command()
 def policy(
     file: PolicyFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,

@@ -139,6 +139,10 @@ class Telemetry:
         age = gauge("snapshot_age_seconds", "seconds", "since the last snapshot was on the disk")
         age.set_function(self._age_s)
         self._snapshot_bytes = gauge("snapshot_size_bytes", "bytes", "of the last snapshot")
+        self._exported_s: float | None = None
+        age = gauge("export_age_seconds", "seconds", "since the exported files were written")
+        age.set_function(self._export_age_s)
+        self._exported = gauge("exported_listings", "listings", "in the exported files")
         self.listed = gauge("listed_subjects", "subjects", "listed and in force, without shadow")
         self.queue_depth = LabelledGauge(
             gauge("queue_depth_items", "items", "that wait between two steps", "queue")
@@ -161,6 +165,11 @@ class Telemetry:
         self._snapshot_s = self._elapsed_s()
         self._snapshot_bytes.set(size_bytes)
 
+    def exported(self, listings: int) -> None:
+        """Note that the files of an export were written now."""
+        self._exported_s = self._elapsed_s()
+        self._exported.set(listings)
+
     def value(self, sample: str, **labels: str) -> float | None:
         """Give a sample as it would be exported now, None where there is none."""
         return self.registry.get_sample_value(sample, labels)
@@ -172,6 +181,9 @@ class Telemetry:
 
     def _age_s(self) -> float:
         return _UNKNOWN if self._snapshot_s is None else self._elapsed_s() - self._snapshot_s
+
+    def _export_age_s(self) -> float:
+        return _UNKNOWN if self._exported_s is None else self._elapsed_s() - self._exported_s
 
     # -- declaring -----------------------------------------------------------------------------
 

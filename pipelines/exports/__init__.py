@@ -1,0 +1,1 @@
+"""The list as files that mail servers and name servers read."""
