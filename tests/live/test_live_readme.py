@@ -64,9 +64,10 @@ def test_every_line_of_the_page_is_said_somewhere() -> None:
     assert [line for line in ours if line not in code] == []
 
 
-def test_the_settings_of_the_readme_are_settings(tmp_path: Path) -> None:
-    readme = (ROOT / "README.md").read_text("utf-8")
-    found = re.findall(r"^ *```toml\n(.*?)```", readme, re.DOTALL | re.MULTILINE)
+def test_the_settings_of_the_readmes_are_settings(tmp_path: Path) -> None:
+    pages = [ROOT / "README.md", ROOT / "pipelines" / "shapes" / "README.md"]
+    text = "\n".join(page.read_text("utf-8") for page in pages)
+    found = re.findall(r"^ *```toml\n(.*?)```", text, re.DOTALL | re.MULTILINE)
     assert len(found) == 2
     for text in found:
         path = tmp_path / "live.toml"
@@ -74,9 +75,9 @@ def test_the_settings_of_the_readme_are_settings(tmp_path: Path) -> None:
         assert load_settings(path, {})
 
 
-def test_the_receiver_of_the_readme_takes_ours_and_nothing_else() -> None:
-    readme = (ROOT / "README.md").read_text("utf-8")
-    (snippet,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+def test_the_receiver_of_the_alerts_page_takes_ours_and_nothing_else() -> None:
+    page = (ROOT / "pipelines" / "alerts" / "README.md").read_text("utf-8")
+    (snippet,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     scope: dict[str, Any] = {}
     exec(snippet, scope)  # noqa: S102 - our own page
     now_s, body = now_ms() // 1000, b'{"a": 1}'
