@@ -66,7 +66,9 @@ def run_replay(options: ReplayOptions) -> int:
         store.close()
     for failure in summary.failures:
         say(f"floodwatch: {failure}")
-    return FAILED if summary.failures else 0
+    if summary.misread is not None:
+        say(f"floodwatch: the input was not understood: {summary.misread}")
+    return FAILED if summary.failures or summary.misread else 0
 
 
 def _spec(options: ReplayOptions) -> Replay:

@@ -39,9 +39,9 @@ def _input(s: Summary) -> list[tuple[str, str]]:
     rows.append(("Read", said))
     if rejects:
         rows.append(("", f"rejects: {_counts(s.rejects)}"))
-    if s.no_interest:
-        total = sum(s.no_interest.values())
-        rows.append(("", f"{total:,} lines of no interest: {_counts(s.no_interest, 3)}"))
+    if s.skipped:
+        total = sum(s.skipped.values())
+        rows.append(("", f"{total:,} lines skipped: {_counts(s.skipped, 3)}"))
     if s.forgotten:
         rows.append(("", f"{s.forgotten:,} messages forgotten before their end, to bound memory"))
     rows += [("", f"left out, in no format we know: {name}") for name in s.left_out[:_MOST_NAMED]]

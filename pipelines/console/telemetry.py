@@ -123,6 +123,7 @@ class Telemetry:
         self.records = counter("input_records", "records", "read from the input")
         self.events = counter("input_events", "events", "that the records held")
         self.rejects = labelled("rejected_records", "records", "that could not be read", "reason")
+        self.misread = labelled("misread_stretches", "stretches", "of input not understood", "kind")
         self.late = counter("late_events", "events", "that came after the close of their tick")
         self.tallies = counter("written_tallies", "tallies", "that the log acknowledged")
         self.log_records = counter("log_records", "records", "of the log, read by the detector")

@@ -189,6 +189,7 @@ class Follower:
         telemetry.events.inc(counts.events - events)
         telemetry.late.inc(counts.late - late)
         telemetry.tallies.inc(len(told.tallies))
+        self._health.look_at_input(counts)
         self._deciding.take(told.tallies)
 
     def _mind_the_zone(self) -> None:

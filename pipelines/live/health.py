@@ -1,11 +1,13 @@
 """What a stage reports of itself while it runs: its pulse, readiness, counts and messages."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from structlog.stdlib import BoundLogger
 
 from pipelines.console.messages import logger_of
 from pipelines.console.telemetry import Telemetry
+from pipelines.stages.ingest import IngestCounts
+from pipelines.stages.understood import UnderstandingWatch
 from pipelines.web.progress import Gate, Health, Pulse
 
 __all__ = ["StageHealth"]
@@ -23,10 +25,29 @@ class StageHealth:
     pulse: Pulse
     gate: Gate
     log: BoundLogger
+    understood: Gate
+    _watch: UnderstandingWatch = field(default_factory=UnderstandingWatch)
 
     @classmethod
     def of(cls, name: str, health: Health, telemetry: Telemetry) -> "StageHealth":
         """Register a stage."""
+        understood = health.await_(f"{name}: an input that is understood")
+        understood.open()
         return cls(
-            name, telemetry, health.watch(name, _SILENT_S), health.await_(name), logger_of(name)
+            name, telemetry, health.watch(name, _SILENT_S), health.await_(name), logger_of(name),
+            understood,
+        )  # fmt: skip
+
+    def look_at_input(self, counts: IngestCounts) -> None:
+        """Be not ready while the newest stretch of the input was not understood."""
+        if not self._watch.look(counts):
+            return
+        found = self._watch.verdict
+        if found is None:
+            self.understood.open()
+            return
+        self.understood.shut()
+        self.telemetry.misread.add(found.kind)
+        self.log.warning(
+            "the input is not understood", problem=found.problem, most=found.most, do=found.advice
         )

@@ -220,6 +220,7 @@ class _Life:
         telemetry.records.inc(records)
         telemetry.events.inc(counts.events - events)
         telemetry.late.inc(counts.late - late)
+        self._health.look_at_input(counts)
         lag = self._group.lag(partition, self._owned[partition].ingest.next_line)
         if lag is not None:
             telemetry.input_lag.set(partition, lag)

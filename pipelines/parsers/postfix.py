@@ -28,7 +28,7 @@ Each line is either the record of one event, or a `Reject`, or counted in `kinds
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
 
@@ -36,7 +36,7 @@ from detector.events.contract import OUTBOUND, EventLists, Outcome, Reject
 from detector.events.decode import OVERSIZED
 from pipelines.parsers.postfix_causes import reply_outcome
 from pipelines.parsers.postfix_clients import Clients
-from pipelines.parsers.postfix_kinds import kind_of
+from pipelines.parsers.postfix_kinds import SkippedLines, kind_of
 from pipelines.parsers.postfix_lines import LONGEST_ADDRESS, delivery_recipient, is_queue_id
 from pipelines.parsers.postfix_refusals import PLAIN_REFUSAL, REFUSALS, read_refusal
 from pipelines.parsers.postfix_tags import (
@@ -71,13 +71,15 @@ class Parsed:
     """What a run of lines held.
 
     `kinds` counts the lines that made neither an event nor a reject, by kind; `evicted` counts
-    the open messages that were forgotten to keep the bound.
+    the open messages that were forgotten to keep the bound. `examples` has the first line of each
+    kind that this parser has not met before.
     """
 
     events: EventLists
     rejects: list[Reject]
     kinds: dict[str, int]
     evicted: int = 0
+    examples: dict[str, bytes] = field(default_factory=dict)
 
 
 class PostfixParser:
@@ -109,6 +111,8 @@ class PostfixParser:
         self._messages: dict[bytes, _Message] = {}
         self._most_open = most_open
         self._more_recipients = 0
+        self._skipped = SkippedLines()
+        self._count, self._note = self._skipped.count, self._skipped.note
         self._fresh()
 
     def refer_to(self, reference_ms: int, utc_offset_s: int) -> None:
@@ -143,7 +147,7 @@ class PostfixParser:
     def _fresh(self) -> None:
         self._events = EventLists()
         self._rejects: list[Reject] = []
-        self._kinds: dict[str, int] = {}
+        self._skipped.fresh()
         self._evicted = 0
 
     def finish(self) -> Parsed:
@@ -151,7 +155,7 @@ class PostfixParser:
         self._messages.clear()
         self._more_recipients = 0
         self._fresh()
-        return Parsed(self._events, self._rejects, self._kinds)
+        return self._parsed(())
 
     def feed(  # noqa: C901, PLR0912, PLR0915 - the hot path: a call a line would halve its speed
         self, lines: Sequence[bytes], first_position: int
@@ -194,6 +198,8 @@ class PostfixParser:
                 code, start = self._tags.read(line, body, host, framed=framed)
                 word, _, text = line[start:].partition(b" ")
             if code < 0:
+                if not quiet[~code]:
+                    self._note(QUIET_NAMES[~code], line)
                 quiet[~code] += 1
                 continue
             program = code & PROGRAM_MASK
@@ -247,6 +253,8 @@ class PostfixParser:
                 if text[:4] == b"to=<":
                     message = messages.get(key)
                     if message is None:
+                        if not strangers:
+                            self._note("delivery of a message without a client", line)
                         strangers += 1
                         continue
                     recipient, found_relay, _ = text.partition(b">, relay=")
@@ -294,7 +302,9 @@ class PostfixParser:
                     now = second + int(line[head_end : head_end + 3])
                 self._refusal(text, key, program, now, position)
             else:
-                self._count(kind_of(program, word, text))
+                kind = kind_of(program, word, text)
+                self._note(kind, line)
+                self._count(kind)
 
         for name, count in zip(QUIET_NAMES, quiet, strict=True):
             self._count(name, count)
@@ -306,11 +316,11 @@ class PostfixParser:
         self._count("cleanup message-id", ids)
         self._count("delivery again", repeats)
         self._count("delivery of a message without a client", strangers)
-        return Parsed(events, self._rejects, self._kinds, self._evicted)
+        return self._parsed(lines)
 
-    def _count(self, kind: str, lines: int = 1) -> None:
-        if lines:
-            self._kinds[kind] = self._kinds.get(kind, 0) + lines
+    def _parsed(self, lines: Sequence[bytes]) -> Parsed:
+        kinds, examples = self._skipped.found(lines)
+        return Parsed(self._events, self._rejects, kinds, self._evicted, examples)
 
     def _reject(self, position: int, reason: str, detail: str, line: bytes) -> None:
         self._rejects.append(Reject(position, reason, detail, line[:_EXCERPT_BYTES]))

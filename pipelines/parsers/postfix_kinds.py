@@ -1,11 +1,12 @@
-"""Names for the Postfix lines that nothing is read from: a fixed set, whatever a log holds."""
+"""The Postfix lines that make no event: a fixed set of kinds, counted, with an example of each."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from pipelines.parsers.postfix_lines import decoded
 from pipelines.parsers.postfix_tags import POSTSCREEN, PROGRAM_NAMES, SMTPD
 
-__all__ = ["kind_of"]
+__all__ = ["SkippedLines", "kind_of"]
 
 _SMTPD_KINDS: Final = tuple(
     (word.encode(), f"smtpd {word}")
@@ -24,6 +25,48 @@ _POSTSCREEN_WORDS: Final = {
     b"DENYLISTED", b"WHITELISTED", b"BLACKLISTED", b"ALLOWLIST", b"WHITELIST",
     b"NOQUEUE:", b"NON-SMTP", b"BARE", b"COMMAND", b"cache",
 }  # fmt: skip
+_EXAMPLE_BYTES: Final = 200
+_MARKS: Final = {
+    "smtpd connect": b": connect from ",
+    "smtpd disconnect": b": disconnect from ",
+    "smtpd client": b": client=",
+    "qmgr from": b": from=<",
+    "qmgr removed": b": removed",
+    "cleanup message-id": b": message-id=",
+    "delivery again": b": to=<",
+}
+"""Kinds that the hot path only counts, with a text by which a line of them is found."""
+
+
+class SkippedLines:
+    """Counts lines by kind, and keeps the first line of each kind."""
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+        self.fresh()
+
+    def fresh(self) -> None:
+        """Begin the counts of the next run of lines."""
+        self._counts: dict[str, int] = {}
+        self._examples: dict[str, bytes] = {}
+
+    def count(self, kind: str, lines: int = 1) -> None:
+        """Count lines of a kind."""
+        if lines:
+            self._counts[kind] = self._counts.get(kind, 0) + lines
+
+    def note(self, kind: str, line: bytes) -> None:
+        """Keep the line if it is the first of its kind."""
+        if kind not in self._known:
+            self._known.add(kind)
+            self._examples[kind] = line[:_EXAMPLE_BYTES]
+
+    def found(self, lines: Sequence[bytes]) -> tuple[dict[str, int], dict[str, bytes]]:
+        """Give the counts of this run, `lines`, and examples of kinds that are new in it."""
+        for kind, mark in _MARKS.items():
+            if kind in self._counts and kind not in self._known:
+                self.note(kind, next((line for line in lines if mark in line), b""))
+        return self._counts, self._examples
 
 
 def kind_of(program: int, word: bytes, text: bytes) -> str:

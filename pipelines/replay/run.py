@@ -18,7 +18,7 @@ from detector.policy.settings import Policy, policy_digest
 from detector.policy.text import policy_to_json
 from detector.tally.tally import Tally, tally_rows
 from pipelines.clock import now_ms
-from pipelines.console.escaped import escaped
+from pipelines.console.escaped import escaped, escaped_bytes
 from pipelines.console.resident import lazy_garbage
 from pipelines.ports import REMOVAL, BlockStore
 from pipelines.replay.cost import FloodCost
@@ -33,6 +33,7 @@ from pipelines.sources.files import UnreadableInputError
 from pipelines.stages.detect import Detection
 from pipelines.stages.ingest import IngestCounts, PartitionIngest
 from pipelines.stages.publish import Publisher, SideFile
+from pipelines.stages.understood import misread
 from pipelines.stores.redis_url import masked_url
 from pipelines.tables.asn_file import load_asn_files
 from pipelines.tables.provider_file import load_providers
@@ -263,7 +264,11 @@ class _Run:
             bytes_read=sum(file.raw_bytes for file in self._files),
             lines=counts.lines, records=counts.records, events=counts.events, late=counts.late,
             heartbeats=counts.heartbeats, forgotten=counts.forgotten,
-            rejects=most_common(counts.rejects), no_interest=most_common(counts.kinds),
+            rejects=most_common(counts.rejects), skipped=most_common(counts.kinds),
+            skipped_examples={
+                kind: escaped_bytes(line)
+                for kind, line in sorted(counts.examples.items()) if kind in counts.kinds
+            },
             first_ms=self._first_ms, last_ms=watermark,
             changes=most_common(findings.changes), rules=most_common(findings.rules),
             providers=most_common(findings.providers), networks=networks[:_MOST_NETWORKS],
@@ -276,7 +281,7 @@ class _Run:
             asn_table=self._asns is not None,
             asn_problems=len(self._asns.problems) if self._asns is not None else 0,
             left_out=tuple(map(escaped, self._inspection.left_out)),
-            failures=tuple(map(str, self._failures)),
+            misread=misread(counts), failures=tuple(map(str, self._failures)),
         )  # fmt: skip
 
     def _networks(self) -> tuple[tuple[int, str, int], ...]:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from pipelines.console.escaped import escaped
+from pipelines.stages.understood import Misread
 
 __all__ = ["Findings", "FloodSeen", "FloodsTotal", "Summary", "largest", "most_common", "total"]
 
@@ -106,7 +107,9 @@ class Summary:
     heartbeats: int
     forgotten: int
     rejects: Mapping[str, int]
-    no_interest: Mapping[str, int]
+    skipped: Mapping[str, int]
+    """Lines that made neither an event nor a reject, by kind."""
+    skipped_examples: Mapping[str, str]
     first_ms: int | None
     last_ms: int | None
     changes: Mapping[str, int]
@@ -130,6 +133,7 @@ class Summary:
     asn_table: bool
     asn_problems: int
     left_out: tuple[str, ...]
+    misread: Misread | None
     failures: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:

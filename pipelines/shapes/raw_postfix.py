@@ -43,5 +43,6 @@ class PostfixLines:
         parsed = self._parser.feed(lines, first)
         columns, rejects = self._events.intern(parsed.events)
         return ReadLines(
-            columns, parsed.rejects + rejects, len(lines), parsed.kinds, parsed.evicted
-        )
+            columns, parsed.rejects + rejects, len(lines), parsed.kinds, parsed.evicted,
+            parsed.examples,
+        )  # fmt: skip

@@ -20,9 +20,10 @@ _NOTHING: Mapping[str, int] = {}
 
 @dataclass(frozen=True, slots=True)
 class ReadLines:
-    """What a block of lines held; `kinds` counts lines of no interest, by kind.
+    """What a block of lines held; `kinds` counts skipped lines, by kind.
 
-    `forgotten` are messages that a parser let go of before they ended, to bound its memory.
+    `examples` has a line of each kind that came for the first time. `forgotten` are messages that a
+    parser let go of before they ended, to bound its memory.
     """
 
     events: EventColumns
@@ -30,6 +31,7 @@ class ReadLines:
     lines: int
     kinds: Mapping[str, int] = field(default_factory=lambda: _NOTHING)
     forgotten: int = 0
+    examples: Mapping[str, bytes] = field(default_factory=dict)
 
 
 class LineReader(Protocol):
@@ -56,7 +58,7 @@ class JsonLines:
 class IngestCounts:
     """What was read: every record is an event (or several), a heartbeat or a reject.
 
-    `lines` are all lines, `records` those that are not blank and of interest. `events` counts what
+    `lines` are all lines, `records` those that are not blank and not skipped. `events` counts what
     went into tallies, `late` those among them that came behind the close of their tick.
     """
 
@@ -68,6 +70,8 @@ class IngestCounts:
     forgotten: int = 0
     rejects: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, bytes] = field(default_factory=dict)
+    """The first line of each kind, and the first record of each reason of a reject."""
 
     def count_tallies(self, tallies: list[Tally]) -> None:
         """Count the events of tallies."""
@@ -170,10 +174,15 @@ class PartitionIngest:
         counts.heartbeats += int(np.count_nonzero(events.ip == HEARTBEAT))
         counts.forgotten += found.forgotten
         counts.kinds.update(found.kinds)
+        for kind, line in found.examples.items():
+            counts.examples.setdefault(kind, line)
         tallies, future = self._tally.feed(events, self._next, final=final)
         if future:
             rejects = rejects + future
-        counts.rejects.update(reject.reason for reject in rejects)
+        for reject in rejects:
+            counts.rejects[reject.reason] += 1
+            if reject.reason not in counts.examples:
+                counts.examples[reject.reason] = f"{reject.detail}: ".encode() + reject.excerpt
         counts.count_tallies(tallies)
         return tallies, rejects
 

@@ -2,7 +2,8 @@
 
 Each folder here is a case. `case.toml` holds `why` (one sentence: what the site logs), `args`
 (options of the replay), the integers `events`, `floods`, `listed`, `skipped`, and `exit` where it
-is not 0. The input is every file `input*` beside it, or what `lines()` of `make.py` gives.
+is not 0, with a part of what it `says` then. The input is every file `input*` beside it, or what
+`lines()` of `make.py` gives.
 
 `python -m tests.cases.case_files` writes the table of the cases into the parsers' README.
 """
@@ -32,6 +33,7 @@ class Case:
     skipped: int
     args: tuple[str, ...] = ()
     exit: int = 0
+    says: str = ""
 
     @classmethod
     def load(cls, folder: Path) -> "Case":

@@ -22,9 +22,10 @@ def test_a_replay_finds_what_the_case_says(floodwatch: Call, tmp_path: Path, cas
         "events": got["events"],
         "floods": got["floods_found"],
         "listed": got["changes"].get("list", 0),
-        "skipped": sum(got["no_interest"].values()),
+        "skipped": sum(got["skipped"].values()),
     }
     assert found == {name: getattr(case, name) for name in found}
+    assert case.says in result.err
 
 
 def test_the_table_of_the_parsers_shows_the_cases() -> None:

@@ -179,7 +179,7 @@ def test_raw_postfix_lines_are_joined_and_the_rest_is_counted(floodwatch: Call) 
     got = summary_of(floodwatch, "mail.log", "--log-ends", "2026-01-01", "--rejects", "r")
     assert got["inputs"][0]["format"] == "postfix"
     assert (got["events"], got["rejects"]) == (1, {"bad_time": 1})
-    assert sum(got["no_interest"].values()) == 3
+    assert sum(got["skipped"].values()) == 3
     assert got["first_ms"] == START_MS + 2_000
     (reject,) = decided(Path("r"))
     assert (reject["input"], reject["line"], reject["excerpt"]) == ("mail.log", 5, "nonsense")

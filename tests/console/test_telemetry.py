@@ -20,6 +20,7 @@ def filled() -> Telemetry:
     telemetry = Telemetry(now_ms=lambda: 10_500, elapsed_s=lambda: 7.0)
     telemetry.rejects.add("bad_time", 2)
     telemetry.changes.add("list")
+    telemetry.misread.add("late")
     telemetry.store_errors.add("locked")
     telemetry.webhook_attempts.add("delivered")
     telemetry.input_lag.set(3, 40)

@@ -6,6 +6,7 @@ import json
 import signal
 import sqlite3
 import subprocess
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from itertools import pairwise
@@ -17,6 +18,7 @@ import pytest
 
 from pipelines.clock import elapsed_s, now_ms
 from pipelines.demo_traffic import MAIL_LOG
+from tests.cases.mail import plain_log
 from tests.cli.command_line import START_MS, Call, lines, story
 from tests.follow.followers import Started, ahead, die, stopped, until_it_follows
 from tests.services.ports import free_ports
@@ -145,6 +147,31 @@ def test_health_metrics_and_rejects_are_served(tmp_path: Path, follow: Started) 
     stopped(process)
     (reject,) = map(json.loads, (tmp_path / "bad").read_text().split("\n")[:-1])
     assert (Path(reject["input"]).name, reject["line"]) == ("mail.log", 51)
+
+
+def test_a_log_that_is_not_understood_is_not_ready(tmp_path: Path, follow: Started) -> None:
+    (port,) = free_ports(1)
+    (tmp_path / "fast.toml").write_text(f"[web]\nport = {port}\n")
+    log = tmp_path / "mail.log"
+    log.write_bytes(b"".join(one + b"\n" for one in plain_log() if b"/smtpd[" not in one))
+    process = follow("--input", "mail.log")
+
+    def answer(path: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as found:
+                return found.status, found.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except urllib.error.URLError:
+            return 0, ""
+
+    wait_for(process, lambda: "misread_stretches_total{kind=" in answer("/metrics")[1], 20)
+    code, body = answer("/readyz")
+    assert code == 503
+    assert "follow: an input that is understood" in body
+    said = stopped(process)
+    assert "the input is not understood" in said
+    assert "deliveries have no client" in said
 
 
 def test_a_log_that_is_not_there_yet_is_waited_for(tmp_path: Path, follow: Started) -> None:
