@@ -16,10 +16,10 @@ How lines become events:
 Outbound: a message whose `client=` line has `sasl_username=` was submitted by one of our users;
 all its events carry `OUTBOUND`, also refusals, where the refusal itself says `sasl_username=`.
 
-A client behind a relay: `orig_client=` counts only where the client is a trusted relay. A message
-that comes back from a filter of ours, which is one from a loopback address without a believed
-`orig_client`, or one whose `orig_queue_id` is an open message, is no second event. Mail from
-`pickup` and our own bounces has no client and gives no event.
+A client behind a relay: `orig_client=` counts where the client is a trusted relay or on our own
+machine (a proxy or filter). A message that comes back from a filter of ours, which is one from a
+loopback address without `orig_client`, or one whose `orig_queue_id` is an open message, is no
+second event. Mail from `pickup` and our own bounces has no client and gives no event.
 
 Queue ids are joined per host and Postfix instance (the first word of the tag), so a log of many
 servers may be read as one file.

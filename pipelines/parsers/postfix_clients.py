@@ -14,11 +14,15 @@ __all__ = ["OUR_OWN", "Clients"]
 OUR_OWN: Final = ""
 """Stands for a client on our own machine, which is nobody's source."""
 
-_LOOPBACK: Final = ("127.0.0.1", "::1")
 _MOST_CACHED: Final = 32_768
 _REST: Final = re.compile(rb"(?::\d{1,5})?(?:\s*\Z|(?=, ))")
-_QUEUE_ID: Final = re.compile(rb", orig_queue_id=([0-9A-Za-z]{5,24})(?:, |\s*\Z)")
-_ORIGINAL: Final = b", orig_client="
+# What smtpd writes behind the client, in this order. The login is one of ours; the text of
+# sasl_sender= (AUTH= of MAIL FROM) is the client's, so nothing behind it is read from the left.
+_LOGIN: Final = re.compile(rb", sasl_method=[A-Za-z0-9_-]{1,32}, sasl_username=")
+_QUEUE_ID: Final = re.compile(
+    rb", orig_queue_id=([0-9A-Za-z]{5,24})(?:, orig_client=[^\s,\"]{1,320})?\s*\Z"
+)
+_ORIGINAL: Final = re.compile(rb", orig_client=([^\s,\"]{1,320})\s*\Z")
 
 
 class Clients:
@@ -59,12 +63,16 @@ class Clients:
         return address
 
     def trusts(self, address: str) -> bool:
-        """Tell whether what a client says of the client behind it is believed."""
+        """Tell whether what a client says of the client behind it is believed.
+
+        A client on our own machine is a filter or proxy of ours, and always believed.
+        """
+        if address == OUR_OWN:
+            return True
         if not self._trusted:
             return False
-        texts = _LOOPBACK if address == OUR_OWN else (address,)
-        ips = [ipaddress.ip_address(text) for text in texts]
-        return any(ip in network for network in self._trusted for ip in ips)
+        ip = ipaddress.ip_address(address)
+        return any(ip in network for network in self._trusted)
 
     def read(
         self, line: bytes, at: int, open_messages: Container[bytes], suffix: bytes
@@ -87,14 +95,14 @@ class Clients:
                     self.plain.clear()
                 self.plain[line[at:]] = client
             return client, 0
-        outbound = OUTBOUND if line.find(b", sasl_username=", rest.end()) >= 0 else 0
+        outbound = OUTBOUND if _LOGIN.match(line, rest.end()) else 0
         believed = self.trusts(client)
         if client == OUR_OWN or believed:
             earlier = _QUEUE_ID.search(line, rest.end())
             if earlier is not None and earlier[1] + b":" + suffix in open_messages:
                 return OUR_OWN, outbound
-        original = line.rfind(_ORIGINAL, rest.end()) if believed else -1
-        if original >= 0:
-            named = CLIENT.match(line, original + len(_ORIGINAL))
+        original = _ORIGINAL.search(line, rest.end()) if believed else None
+        if original is not None:
+            named = CLIENT.match(original[1])
             client = (self.address(named[1]) if named else None) or client
         return client, outbound

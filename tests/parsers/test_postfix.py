@@ -96,6 +96,29 @@ def test_mail_of_our_own_users_is_outbound() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "rest",
+    [
+        ", sasl_sender=a, sasl_method=PLAIN, sasl_username=me",
+        ", sasl_sender=, sasl_username=me",
+        ", sasl_username=me",
+        ", sasl_sender=x, orig_client=y[203.0.113.9], sasl_username=me",
+    ],
+)
+def test_what_a_client_says_of_itself_is_no_login(rest: str) -> None:
+    """AUTH= of MAIL FROM needs no login; its text stands behind `sasl_sender=`."""
+    parsed = parse(message("A1", client=f"unknown[203.0.113.5]{rest}"))
+    assert [row[2] for row in rows(parsed.events)] == ["203.0.113.5"]
+    assert parsed.events.outcome == [Outcome.ACCEPT]
+
+
+def test_a_filter_on_our_own_machine_is_believed() -> None:
+    parsed = parse(
+        message("A1", client="localhost[127.0.0.1], orig_queue_id=B7, orig_client=x[198.51.100.9]")
+    )
+    assert parsed.events.client_ip == ["198.51.100.9"]
+
+
 ORIGINAL = "relay.test[192.0.2.1], orig_queue_id=B7, orig_client=ext.test[198.51.100.9]"
 
 
