@@ -1,24 +1,26 @@
 """`floodwatch replay`: options become a replay, its progress a bar, its summary a page."""
 
+import contextlib
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from detector.errors import StoreUrlError
+from detector.errors import StoreLockedError, StoreUrlError
 from pipelines.cli.guarded import FAILED, UsageError, say
 from pipelines.cli.listings import print_json
 from pipelines.cli.postfix_options import check_relays, offset_s
 from pipelines.cli.summary_page import summary_page
+from pipelines.follow.lock import Lock, TakenError
 from pipelines.replay.formats import FORMATS
 from pipelines.replay.run import Progress, Replay, replay
 from pipelines.settings.config_file import load_policy
 from pipelines.shapes.raw_postfix import PostfixTerms
 from pipelines.stores import open_store
 from pipelines.stores.redis_url import shown_url
+from pipelines.stores.sqlite import SqliteStore
 
 __all__ = ["ReplayOptions", "run_replay"]
 
@@ -124,17 +126,23 @@ def _move_aside(url: str) -> None:
     path = Path(url.removeprefix(_SQLITE))
     if not path.exists():
         return
-    open_store(url).close()  # refuses what is not ours, and folds its log into the file
-    number = 1
-    while (aside := path.with_name(f"{path.name}.{number}")).exists():
-        number += 1
-    path.rename(aside)
-    for ending in ("-wal", "-shm"):
-        path.with_name(path.name + ending).unlink(missing_ok=True)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(contextlib.closing(Lock(path)))
+        except TakenError as error:
+            holder = f" (process {error.holder})" if error.holder else ""
+            problem = f"a run writes to it{holder}: stop that run, or name another store"
+            raise StoreLockedError(url, problem) from None
+        with contextlib.closing(SqliteStore(path)) as store:  # refuses what is not ours
+            store.make_movable()
+        number = 1
+        while (aside := path.with_name(f"{path.name}.{number}")).exists():
+            number += 1
+        path.rename(aside)
     say(f"floodwatch: the store that was there is now {ascii(str(aside))[1:-1]}")
 
 
-@contextmanager
+@contextlib.contextmanager
 def _bar() -> Iterator[Callable[[Progress], None]]:
     """Show a bar with rate and time left, on a terminal only."""
     if not sys.stderr.isatty():

@@ -208,6 +208,14 @@ class SqliteStore:
             row = connection.execute(query, (storable(key),)).fetchone()
         return None if row is None else str(row[0])
 
+    def make_movable(self) -> None:
+        """Fold the log into the file, so that the file alone may be renamed.
+
+        Raises:
+            StoreLockedError: another program has the file open.
+        """
+        self._file.make_movable()
+
     def close(self) -> None:
         """Let go of the file; the last one to do so folds the log into it."""
         with self._file.reading() as connection:

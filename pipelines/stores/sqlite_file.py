@@ -106,6 +106,15 @@ class SqliteFile:
                         self.connection.execute("ROLLBACK")
                 raise
 
+    def make_movable(self) -> None:
+        """Fold the log into the file, which is then all of the store and may be renamed.
+
+        Raises:
+            StoreLockedError: another program has the file open; it would go on writing to it.
+        """
+        with self._words():
+            self.connection.execute("PRAGMA journal_mode = DELETE").fetchone()
+
     def _check_path(self, *, read_only: bool) -> None:
         if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
             problem = f"needs SQLite 3.37 or newer, this Python has {sqlite3.sqlite_version}"

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import zstandard
 
+from pipelines.follow.lock import Lock
+from pipelines.stores.sqlite import SqliteStore
 from tests.cli.command_line import START_MS, Call, event, flood, lines, quiet_mail, started, story
 
 VICTIM = "a***@c***.example"
@@ -336,3 +338,29 @@ def test_the_figures_of_floods_are_written_and_add_up(floodwatch: Call, tmp_path
     again = floodwatch("replay", "mail.ndjson", *options)
     assert again.code == 0
     assert "nothing new" in again.err
+
+
+def test_fresh_moves_no_store_that_a_run_writes_to(floodwatch: Call) -> None:
+    Path("mail.ndjson").write_bytes(lines(story()))
+    assert floodwatch("replay", "mail.ndjson").code == 0
+    before = Path("floodwatch.db").read_bytes()
+    with contextlib.closing(Lock(Path("floodwatch.db"))):
+        result = floodwatch("replay", "mail.ndjson", "--fresh")
+    assert (result.code, "a run writes to it (process " in result.err) == (1, True)
+    with contextlib.closing(SqliteStore(Path("floodwatch.db"))):
+        result = floodwatch("replay", "mail.ndjson", "--fresh")
+    assert (result.code, "another program is writing to it" in result.err) == (1, True)
+    assert Path("floodwatch.db").read_bytes() == before
+    assert floodwatch("replay", "mail.ndjson", "--fresh").code == 0
+    assert Path("floodwatch.db.1").read_bytes()[:16] == before[:16]
+
+
+def test_fresh_takes_what_was_still_in_the_log_along(floodwatch: Call) -> None:
+    Path("mail.ndjson").write_bytes(lines(story()))
+    assert floodwatch("replay", "mail.ndjson").code == 0
+    done = floodwatch("replay", "mail.ndjson", "--fresh")
+    assert done.code == 0
+    assert not Path("floodwatch.db.1-wal").exists()
+    old = SqliteStore(Path("floodwatch.db.1"), read_only=True)
+    new = SqliteStore(Path("floodwatch.db"), read_only=True)
+    assert old.changes_behind(0, 10_000) == new.changes_behind(0, 10_000) != []
