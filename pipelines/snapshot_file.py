@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from detector.errors import SnapshotError
+from pipelines.new_file import open_beside
 
 __all__ = ["load_snapshot", "previous_path", "save_snapshot"]
 
@@ -27,9 +28,10 @@ def save_snapshot(path: Path, blob: bytes) -> None:
     Raises:
         SnapshotError: it could not be written (full disk, no permission); what was there stays.
     """
-    aside = path.with_name(path.name + ".new")
+    aside: Path | None = None
     try:
-        with aside.open("wb") as file:
+        with open_beside(path) as file:
+            aside = Path(file.name)
             file.write(blob)
             file.flush()
             os.fsync(file.fileno())
@@ -42,8 +44,9 @@ def save_snapshot(path: Path, blob: bytes) -> None:
         finally:
             os.close(folder)
     except OSError as error:
-        with suppress(OSError):
-            aside.unlink()
+        if aside is not None:
+            with suppress(OSError):
+                aside.unlink()
         raise SnapshotError(f"cannot write {path}: {error.strerror}") from error
 
 

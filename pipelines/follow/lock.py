@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import IO
 
+from pipelines.new_file import private_opener
+
 __all__ = ["Lock", "TakenError"]
 
 
@@ -28,7 +30,9 @@ class Lock:
     def __init__(self, path: Path) -> None:
         import fcntl  # not on Windows, where a log is not followed
 
-        self._file: IO[str] = path.with_name(path.name + ".lock").open("a+", encoding="ascii")
+        self._file: IO[str] = open(  # noqa: SIM115 - held until closed
+            path.with_name(path.name + ".lock"), "a+", encoding="ascii", opener=private_opener
+        )
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -7,6 +7,7 @@ from typing import BinaryIO
 from structlog.stdlib import BoundLogger
 
 from detector.events.contract import Reject
+from pipelines.new_file import private_opener
 from pipelines.stages.publish import OutputError
 from pipelines.wire import reject_line
 
@@ -27,7 +28,7 @@ class RejectsFile:
         self._file: BinaryIO | None = None
         if path is not None:
             try:
-                self._file = path.open("ab", buffering=0)
+                self._file = open(path, "ab", buffering=0, opener=private_opener)  # noqa: SIM115
             except OSError as error:
                 words = f"cannot be written ({error.strerror}): check the path and its permissions"
                 raise OutputError(ascii(str(path))[1:-1], words) from None

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Final, Self
 
 from detector.errors import FloodwatchError
+from pipelines.new_file import open_beside
 from pipelines.ports import BlockStore, Change, FloodRecord
 from pipelines.wire import decision_line, record_line
 
@@ -39,11 +40,12 @@ class SideFile:
         self.name = ascii(str(path))[1:-1]
         self._direct = path.is_relative_to("/dev") or (path.exists() and not path.is_file())
         self._path = path if self._direct else path.resolve()
-        self._side = self._path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
             if path.is_dir():
                 raise OutputError(self.name, "it is a directory: name a file in it")
-            self._file: BinaryIO = (path if self._direct else self._side).open("wb", 1 << 20)
+            self._file: BinaryIO = (
+                path.open("wb", 1 << 20) if self._direct else open_beside(self._path)
+            )
         except OSError as error:
             raise self._in_words(error) from None
 
@@ -71,7 +73,7 @@ class SideFile:
                 os.fsync(self._file.fileno())
             self._file.close()
             if not self._direct:
-                self._side.replace(self._path)
+                Path(self._file.name).replace(self._path)
         except OSError as error:
             raise self._in_words(error) from None
 
@@ -79,7 +81,7 @@ class SideFile:
         with contextlib.suppress(OSError):  # what could not be written is thrown away anyway
             self._file.close()
         if not self._direct:
-            self._side.unlink(missing_ok=True)
+            Path(self._file.name).unlink(missing_ok=True)
 
     def _in_words(self, error: OSError) -> OutputError:
         match error:

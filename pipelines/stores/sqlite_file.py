@@ -18,6 +18,7 @@ from detector.errors import (
     StoreReadOnlyError,
     StoreVersionError,
 )
+from pipelines.new_file import private_opener
 from pipelines.stores.sqlite_layout import (
     APPLICATION_ID,
     FLOODS,
@@ -72,6 +73,10 @@ class SqliteFile:
         self._path = path
         self._busy_timeout_ms = busy_timeout_ms
         self._check_path(read_only=read_only)
+        if not read_only and not path.exists():
+            # SQLite gives the files beside it the same mode.
+            with contextlib.suppress(OSError):
+                os.close(private_opener(str(path), os.O_RDWR | os.O_CREAT | os.O_EXCL))
         with self._words():
             self.connection = self._connect("ro" if read_only else "rwc")
         try:
