@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Any
 
 __all__ = ["ABSENT", "OUTBOUND", "EventLists", "Outcome", "Reject"]
 
@@ -61,3 +62,13 @@ class EventLists:
     def __len__(self) -> int:
         """Count the events."""
         return len(self.time_ms)
+
+    def repeat_last(self, times: int) -> None:
+        """Add the last event again so many times: a record may stand for several attempts."""
+        columns: tuple[list[Any] | None, ...] = (
+            self.record, self.time_ms, self.client_ip, self.recipient, self.sender, self.outcome,
+            self.asn, self.received_ms,
+        )  # fmt: skip
+        for values in columns:
+            if values is not None:
+                values.extend(values[-1:] * times)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from detector.events.contract import ABSENT, OUTBOUND, EventLists, Reject
 from detector.events.event_records import EventRecord, Lists, add_records, empty_lists
-from detector.events.event_time import BAD_TIME, times_ms
+from detector.events.event_time import BAD_TIME, EARLIEST_MS, time_fault, times_ms
 from detector.events.framing import DEEPEST, depth, line_at, record_ends
 from detector.events.interning import BAD_KEY, NO_KEY, NO_SENDER, NULL_SENDER, KeyTables
 
@@ -183,7 +183,8 @@ class EventReader:
             ]
         return self._intern(
             record=positions,
-            time_ms=times_ms(times),
+            time_ms=_plausible(times_ms(times)),
+            times=times,
             received_ms=_optional_times(lists["received"]),
             client_ip=lists["client_ip"],
             recipient=lists["recipient"],
@@ -206,6 +207,7 @@ class EventReader:
         columns = self._intern(
             record=np.array(events.record, np.int64),
             time_ms=times_ms(events.time_ms),
+            times=events.time_ms,
             received_ms=(
                 None if events.received_ms is None else np.array(events.received_ms, np.int64)
             ),
@@ -225,6 +227,7 @@ class EventReader:
         *,
         record: NDArray[np.int64],
         time_ms: NDArray[np.int64],
+        times: Sequence[object],
         received_ms: NDArray[np.int64] | None,
         client_ip: Sequence[str | None],
         recipient: Sequence[str | list[str] | None],
@@ -263,6 +266,7 @@ class EventReader:
         for row in np.flatnonzero(wrong).tolist():
             reason, detail = bad.get(row) or _explain(
                 bad_time=bool(time_ms[row] == BAD_TIME),
+                time=times[row],
                 ip=int(ip[row]),
                 outcome=int(outcome[row]),
                 client_ip=client_ip[row],
@@ -283,6 +287,11 @@ class EventReader:
 
 def _any(values: list[Any]) -> bool:
     return values.count(None) < len(values)
+
+
+def _plausible(time_ms: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Take times before 2000 for none: they are seconds, or what a clock shows that was not set."""
+    return np.where(time_ms < EARLIEST_MS, BAD_TIME, time_ms)
 
 
 def _outcomes(lists: Lists) -> NDArray[np.uint8]:
@@ -344,6 +353,7 @@ def _optional_asns(values: list[int | None]) -> NDArray[np.int64] | None:
 def _explain(
     *,
     bad_time: bool,
+    time: object,
     ip: int,
     outcome: int,
     client_ip: object,
@@ -353,7 +363,7 @@ def _explain(
 ) -> tuple[str, str]:
     """Say in words what is wrong with one event; the first fault found."""
     if bad_time:
-        return "bad_time", "time: want RFC 3339 with offset or integer Unix milliseconds"
+        return "bad_time", f"time: {time_fault(time)}"
     if ip == NO_KEY and client_ip is None:
         return "missing_field", "client_ip: missing"
     if ip in {NO_KEY, BAD_KEY}:

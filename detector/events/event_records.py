@@ -14,16 +14,16 @@ Lists = dict[str, list[Any]]
 class EventRecord(msgspec.Struct, gc=False):
     """The fields of the event contract that are counted; all others are skipped unread."""
 
-    time: int | str | None = None
+    time: int | float | str | None = None
     client_ip: str | None = None
     action: Literal["accept", "reject", "defer", "discard"] | None = None
     recipient: str | list[str] | None = None
-    received: int | str | None = None
+    received: int | float | str | None = None
     asn: int | None = None
     sender: str | None = None
     cause: Literal["blocklist", "unknown_user", "rate", "content", "other"] | None = None
     direction: Literal["inbound", "outbound"] | None = None
-    heartbeat: int | str | None = None
+    heartbeat: int | float | str | None = None
 
 
 def empty_lists() -> Lists:

@@ -7,12 +7,16 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BAD_TIME", "LATEST_MS", "times_ms"]
+__all__ = ["BAD_TIME", "EARLIEST_MS", "LATEST_MS", "time_fault", "times_ms"]
 
 BAD_TIME: Final = -(2**62)
 LATEST_MS: Final = 253_402_300_800_000
 """Year 10000: later times are rubbish, and smaller ones fit every sum."""
 
+EARLIEST_MS: Final = 946_684_800_000
+"""Year 2000: an earlier time of a mail event is one in another unit."""
+_SECONDS: Final = range(EARLIEST_MS // 1_000, 100_000_000_000)
+_MICROSECONDS: Final = range(EARLIEST_MS * 1_000, 100_000_000_000_000_000)
 _DAY_MS: Final = 86_400_000
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 _NO_DAY: Final = -(2**31)
@@ -22,7 +26,7 @@ _OFFSET: Final = len("+00:00")
 _DIGITS: Final = (0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18)
 _FRACTION: Final = 20
 _SHAPE: Final = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))",
+    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):?(\d\d))",
     re.ASCII,
 )
 
@@ -30,8 +34,9 @@ _SHAPE: Final = re.compile(
 def times_ms(values: list[Any]) -> NDArray[np.int64]:
     """Read times: (n,) int64 Unix milliseconds, `BAD_TIME` where a value is no time.
 
-    Integers are milliseconds; text is RFC 3339 with an offset (fractions are cut to milliseconds,
-    second 60 is the second behind 59). A value reads the same whatever stands beside it.
+    Integers are milliseconds; text is RFC 3339 with an offset, also `+0000` (fractions are cut to
+    milliseconds, second 60 is the second behind 59). A value reads the same whatever stands beside
+    it.
 
     >>> times_ms(["2026-01-01T00:00:00.25Z", 1_500, "2026-01-01T01:00:00+01:00"]).tolist()
     [1767225600250, 1500, 1767225600000]
@@ -48,6 +53,32 @@ def times_ms(values: list[Any]) -> NDArray[np.int64]:
         if rows:
             out[rows] = times_ms([values[row] for row in rows])
     return out
+
+
+def time_fault(value: object) -> str:
+    """Say what is wrong with a value that is no time of a mail event, and what to do.
+
+    >>> time_fault(1_773_492_744.976)
+    'got 1773492744.976, which looks like seconds: multiply by 1,000, or set source.time_unit = "s"'
+    """
+    wanted = "want RFC 3339 with an offset, or whole milliseconds since 1970 (Unix)"
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return wanted
+    got = f"got {value!r}"[:64]
+    if isinstance(value, str):
+        return f"{got}, {wanted}, from the year 2000 on"
+    if not abs(value) < 1e25:  # noqa: PLR2004 - also what is no number
+        return wanted
+    whole = int(value)
+    if whole in _SECONDS:
+        return f'{got}, which looks like seconds: multiply by 1,000, or set source.time_unit = "s"'
+    if whole in _MICROSECONDS:
+        return f"{got}, which looks like microseconds: divide by 1,000"
+    if whole >= _MICROSECONDS.stop:
+        return f"{got}, which looks like nanoseconds: divide by 1,000,000"
+    if isinstance(value, float):
+        return f"{got}, {wanted}: leave the fraction out"
+    return f"{got}, {wanted}, from the year 2000 on"
 
 
 def _numbers(values: list[int]) -> NDArray[np.int64]:

@@ -11,7 +11,10 @@ How lines become events:
 | `ID: removed` | the message ends; its queue id may come again |
 | `reject:` `milter-reject:` | REJECT on 5xx, DEFER on 4xx, with a cause |
 | `discard:` `milter-discard:` | DISCARD |
+| `hold:` `milter-hold:` `redirect:` | ACCEPT; a later delivery to that recipient is a retry |
 | `reject: header` or `body` (cleanup) | REJECT_CONTENT, the client from the message's `client=` |
+| `hold:`, `discard:`, `redirect: header` or `body` | as above, the client from `client=` |
+| `message repeated 3 times: [ ... ]` of a refusal | three events |
 
 Outbound: a message whose `client=` line has `sasl_username=` was submitted by one of our users;
 all its events carry `OUTBOUND`, also refusals, where the refusal itself says `sasl_username=`.
@@ -24,13 +27,13 @@ second event. Mail from `pickup` and our own bounces has no client and gives no 
 Queue ids are joined per host and Postfix instance (the first word of the tag), so a log of many
 servers may be read as one file.
 
-Each line is either the record of one event, or a `Reject`, or counted in `kinds`, exactly once.
+Each line is either the record of an event (of several where it stands for repeats), or a `Reject`,
+or counted in `kinds`, exactly once.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 from detector.events.contract import OUTBOUND, EventLists, Outcome, Reject
 from detector.events.decode import OVERSIZED
@@ -38,6 +41,7 @@ from pipelines.parsers.postfix_causes import reply_outcome
 from pipelines.parsers.postfix_clients import Clients
 from pipelines.parsers.postfix_kinds import SkippedLines, kind_of
 from pipelines.parsers.postfix_lines import LONGEST_ADDRESS, delivery_recipient, is_queue_id
+from pipelines.parsers.postfix_memory import CLIENT, DIRECTION, ParserMemory
 from pipelines.parsers.postfix_refusals import PLAIN_REFUSAL, REFUSALS, read_refusal
 from pipelines.parsers.postfix_tags import (
     CLEANUP,
@@ -47,10 +51,10 @@ from pipelines.parsers.postfix_tags import (
     QMGR,
     QUIET_NAMES,
     SMTPD,
-    TagTable,
     looks_like_postfix,
 )
 from pipelines.parsers.syslog_time import SyslogTime
+from pipelines.parsers.syslog_wrapping import MOST_REPEATS, unwrapped
 
 __all__ = ["Parsed", "PostfixParser", "looks_like_postfix"]
 
@@ -60,10 +64,6 @@ _NO_MAIL: Final = {b"VRFY", b"ETRN"}
 _CONTENT_CHECK: Final = {b"header", b"body", b"content"}
 _END_OF_MESSAGE: Final = {b"END-OF-MESSAGE", b"DATA content", *_CONTENT_CHECK}
 _MAY_LACK_RECIPIENT: Final = range(Outcome.REJECT_OTHER, Outcome.DEFER_OTHER)
-
-# A message: [arrival ms, client, sender or None, recipients seen, OUTBOUND or 0].
-_ARRIVAL, _CLIENT, _SENDER, _SEEN, _DIRECTION = range(5)
-_Message = list[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Parsed:
     examples: dict[str, bytes] = field(default_factory=dict)
 
 
-class PostfixParser:
+class PostfixParser(ParserMemory):
     """Reads one log, in order, in runs of any length; the split into runs changes nothing.
 
     Args:
@@ -105,44 +105,15 @@ class PostfixParser:
         trusted_relays: Collection[str] = (),
         most_open: int = 131_072,
     ) -> None:
-        self._time = SyslogTime(reference_ms, utc_offset_s)
-        self._tags = TagTable()
+        super().__init__(SyslogTime(reference_ms, utc_offset_s), most_open)
         self._clients = Clients(trusted_relays)
-        self._messages: dict[bytes, _Message] = {}
-        self._most_open = most_open
-        self._more_recipients = 0
         self._skipped = SkippedLines()
         self._count, self._note = self._skipped.count, self._skipped.note
         self._fresh()
 
     def refer_to(self, reference_ms: int, utc_offset_s: int) -> None:
         """Read what follows by another latest time and zone: a log that grows outlives both."""
-        self._time = SyslogTime(reference_ms, utc_offset_s)
-
-    def state(self) -> dict[str, Any]:
-        """Give what is remembered of the lines so far, as plain JSON: open messages, instances."""
-        return {
-            "instances": self._tags.state(),
-            "messages": [
-                [key.decode("latin-1"), arrival, client, sender, _texts(seen), direction]
-                for key, (arrival, client, sender, seen, direction) in self._messages.items()
-            ],
-        }
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on, as a new parser, where another one gave its `state`.
-
-        Raises:
-            KeyError, TypeError, ValueError: it is no state of a parser.
-        """
-        self._tags.restore(state["instances"])
-        for key, arrival, client, sender, seen, direction in state["messages"]:
-            recipients = [text.encode("latin-1") for text in seen]
-            several = set(recipients) if len(recipients) > 1 else None
-            self._messages[key.encode("latin-1")] = [
-                arrival, client, sender, several or next(iter(recipients), None), direction,
-            ]  # fmt: skip
-            self._more_recipients += max(len(recipients) - 1, 0)
+        self._time = SyslogTime(reference_ms, utc_offset_s, self._time.newest_day)
 
     def _fresh(self) -> None:
         self._events = EventLists()
@@ -157,12 +128,16 @@ class PostfixParser:
         self._fresh()
         return self._parsed(())
 
-    def feed(  # noqa: C901, PLR0912, PLR0915 - the hot path: a call a line would halve its speed
-        self, lines: Sequence[bytes], first_position: int
-    ) -> Parsed:
+    def feed(self, lines: Sequence[bytes], first_position: int) -> Parsed:
         """Read lines without their LF; a line's position is `first_position` plus its index."""
         self._fresh()
-        events = self._events
+        self._read(lines, first_position)
+        return self._parsed(lines)
+
+    def _read(  # noqa: C901, PLR0912, PLR0915 - the hot path: a call a line would halve its speed
+        self, lines: Sequence[bytes], first_position: int
+    ) -> None:
+        events, held = self._events, self._held
         add_record, add_time = events.record.append, events.time_ms.append
         add_client, add_recipient = events.client_ip.append, events.recipient.append
         add_sender, add_outcome = events.sender.append, events.outcome.append
@@ -171,7 +146,7 @@ class PostfixParser:
         suffixes = self._tags.suffixes
         head, head_end, zone_at, zone = b"\n", 0, 0, b""
         second = now = body = 0
-        host, framed = b"", False
+        host, framed, rest = b"", False, b""
         tags: dict[bytes, int] = {}
         quiet = [0] * len(QUIET_NAMES)
         connects = disconnects = clients = senders = ends = ids = repeats = strangers = 0
@@ -187,14 +162,20 @@ class PostfixParser:
                 second, now, body, head = prefix.second_ms, prefix.time_ms, prefix.body, prefix.head
                 head_end, zone_at, zone = len(head), prefix.zone_at, prefix.zone
                 if prefix.host != host or prefix.framed != framed:
+                    self._last.put(host, rest, framed=framed)
                     host, framed = prefix.host, prefix.framed
+                    rest = self._last.of(host, framed=framed)
                     tags = self._tags.of_host(host, framed=framed)
 
             # A find, or a startswith with an offset, costs as much as this whole split.
+            previous, rest = rest, line[body:]
             try:
-                tag, word, text = line[body:].split(b" ", 2)
+                tag, word, text = rest.split(b" ", 2)
                 code = tags[tag]
             except (KeyError, ValueError):
+                if b"last message repeated " in rest[:48]:
+                    rest = self._unwrap(line[:body], rest, previous, position)
+                    continue
                 code, start = self._tags.read(line, body, host, framed=framed)
                 word, _, text = line[start:].partition(b" ")
             if code < 0:
@@ -231,6 +212,9 @@ class PostfixParser:
                         if zone_at:
                             now = second + int(line[head_end : head_end + 3])
                         messages[key] = [now, client, None, None, direction]
+                        if held:
+                            for recipient in held.take(client.encode() + key[len(word) :]):
+                                self._see(messages[key], recipient)
                         if len(messages) + self._more_recipients > most_open:
                             self._evict()
                     continue
@@ -301,6 +285,8 @@ class PostfixParser:
                 if zone_at:
                     now = second + int(line[head_end : head_end + 3])
                 self._refusal(text, key, program, now, position)
+            elif not word or word in {b"message", b"[ID"}:
+                rest = self._unwrap(line[:body], rest, previous, position)
             else:
                 kind = kind_of(program, word, text)
                 self._note(kind, line)
@@ -316,7 +302,7 @@ class PostfixParser:
         self._count("cleanup message-id", ids)
         self._count("delivery again", repeats)
         self._count("delivery of a message without a client", strangers)
-        return self._parsed(lines)
+        self._last.put(host, rest, framed=framed)
 
     def _parsed(self, lines: Sequence[bytes]) -> Parsed:
         kinds, examples = self._skipped.found(lines)
@@ -330,35 +316,40 @@ class PostfixParser:
             self._reject(position, "oversized", "the line is longer than the limit", line)
         elif not line.strip():
             self._count("empty line")
+        elif self._time.year_unclear:
+            self._reject(
+                position, "unclear_year", "the date lies more than half a year before that of an "
+                "earlier line: a log without years in its dates may span at most one year; split "
+                "it by year, or repair the clock", line,
+            )  # fmt: skip
         else:
             self._reject(position, "bad_time", "want a syslog time and host at the start", line)
 
-    def _see_another(self, message: _Message, recipient: bytes) -> None:
-        """Note a recipient beyond the first."""
-        if message[_SEEN].__class__ is not set:
-            message[_SEEN] = {message[_SEEN]}
-        message[_SEEN].add(recipient)
-        self._more_recipients += 1
-        if len(self._messages) + self._more_recipients > self._most_open:
-            self._evict()
+    def _unwrap(self, prefix: bytes, rest: bytes, previous: bytes, position: int) -> bytes:
+        """Read a line that a syslog daemon has wrapped, or that says that another came again.
 
-    def _forget(self, key: bytes) -> None:
-        message = self._messages.pop(key, None)
-        if message is not None and message[_SEEN].__class__ is set:
-            self._more_recipients -= len(message[_SEEN]) - 1
-
-    def _evict(self) -> None:
-        """Forget the oldest open messages, a quarter at a time, until a quarter is free."""
-        while len(self._messages) + self._more_recipients > self._most_open * 3 // 4:
-            oldest = list(islice(self._messages, len(self._messages) // 4 + 1))
-            for key in oldest:
-                self._forget(key)
-            self._evicted += len(oldest)
+        Gives the line that it stands for.
+        """
+        text, times = unwrapped(rest, previous) or (rest, 0)
+        if times > MOST_REPEATS:
+            detail = f"repeated {times} times, want at most {MOST_REPEATS}"
+            self._reject(position, "malformed_line", detail, prefix + rest)
+        elif not times:
+            kind = "postfix other" if text is rest else "repeated line"
+            self._note(kind, prefix + rest)
+            self._count(kind)
+        else:
+            events = self._events
+            before = len(events)
+            self._read([prefix + text], position)
+            if times > 1 and len(events) > before:
+                events.repeat_last(times - 1)
+        return text
 
     def _refusal(self, text: bytes, key: bytes, program: int, now: int, position: int) -> None:
         """Read `reject: ...` and its kin of the message `key`."""
         message = self._messages.get(key)
-        refusal = read_refusal(text, message[_CLIENT].encode() if message else b"")
+        refusal = read_refusal(text, message[CLIENT].encode() if message else b"")
         if refusal is None or refusal.where in _NO_MAIL:
             self._count("refusal of something else")
             return
@@ -372,14 +363,18 @@ class PostfixParser:
             return
         direction = OUTBOUND if refusal.authenticated else 0
         if message is not None:
-            client = self._clients.behind(client, message[_CLIENT])
-            direction |= message[_DIRECTION]
-            if where in _END_OF_MESSAGE:
+            client = self._clients.behind(client, message[CLIENT])
+            direction |= message[DIRECTION]
+            if where in _END_OF_MESSAGE and outcome != Outcome.ACCEPT:
                 self._forget(key)
         if not client:
             self._count("refusal of a client of our own")
         elif refusal.recipient is None and outcome not in _MAY_LACK_RECIPIENT:
             self._count(f"{outcome.name.partition('_')[0].lower()} without a recipient")
+        elif outcome == Outcome.ACCEPT and not self._take(
+            message, key, client, (refusal.recipient or "").encode()
+        ):
+            self._count("delivery again")
         else:
             events = self._events
             events.record.append(position)
@@ -388,10 +383,3 @@ class PostfixParser:
             events.recipient.append(refusal.recipient)
             events.sender.append(refusal.sender)
             events.outcome.append(outcome | direction)
-
-
-def _texts(seen: bytes | set[bytes] | None) -> list[str]:
-    """Give the recipients of a message as texts, in an order of their own."""
-    if seen is None:
-        return []
-    return sorted(one.decode("latin-1") for one in (seen if isinstance(seen, set) else {seen}))

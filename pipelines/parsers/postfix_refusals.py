@@ -1,4 +1,8 @@
-"""Refusals: `reject:`, `milter-reject:` and `discard:` of smtpd, cleanup and postscreen.
+"""What ends a recipient's fate before a delivery: `reject:`, `discard:`, `hold:`, `redirect:`.
+
+They come from smtpd, cleanup and postscreen, and with `milter-` before the word where a milter
+decided. `hold` and `redirect` accept: the message waits for an operator, or goes elsewhere.
+`reject_warning`, `warn`, `info`, `filter`, `prepend` and others change no fate: a delivery follows.
 
 Everything is read from the left. The client address comes from the field that Postfix itself
 writes, `name[address]`, where the name is a host name or `unknown` and can hold no bracket, and
@@ -25,7 +29,11 @@ from pipelines.parsers.postfix_lines import CLIENT, LONGEST_ADDRESS, address_end
 
 __all__ = ["PLAIN_REFUSAL", "REFUSALS", "Refusal", "read_refusal"]
 
-REFUSALS: Final = (b"reject: ", b"milter-reject: ", b"discard: ", b"milter-discard: ")
+REFUSALS: Final = tuple(
+    milter + action + b": "
+    for action in (b"reject", b"discard", b"hold", b"redirect")
+    for milter in (b"", b"milter-")
+)
 """How a refusal begins, behind its queue id."""
 
 _COMMA: Final = ord(",")
@@ -50,9 +58,12 @@ PLAIN_REFUSAL: Final = re.compile(
 """A refusal without oddities, whole: no quotes and no brackets but Postfix's own, so that nothing
 in it can be read in a second way. Groups: client, code and status, reply, sender, recipient."""
 _BEGINNING: Final = re.compile(
-    rb"(milter-)?(reject|discard): (?:(header|body|content) "
+    rb"(milter-)?(reject|discard|hold|redirect): (?:(header|body|content) "
     rb"|(DATA content|[A-Z][A-Z -]{2,19}) from (?:" + CLIENT.pattern + rb"(?::\d{1,5})?: )?)"
 )
+_OUTCOMES: Final = {
+    b"discard": Outcome.DISCARD, b"hold": Outcome.ACCEPT, b"redirect": Outcome.ACCEPT,
+}  # fmt: skip
 _MOST_PLACES: Final = 8  # places tried in one line; an attacker can write more, we need not look
 
 
@@ -101,9 +112,11 @@ def read_refusal(text: bytes, known_client: bytes) -> Refusal | None:
     else:
         fields = _fields_after(text, reply_at)
         reply = text[reply_at : _reply_end(text, reply_at, fields)]
-        outcome = refusal_outcome(where, reply, by_milter=milter is not None)
-    if action == b"discard":
-        outcome = Outcome.DISCARD
+        echo_bytes = max(
+            _echo_bytes(text, reply_at, address) for address in (fields.sender, fields.recipient)
+        )
+        outcome = refusal_outcome(where, reply, by_milter=milter is not None, echo_bytes=echo_bytes)
+    outcome = _OUTCOMES.get(action, outcome)
     return Refusal(
         where, client or b"", fields.sender, fields.recipient, fields.authenticated, outcome
     )

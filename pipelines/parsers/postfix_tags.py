@@ -44,7 +44,7 @@ _CODES: Final = {name.encode(): ~index for index, name in enumerate(QUIET_NAMES)
     ),
 }
 _NAME: Final = rb"([\w.-]{1,64}(?:/[\w.-]{1,64}){0,4})"
-_CLASSIC: Final = re.compile(rb"(" + _NAME + rb"\[\d{1,10}\]:) ")
+_CLASSIC: Final = re.compile(rb"(" + _NAME + rb"(?:\[\d{1,10}\])?:) ")
 # RFC 5424: APP-NAME PROCID MSGID STRUCTURED-DATA, and a byte order mark before the message.
 _FRAMED: Final = re.compile(
     rb"(" + _NAME + rb" (?:\d{1,10}|-)) \S+ "
@@ -86,7 +86,8 @@ class TagTable:
         tags = self.of_host(host, framed=framed)
         if len(tags) >= _MOST_TAGS:
             tags.clear()
-        tags[found[1]] = code
+        if found[2] != b"syslogd":  # it may repeat lines of others: such lines are looked at
+            tags[found[1]] = code
         return code, found.end()
 
     def state(self) -> list[list[str]]:

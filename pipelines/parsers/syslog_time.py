@@ -1,11 +1,18 @@
-"""The time and host in front of a syslog line, in the four forms that mail servers write.
+"""The time and host in front of a syslog line, in the forms that mail servers and relays write.
 
 | form | looks like |
 |---|---|
 | classic (RFC 3164, and Postfix's own `maillog_file`) | `Nov 24 07:17:47 mx1 ` |
-| RFC 3339 | `2026-11-24T07:17:47.123456+00:00 mx1 ` |
+| classic, day without padding | `Nov 4 07:17:47 mx1 ` |
+| classic with a year | `Nov 24 2026 07:17:47 mx1 ` |
+| classic with facility and level (FreeBSD `-v`, AIX) | `Nov 24 07:17:47 <mail.info> mx1 ` |
+| RFC 3339, also with `Z`, `+0000` or a space for `T` | `2026-11-24T07:17:47.123456+00:00 mx1 ` |
 | RFC 5424 | `<22>1 2026-11-24T07:17:47.123Z mx1 ` |
-| any of the first two with a priority | `<22>Nov 24 07:17:47 mx1 ` |
+| the first ones with a priority | `<22>Nov 24 07:17:47 mx1 ` |
+| any of them behind the prefix of a relay | `Nov 24 07:17:48 relay 1 2026-11-24T07:17:47Z mx1 ` |
+
+Behind a relay's prefix the inner one counts: the time and host of the server that wrote the line.
+What stands behind a prefix is the tag, which no client can write, so none can forge an inner one.
 """
 
 import re
@@ -25,18 +32,29 @@ _MONTHS: Final = {
 _SECONDS: Final = {b"%02d" % second: second * 1000 for second in range(60)} | {b"60": 59_000}
 """A leap second counts as the second before it: Unix time has no 61st."""
 _CLOCK: Final = (
-    rb"(?P<hour>[01]\d|2[0-3]):(?P<minute>[0-5]\d):(?P<second>[0-5]\d|60)(?:\.(?P<fraction>\d+))?"
+    rb"(?P<hour>[01]\d|2[0-3]):(?P<minute>[0-5]\d):(?P<second>[0-5]\d|60)"
+    rb"(?:[.,](?P<fraction>\d+))?"
 )
-_HOST: Final = rb"(?P<host>[^\s\[\]]{1,255}) "
+_HOST: Final = (
+    rb" (?:<[\w.]{3,16}> )?(?P<host>[^\s\[\]]{1,255}) "
+    rb"(?:[a-z]\w{1,9}[.:](?:emerg|alert|crit|err|error|warning|warn|notice|info|debug) )?"
+)
 _CLASSIC: Final = re.compile(
-    rb"(?:<\d{1,3}>)?(?P<date>[A-Z][a-z]{2} [ 0-3]\d) " + _CLOCK + rb"(?P<zone>) " + _HOST
-)
-_ISO: Final = re.compile(
-    rb"(?:<\d{1,3}>(?P<version>1 )?)?(?P<date>\d{4}-\d\d-\d\d)[T ]"
+    rb"(?:<\d{1,3}>)?(?P<date>[A-Z][a-z]{2} (?: \d|[0-3]?\d)(?: \d{4})?) "
     + _CLOCK
-    + rb"(?P<zone>Z|[+-](?:[01]\d|2[0-3]):?[0-5]\d|) "
+    + rb"(?P<zone>)"
     + _HOST
 )
+_ISO: Final = re.compile(
+    rb"(?:<\d{1,3}>)?(?P<version>1 )?(?P<date>\d{4}-\d\d-\d\d)[T ]"
+    + _CLOCK
+    + rb"(?P<zone>Z|[+-](?:[01]\d|2[0-3]):?[0-5]\d|)"
+    + _HOST
+)
+_MOST_RELAYS: Final = 3
+_WITHOUT_YEAR: Final = len("Nov 24")
+_WRAPPED_DAYS: Final = 183
+"""A date without a year that lies so far before an earlier line's is of another year."""
 _FEWEST_DIGITS: Final = 3
 
 
@@ -66,15 +84,23 @@ class SyslogTime:
     Args:
         reference_ms: The latest plausible time, Unix ms. A date without a year is the latest such
             date that begins at most a day after it, so a log that runs over New Year needs no
-            memory. A log of more than a year without years in it cannot be read rightly.
+            memory. In a log of more than a year the dates jump back by about a year somewhere:
+            from there on they are not read (`year_unclear`), since one side of it is misdated.
         utc_offset_s: Seconds east of UTC for times without a zone. It is one number for a whole
             log: where clocks were put forward or back, the hours on one side are off.
+        newest_day: `newest_day` of the reader that read the earlier lines of the same log.
 
     >>> SyslogTime(1_767_312_000_000).read(b"Dec 31 23:59:58 mx postfix/qmgr[7]: x").second_ms
     1767225598000
     """
 
-    def __init__(self, reference_ms: int, utc_offset_s: int = 0) -> None:
+    def __init__(
+        self, reference_ms: int, utc_offset_s: int = 0, newest_day: int | None = None
+    ) -> None:
+        self.newest_day = newest_day
+        """The latest day that a date without a year named, from 1970-01-01; None before one."""
+        self.year_unclear = False
+        """Whether the last line without a prefix has one, but its year cannot be told."""
         self._offset_ms = utc_offset_s * 1000
         local = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(
             milliseconds=reference_ms + self._offset_ms + _DAY_MS
@@ -106,9 +132,12 @@ class SyslogTime:
         return self._read_in_full(line)
 
     def _read_in_full(self, line: bytes) -> Prefix | None:
-        found = _CLASSIC.match(line) or _ISO.match(line)
+        self.year_unclear = False
+        found = _innermost(line)
         day = -1 if found is None else self._day(found["date"])
         if found is None or day < 0:
+            return None
+        if len(found["date"]) <= _WITHOUT_YEAR and self._wrapped(day):
             return None
         minute_ms = (day * 1440 + int(found["hour"]) * 60 + int(found["minute"])) * 60_000
         minute_ms -= self._zone_ms(found["zone"])
@@ -130,6 +159,14 @@ class SyslogTime:
             self._tail = line[prefix.zone_at or self._second_at + 2 : body]
         return prefix
 
+    def _wrapped(self, day: int) -> bool:
+        """Note a day whose year was chosen by us; tell one that is of another year, in truth."""
+        newest = self.newest_day
+        self.year_unclear = newest is not None and day < newest - _WRAPPED_DAYS
+        if newest is None or day > newest:
+            self.newest_day = day
+        return self.year_unclear
+
     def _zone_ms(self, zone: bytes) -> int:
         if not zone:
             return self._offset_ms
@@ -145,22 +182,36 @@ class SyslogTime:
             if text[:1].isdigit():
                 day = _day_of(*map(int, text.split(b"-")))
             else:
-                day = self._day_without_year(text[:3], text[4:])
+                day = self._classic_day(*text.split())
             if len(self._days) >= _MOST_DAYS_CACHED:
                 self._days.clear()
             self._days[text] = day
         return day
 
-    def _day_without_year(self, month: bytes, day_of_month: bytes) -> int:
+    def _classic_day(self, month: bytes, day_of_month: bytes, named_year: bytes = b"") -> int:
         number = _MONTHS.get(month)
         if number is None:
             return -1
+        if named_year:
+            return _day_of(int(named_year), number, int(day_of_month))
         latest = self._latest.toordinal() - _EPOCH_DAY
         for year in range(self._latest.year, self._latest.year - _YEARS_BACK, -1):
             day = _day_of(year, number, int(day_of_month))
             if 0 <= day <= latest:
                 return day
         return -1
+
+
+def _innermost(line: bytes) -> re.Match[bytes] | None:
+    """Find the prefix of a line; behind those of relays, the one that the relays were given."""
+    found = None
+    for _ in range(_MOST_RELAYS):
+        at = found.end() if found else 0
+        inner = _CLASSIC.match(line, at) or _ISO.match(line, at)
+        if inner is None:
+            break
+        found = inner
+    return found
 
 
 def _day_of(year: int, month: int, day: int) -> int:

@@ -19,10 +19,13 @@ LEAST_LINES: Final = 1_000
 """Fewer lines say nothing."""
 _LEAST_EVENTS: Final = 0.01
 _MOST_STRANGE: Final = 0.5
+_LEAST_UNCLEAR: Final = 0.01
+"""Fewer are those of a host whose clock was wrong."""
 _STRETCH_LINES: Final = 10_000
 _SHOWN_BYTES: Final = 160
 _NO_CLIENT: Final = "delivery of a message without a client"
 _CLIENT: Final = "smtpd client"
+_UNCLEAR_YEAR: Final = "unclear_year"
 _LOCAL: Final = ("pickup", "bounce")
 """Programs that bring mail without a client: each of their lines explains a delivery."""
 
@@ -56,6 +59,16 @@ def misread(counts: IngestCounts) -> Misread | None:
             _most(counts.rejects, counts.examples),
             "the records have another shape or encoding: --rejects FILE writes each with its "
             "reason; floodwatch schema event describes what is read",
+        )
+    unclear = counts.rejects[_UNCLEAR_YEAR]
+    if unclear >= _LEAST_UNCLEAR * counts.lines:
+        return Misread(
+            _UNCLEAR_YEAR,
+            f"the date of {unclear:,} of {counts.lines:,} lines lies more than half a year before "
+            "that of an earlier line",
+            f"one is{_shown(_UNCLEAR_YEAR, counts.examples)}",
+            "the log spans more than a year and its dates name no year, so that its earlier lines "
+            "are dated a year late: split it by year, and read each part with --log-ends",
         )
     strange = counts.kinds[_NO_CLIENT] - sum(counts.kinds[name] for name in _LOCAL)
     if strange >= _MOST_STRANGE * (strange + counts.events) and strange >= LEAST_LINES // 10:

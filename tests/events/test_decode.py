@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from detector.events.contract import ABSENT, OUTBOUND, EventLists, Outcome, Reject
 from detector.events.decode import HEARTBEAT, MOST_RECIPIENTS, OVERSIZED, EventColumns, EventReader
-from detector.events.event_time import times_ms
+from detector.events.event_time import EARLIEST_MS, times_ms
 from detector.events.framing import DEEPEST
 from detector.events.interning import NO_KEY, NO_SENDER, NULL_SENDER, KeyTables
 
@@ -75,8 +75,8 @@ HOSTILE: list[tuple[bytes, str]] = [
     (b"{}", "bad_time"),
     (event(time=None), "bad_time"),
     (event(time=True), "mistyped"),
-    (event(time=1.5), "mistyped"),
-    (raw(time=b"1e3"), "mistyped"),
+    (event(time=1.5), "bad_time"),
+    (raw(time=b"1e3"), "bad_time"),
     (raw(time=b"NaN"), "malformed_json"),
     (raw(time=b"Infinity"), "malformed_json"),
     (event(time=-1), "bad_time"),
@@ -160,6 +160,13 @@ HARMLESS: list[bytes] = [
     b'{"heartbeat":1700000000000}',
     b'{"heartbeat":"2026-01-01T00:00:00Z","client_ip":"rubbish"}',
 ]
+
+
+@pytest.mark.parametrize("time", [1_773_492_744, 1_773_492_744.5, 0, "1999-12-31T23:59:59Z"])
+def test_a_time_before_2000_is_no_time_of_a_mail(time: float | str) -> None:
+    events, [reject], _ = read(event(time=time))
+    assert (len(events), reject.reason) == (0, "bad_time")
+    assert str(time) in reject.detail
 
 
 @pytest.mark.parametrize(("line", "reason"), HOSTILE, ids=range(len(HOSTILE)))
@@ -260,7 +267,7 @@ boxes = st.sampled_from(["a@x.org", "A@X.org", "b+1@x.org", "c"])
 causes = ["blocklist", "unknown_user", "rate", "content", "other"]
 contract = st.fixed_dictionaries(
     {
-        "time": st.integers(0, 2**42) | st.just("2026-01-01T00:00:00.123Z"),
+        "time": st.integers(EARLIEST_MS, 2**42) | st.just("2026-01-01T00:00:00.123Z"),
         "client_ip": ips,
         "action": st.sampled_from(["accept", "reject", "defer", "discard"]),
         "recipient": boxes | st.lists(boxes, min_size=1, max_size=3),

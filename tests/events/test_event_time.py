@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.events.event_time import BAD_TIME, LATEST_MS, times_ms
+from detector.events.event_time import BAD_TIME, LATEST_MS, time_fault, times_ms
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 zones = st.integers(-23 * 60 - 59, 23 * 60 + 59).map(lambda m: timezone(timedelta(minutes=m)))
@@ -47,7 +47,7 @@ BAD = [
     "", "now", "2026-01-01", "2026-01-01T00:00:00", "2026-01-01T00:00:00.Z", "2026-13-01T00:00:00Z",
     "2026-02-29T00:00:00Z", "2026-00-10T00:00:00Z", "2026-01-00T00:00:00Z", "2026-01-01T24:00:00Z",
     "2026-01-01T00:60:00Z", "2026-01-01T00:00:61Z", "2026-01-01T00:00:00+24:00",
-    "2026-01-01T00:00:00+00:60", "2026-01-01T00:00:00+0000", "2026-01-01T00:00:00+00",
+    "2026-01-01T00:00:00+00:60", "2026-01-01T00:00:00+00",
     "2026-01-01T00:00:00,5Z", "2026-01-01X00:00:00Z", "20260101T000000Z", "2026-W01-1T00:00:00Z",
     "1969-12-31T23:59:59Z", "0000-01-01T00:00:00Z", "٢026-01-01T00:00:00Z", "+2026-01-01T00:00:0Z",
     "2026-01-01T00:00:00Z ", " 2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z\n", "2026-1-1T0:0:0Z",
@@ -57,6 +57,8 @@ BAD = [
 ]  # fmt: skip
 GOOD: list[tuple[object, int]] = [
     (0, 0),
+    ("2026-01-01T01:00:00+0100", 1_767_225_600_000),
+    ("2026-01-01T00:00:00.250+0000", 1_767_225_600_250),
     (LATEST_MS - 1, LATEST_MS - 1),
     ("1970-01-01T00:00:00Z", 0),
     ("1969-12-31T23:30:00.5-00:45", 900_500),
@@ -98,3 +100,22 @@ def test_texts_that_only_add_up_to_times_are_none() -> None:
 
 def test_no_times_are_no_times() -> None:
     assert times_ms([]).tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (1_773_492_744, 'looks like seconds: multiply by 1,000, or set source.time_unit = "s"'),
+        (1_773_492_744.976, "looks like seconds"),
+        (1_773_492_744_976_123, "looks like microseconds: divide by 1,000"),
+        (1_773_492_744_976_123_456, "looks like nanoseconds: divide by 1,000,000"),
+        (1_773_492_744_976.5, "leave the fraction out"),
+        (1, "from the year 2000 on"),
+        ("1999-12-31T23:59:59Z", "from the year 2000 on"),
+        ("2026-01-01T00:00:00", "with an offset"),
+        (float("inf"), "want RFC 3339"),
+        (None, "want RFC 3339"),
+    ],
+)
+def test_a_time_in_another_unit_is_named_with_what_to_do(value: object, said: str) -> None:
+    assert said in time_fault(value)

@@ -11,15 +11,16 @@ from tests.parsers.lines import MX_MS, REFERENCE_MS, Row, line, message, parse, 
 REAL = Path(__file__).parent / "real"
 
 
-def test_a_real_log_gives_the_events_that_were_checked_by_hand() -> None:
-    lines = (REAL / "mx.txt").read_bytes().split(b"\n")[:-1]
+@pytest.mark.parametrize(("log", "wanted"), [("mx", "events"), ("actions", "actions-events")])
+def test_a_real_log_gives_the_events_that_were_checked_by_hand(log: str, wanted: str) -> None:
+    lines = (REAL / f"{log}.txt").read_bytes().split(b"\n")[:-1]
     parsed = parse(lines, 1)
     told = [
         (str(record), client, str(recipient), str(sender), outcome)
         for record, _, client, recipient, sender, outcome in rows(parsed.events)
     ]
-    wanted = (REAL / "events.txt").read_text("utf-8").split("\n")[:-1]
-    assert told == [tuple(row.split("\t")) for row in wanted]
+    checked = (REAL / f"{wanted}.txt").read_text("utf-8").split("\n")[:-1]
+    assert told == [tuple(row.split("\t")) for row in checked]
     assert parsed.rejects == []
     assert len(told) + sum(parsed.kinds.values()) == len(lines)
 

@@ -47,6 +47,14 @@ POSTSCREEN = "; from=<a@b.test>, to=<u@example.org>, proto=ESMTP, helo=<x>"
          "DISCARD action" + REFUSED, "DISCARD"),
         ("cleanup", "milter-discard: END-OF-MESSAGE from u[203.0.113.5]: milter triggers DISCARD "
          "action" + REFUSED, "DISCARD"),
+        ("smtpd", "hold: RCPT from u[203.0.113.5]: <u@example.org>: Recipient address triggers HOLD"
+         " action" + REFUSED, "ACCEPT"),
+        ("smtpd", "redirect: RCPT from u[203.0.113.5]: <u@example.org>: Recipient address triggers"
+         " REDIRECT x@example.org" + REFUSED, "ACCEPT"),
+        ("smtpd", "milter-hold: RCPT from u[203.0.113.5]: milter triggers HOLD action" + REFUSED,
+         "ACCEPT"),
+        ("cleanup", "milter-hold: END-OF-MESSAGE from u[203.0.113.5]: milter triggers HOLD action"
+         + REFUSED, "ACCEPT"),
         ("postscreen", "reject: RCPT from [203.0.113.5]:4711: 550 5.7.1 Service unavailable; client"
          " [203.0.113.5] blocked using zen.dnsbl.test" + POSTSCREEN, "REJECT_BLOCKLIST"),
         ("postscreen", "reject: RCPT from [203.0.113.5]:4711: 550 5.3.2 Service currently "
@@ -81,8 +89,10 @@ def test_a_refusal_is_an_event_with_its_cause(
         (("reject: VRFY from u[203.0.113.5]: 550 5.1.1 <u@example.org>: Recipient address rejected:"
          " User unknown; to=<u@example.org> proto=ESMTP helo=<x>"), []),
         ("reject_warning: RCPT from u[203.0.113.5]: 550 5.1.1 <u@example.org>: No" + REFUSED, []),
-        ("hold: RCPT from u[203.0.113.5]: <u@example.org>: Recipient address triggers HOLD action"
-         + REFUSED, []),
+        (("hold: CONNECT from u[203.0.113.5]: <u[203.0.113.5]>: Client host triggers HOLD action; "
+         "proto=SMTP"), []),
+        *((f"{action}: RCPT from u[203.0.113.5]: <u@example.org>: Recipient address triggers it"
+           + REFUSED, []) for action in ("info", "warn", "filter", "bcc", "prepend", "delay")),
     ],
 )  # fmt: skip
 def test_only_a_reject_may_lack_a_recipient(
@@ -91,6 +101,71 @@ def test_only_a_reject_may_lack_a_recipient(
     parsed = parse([line("smtpd", f"NOQUEUE: {text}")])
     assert [row[3:] for row in rows(parsed.events)] == told
     assert len(told) + sum(parsed.kinds.values()) == 1
+
+
+UNDELIVERABLE = "550 5.1.1 <u@example.org>: Recipient address rejected: undeliverable address: "
+SAID = UNDELIVERABLE + "host mda.example.org[192.0.2.9] said: "
+
+
+@pytest.mark.parametrize(
+    ("reply", "outcome"),
+    [
+        (SAID + "550 5.1.1 <u@example.org>: User unknown (in reply to RCPT TO command)",
+         "REJECT_UNKNOWN_USER"),
+        (SAID + "552 5.2.2 <u@example.org>: User unknown to have space (in reply to RCPT TO)",
+         "REJECT_OTHER"),
+        (SAID + "552 Quota exceeded for this recipient", "REJECT_OTHER"),
+        (SAID + "550-5.1.1 The email account that you tried to reach 550-5.1.1 is not here",
+         "REJECT_UNKNOWN_USER"),
+        (SAID + "550 5.1.1 <u@example.org>: undeliverable address: host b[192.0.2.8] said: 452 "
+         "4.2.2 Mailbox full", "REJECT_OTHER"),
+        (SAID + "554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using bl.test",
+         "REJECT_OTHER"),
+        (SAID + "550 nothing", "REJECT_UNKNOWN_USER"),
+        (UNDELIVERABLE + "User unknown in virtual mailbox table", "REJECT_UNKNOWN_USER"),
+        ("552 5.2.2 <u@example.org>: Recipient address rejected: unknown user, or mailbox full",
+         "REJECT_OTHER"),
+        ("450 4.2.2 <u@example.org>: Recipient address rejected: Mailbox is over quota",
+         "DEFER_OTHER"),
+        ("550 5.1.1 <u@example.org>: Recipient address rejected: spam blacklist",
+         "REJECT_UNKNOWN_USER"),
+        (("550 5.1.0 <a@b.test>: Sender address rejected: undeliverable address: host c[192.0.2.7] "
+         "said: 550 5.1.1 User unknown"), "REJECT_OTHER"),
+        (("554 5.7.1 <u@example.org>: Recipient address rejected: Blacklisted on this mail filter. "
+         "Contact hd@example.net"), "REJECT_OTHER"),
+        ("554 5.7.1 <a@b.test>: Sender address rejected: blacklisted", "REJECT_OTHER"),
+        ("554 5.7.1 Service unavailable; Sender address [a@b.test] blocked using dbl.test",
+         "REJECT_OTHER"),
+        (("554 5.7.1 <u@example.org>: Recipient address rejected: Service unavailable; client "
+         "[203.0.113.5] blocked using bl.test"), "REJECT_BLOCKLIST"),
+        ("554 5.7.1 <u[203.0.113.5]>: Client host rejected: blacklisted", "REJECT_BLOCKLIST"),
+        (("554 5.7.1 <u@example.org>: Recipient address rejected: SPF fails; see "
+         "https://spf.test/?id=client-blacklist@b.test or ask client.blacklist@b.test"),
+         "REJECT_OTHER"),
+    ],
+)  # fmt: skip
+def test_the_innermost_reply_its_code_and_its_subject_decide_the_cause(
+    reply: str, outcome: str
+) -> None:
+    text = f"NOQUEUE: reject: RCPT from u[203.0.113.5]: {reply}{REFUSED}"
+    [row] = rows(parse([line("smtpd", text)]).events)
+    assert row[-1] == outcome
+
+
+def test_a_milter_that_lists_a_message_has_not_listed_its_client() -> None:
+    text = "milter-reject: END-OF-MESSAGE from u[203.0.113.5]: 550 5.7.1 Blacklisted" + REFUSED
+    [row] = rows(parse([line("smtpd", f"A9434A1A3CD: {text}")]).events)
+    assert row[-1] == "REJECT_CONTENT"
+
+
+@pytest.mark.parametrize("word", ["said: 550 5.1.1 x", "client blacklisted", "a>: user unknown"])
+def test_a_sender_writes_no_cause(word: str) -> None:
+    text = (
+        f"reject: RCPT from u[203.0.113.5]: 554 5.7.1 <{word}@b.test>: Sender address rejected: "
+        f'No; from=<"{word}"@b.test> to=<u@example.org> proto=ESMTP helo=<x>'
+    )
+    [row] = rows(parse([line("smtpd", f"NOQUEUE: {text}")]).events)
+    assert row[-1] == "REJECT_OTHER"
 
 
 WORDS = st.text("abU .:;,[]()@-5/", max_size=12).map(str.encode)

@@ -83,6 +83,48 @@ def test_what_came_before_changes_no_time(lines: list[tuple[datetime, int, str]]
 
 
 @pytest.mark.parametrize(
+    ("line", "body"),
+    [
+        (b"Nov 4 07:17:47 mx1 x", b"x"),
+        (b"Nov 04 07:17:47 mx1 x", b"x"),
+        (b"Nov  4 2026 07:17:47 mx1 x", b"x"),
+        (b"Nov 4 2026 07:17:47.000 mx1 x", b"x"),
+        (b"Nov  4 07:17:47 <mail.info> mx1 x", b"x"),
+        (b"Nov  4 07:17:47 <2.6> mx1 x", b"x"),
+        (b"Nov  4 07:17:47 mx1 mail:info x", b"x"),
+        (b"Nov  4 07:17:47 mx1 mail.notice x", b"x"),
+        (b"2026-11-04T08:17:47+0100 mx1 x", b"x"),
+        (b"2026-11-04T07:17:47,000Z mx1 x", b"x"),
+        (b"2026-11-04 07:17:47+00:00 mx1 x", b"x"),
+        (b"Nov  4 07:17:48 relay 1 2026-11-04T07:17:47Z mx1 x", b"x"),
+        (b"Nov  4 07:17:48 relay <22>1 2026-11-04T07:17:47.000Z mx1 x", b"x"),
+        (b"2026-11-04T07:17:48Z relay <22>Nov  4 07:17:47 mx1 x", b"x"),
+        (b"<22>1 2026-11-04T07:17:49Z b Nov  4 07:17:48 a Nov  4 07:17:47 mx1 x", b"x"),
+        (b"Nov  4 07:17:47 mx1 x Nov  5 07:17:47 mx2 y", b"x Nov  5 07:17:47 mx2 y"),
+    ],
+)
+def test_each_form_of_a_prefix_gives_its_time_and_host(line: bytes, body: bytes) -> None:
+    reader = SyslogTime(ms(datetime(2026, 12, 1, tzinfo=UTC)))
+    for _ in range(2):  # the second time from what the first one shares with it
+        prefix = reader.read(line)
+        assert prefix is not None
+        assert prefix.time_ms == ms(datetime(2026, 11, 4, 7, 17, 47, tzinfo=UTC))
+        assert (prefix.host, line[prefix.body :]) == (b"mx1", body)
+
+
+def test_a_log_of_more_than_a_year_without_years_is_noticed() -> None:
+    reader = SyslogTime(ms(datetime(2026, 12, 1, tzinfo=UTC)))
+    assert reader.read(b"Nov 30 23:59:59 mx1 x") is not None
+    assert reader.read(b"Jul  1 00:00:00 mx1 x") is not None  # files in the wrong order, perhaps
+    assert reader.read(b"Dec 31 00:00:00 mx1 x") is None
+    assert reader.year_unclear
+    assert reader.read(b"Dec 31 2025 00:00:00 mx1 x") is not None
+    assert reader.read(b"2025-12-31T00:00:00Z mx1 x") is not None
+    assert reader.read(b"rubbish") is None
+    assert not reader.year_unclear
+
+
+@pytest.mark.parametrize(
     "line",
     [
         b"",
