@@ -61,7 +61,7 @@ def misread(counts: IngestCounts) -> Misread | None:
             "reason; floodwatch schema event describes what is read",
         )
     unclear = counts.rejects[_UNCLEAR_YEAR]
-    if unclear >= _LEAST_UNCLEAR * counts.lines:
+    if unclear and unclear >= _LEAST_UNCLEAR * counts.lines:
         return Misread(
             _UNCLEAR_YEAR,
             f"the date of {unclear:,} of {counts.lines:,} lines lies more than half a year before "

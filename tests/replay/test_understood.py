@@ -33,6 +33,8 @@ def test_a_log_that_is_read_right_is_understood() -> None:
         ({"records": 1_000, "rejects": Counter(bad_time=1_000)}, "rejected"),
         ({"records": 1_001, "events": 1, "rejects": Counter(bad_time=1_000)}, None),
         ({"records": 1_005, "heartbeats": 5, "rejects": Counter(bad_time=1_000)}, "rejected"),
+        ({**GOOD, "rejects": Counter(unclear_year=70)}, "unclear_year"),
+        ({**GOOD, "rejects": Counter(unclear_year=69)}, None),
         ({"lines": 999, "kinds": Counter({"other program": 999})}, None),
         ({"lines": 1_000, "kinds": Counter({"other program": 1_000})}, "no_events"),
         ({"lines": 1_000, "events": 10, "kinds": Counter({"other program": 990})}, None),
