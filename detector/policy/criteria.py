@@ -107,7 +107,8 @@ def _counting(policy: Policy) -> Section:
     terms, rule = policy.learning, policy.rules.victim_flood
     text = f"""
         A message counts once for each recipient, accepted or refused. Deferred messages, messages
-        to unknown users, refusals by block lists and mail that we send do not count. What a mailbox or a customer's domain
+        to unknown users, refusals by block lists and mail that we send do not count.
+        What a mailbox or a customer's domain
         usually gets from each network (AS) is learned in slots of {duration(LONG_S)} from mail
         outside floods, {duration(terms.delay_s)} later; after {many(terms.half_life_days, "day")}
         it counts half. "Usual" is what only one window of {number(round(10**rule.surprise))}
