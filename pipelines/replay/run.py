@@ -28,6 +28,8 @@ from pipelines.replay.log_file import LogWriter, read_log
 from pipelines.replay.partition import PartitionFiles
 from pipelines.replay.same_input import INPUT, check_same_input, heads_fact
 from pipelines.replay.summary import Findings, Summary, largest, most_common, total
+from pipelines.settings.source import SourceSettings
+from pipelines.shapes.field_mapping import columns_read
 from pipelines.shapes.raw_postfix import PostfixTerms
 from pipelines.sources.files import UnreadableInputError
 from pipelines.stages.detect import Detection
@@ -55,6 +57,7 @@ class Replay:
     policy: Policy = field(default_factory=Policy)
     input_format: str | None = None
     postfix: PostfixTerms = field(default_factory=PostfixTerms)
+    source: SourceSettings = field(default_factory=SourceSettings)
     asn_tables: tuple[Path, ...] = ()
     providers: Path | None = None
     decisions: Path | None = None
@@ -83,7 +86,7 @@ def replay(
     Raises:
         FloodwatchError: what cannot be used as it was named, or an output that cannot be written.
     """
-    inspection = inspect(spec.inputs, spec.input_format)
+    inspection = inspect(spec.inputs, spec.input_format, spec.source)
     with contextlib.ExitStack() as stack, lazy_garbage():
         run = _Run(spec, store, inspection, stack, progress)
         run.read()
@@ -125,7 +128,7 @@ class _Run:
         self._publisher = Publisher(store, self._decisions, floods=self._floods)
         self._counts, self._findings, self._cost = IngestCounts(), Findings(), FloodCost(engine)
         self._files = [
-            PartitionFiles(p, kind, inspection.opened.get(p.name))
+            PartitionFiles(p, kind, inspection.opened.get(p.name), columns_read(spec.source))
             for p, kind, _ in inspection.partitions
         ]
         for file in self._files:
@@ -160,7 +163,7 @@ class _Run:
         partitions = []
         for number, (partition, kind, _) in enumerate(self._inspection.partitions):
             newest = self._inspection.newest_ms(partition) or now_ms()
-            reader = line_reader(kind, events, self._spec.postfix, newest)
+            reader = line_reader(kind, events, self._spec.postfix, self._spec.source, newest)
             partitions.append(PartitionIngest(number, reader, clock, self._counts))
         self._take([Partitions(len(partitions)), *self._requests(pending_only=False)])
         reading = list(partitions)
