@@ -6,7 +6,13 @@ from typing import Final
 from pipelines.parsers.postfix_lines import decoded
 from pipelines.parsers.postfix_tags import POSTSCREEN, PROGRAM_NAMES, SMTPD
 
-__all__ = ["SkippedLines", "kind_of"]
+__all__ = ["LIKE_MAIL", "NO_CLIENT", "OWN_DELIVERY", "SkippedLines", "kind_of"]
+
+NO_CLIENT: Final = "delivery of a message without a client"
+OWN_DELIVERY: Final = "delivery of a message of our own"
+"""Of one that a client on this machine or a content filter handed in: it counted before."""
+LIKE_MAIL: Final = "mail of another program"
+"""Lines of a program with another name that have a client or a recipient, as Postfix's have."""
 
 _SMTPD_KINDS: Final = tuple(
     (word.encode(), f"smtpd {word}")

@@ -35,7 +35,7 @@ from pipelines.sources.files import UnreadableInputError
 from pipelines.stages.detect import Detection
 from pipelines.stages.ingest import IngestCounts, PartitionIngest
 from pipelines.stages.publish import Publisher, SideFile
-from pipelines.stages.understood import misread
+from pipelines.stages.understood import misread_inputs
 from pipelines.stores.redis_url import masked_url
 from pipelines.tables.asn_file import load_asn_files
 from pipelines.tables.provider_file import load_providers
@@ -126,7 +126,8 @@ class _Run:
         keep = None if self._log is None else LogWriter(self._log, self._keys).write
         self._detection = Detection(engine, keep)
         self._publisher = Publisher(store, self._decisions, floods=self._floods)
-        self._counts, self._findings, self._cost = IngestCounts(), Findings(), FloodCost(engine)
+        self._findings, self._cost = Findings(), FloodCost(engine)
+        self._counts = [IngestCounts() for _ in inspection.partitions]
         self._files = [
             PartitionFiles(p, kind, inspection.opened.get(p.name), columns_read(spec.source))
             for p, kind, _ in inspection.partitions
@@ -149,7 +150,7 @@ class _Run:
         with contextlib.closing(self._inspection.opened_log()) as file:
             try:
                 for records in read_log(file, self._keys):
-                    self._counts.count_tallies([r for r in records if isinstance(r, Tally)])
+                    self._counts[0].count_tallies([r for r in records if isinstance(r, Tally)])
                     self._take(records)
                     self._let_go([])
                     self._show(file.raw_bytes)
@@ -164,7 +165,7 @@ class _Run:
         for number, (partition, kind, _) in enumerate(self._inspection.partitions):
             newest = self._inspection.newest_ms(partition) or now_ms()
             reader = line_reader(kind, events, self._spec.postfix, self._spec.source, newest)
-            partitions.append(PartitionIngest(number, reader, clock, self._counts))
+            partitions.append(PartitionIngest(number, reader, clock, self._counts[number]))
         self._take([Partitions(len(partitions)), *self._requests(pending_only=False)])
         reading = list(partitions)
         waiting: list[LogRecord] = []
@@ -236,7 +237,7 @@ class _Run:
             Progress(
                 bytes_read,
                 self._inspection.total_bytes,
-                self._counts.lines,
+                sum(each.lines for each in self._counts),
                 self._findings.changes["list"],
             )
         )
@@ -257,7 +258,11 @@ class _Run:
                 file.commit()
         watermark = self._detection.watermark_ms
         at = watermark or 0
-        counts, findings, cost = self._counts, self._findings, self._cost
+        findings, cost, counts = self._findings, self._cost, IngestCounts()
+        for each in self._counts:
+            counts.add(each)
+        inputs = [escaped(p.name) for p, _, _ in self._inspection.partitions]
+        verdict = misread_inputs(list(zip(inputs, self._counts, strict=True)), counts)
         floods = findings.floods()
         return Summary(
             inputs=tuple(
@@ -284,7 +289,7 @@ class _Run:
             asn_table=self._asns is not None,
             asn_problems=len(self._asns.problems) if self._asns is not None else 0,
             left_out=tuple(map(escaped, self._inspection.left_out)),
-            misread=misread(counts), failures=tuple(map(str, self._failures)),
+            misread=verdict, failures=tuple(map(str, self._failures)),
         )  # fmt: skip
 
     def _networks(self) -> tuple[tuple[int, str, int], ...]:
