@@ -95,6 +95,15 @@ def replay(
     utc_offset: Annotated[
         str, typer.Option(metavar="+HH:MM", help="Postfix: zone of times that name none.")
     ] = "+00:00",
+    preset: Annotated[
+        str, typer.Option(metavar="NAME", help="JSON, Parquet: whose records they are, as ecs.")
+    ] = "",
+    field: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FIELD=NAME", help="JSON, Parquet: name of a field, client_ip=ip. Repeatable."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Replay mail logs: find floods, list their sources."""
@@ -104,7 +113,7 @@ def replay(
         options = ReplayOptions(
             tuple(inputs), input_format, policy, tuple(asn_table or ()), providers, store, fresh,
             decisions, floods, rejects, log, tuple(trusted_relay or ()), log_ends, utc_offset,
-            as_json,
+            preset, tuple(field or ()), as_json,
         )  # fmt: skip
         code = run_replay(options)
     raise typer.Exit(code)

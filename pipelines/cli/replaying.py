@@ -12,6 +12,7 @@ from detector.errors import StoreLockedError, StoreUrlError
 from pipelines.cli.guarded import FAILED, UsageError, say
 from pipelines.cli.listings import print_json
 from pipelines.cli.postfix_options import check_relays, offset_s
+from pipelines.cli.record_options import record_source
 from pipelines.cli.summary_page import summary_page
 from pipelines.follow.lock import Lock, TakenError
 from pipelines.replay.formats import FORMATS
@@ -47,6 +48,8 @@ class ReplayOptions:
     trusted_relays: tuple[str, ...]
     log_ends: str | None
     utc_offset: str
+    preset: str
+    fields: tuple[str, ...]
     as_json: bool
 
 
@@ -89,6 +92,7 @@ def _spec(options: ReplayOptions) -> Replay:
         policy=load_policy(None if options.policy is None else str(options.policy)),
         input_format=None if kind == _AUTO else kind,
         postfix=_postfix_terms(options),
+        source=record_source(options.preset, options.fields),
         asn_tables=options.asn_tables,
         providers=options.providers,
         decisions=options.decisions,

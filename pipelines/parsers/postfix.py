@@ -39,7 +39,7 @@ from detector.events.contract import OUTBOUND, EventLists, Outcome, Reject
 from detector.events.decode import OVERSIZED
 from pipelines.parsers.postfix_causes import reply_outcome
 from pipelines.parsers.postfix_clients import Clients
-from pipelines.parsers.postfix_kinds import SkippedLines, kind_of
+from pipelines.parsers.postfix_kinds import SkippedLines
 from pipelines.parsers.postfix_lines import LONGEST_ADDRESS, delivery_recipient, is_queue_id
 from pipelines.parsers.postfix_memory import CLIENT, DIRECTION, ParserMemory
 from pipelines.parsers.postfix_refusals import PLAIN_REFUSAL, REFUSALS, read_refusal
@@ -47,6 +47,7 @@ from pipelines.parsers.postfix_tags import (
     CLEANUP,
     DELIVERY,
     INSTANCE_SHIFT,
+    OTHER_PROGRAM,
     PROGRAM_MASK,
     QMGR,
     QUIET_NAMES,
@@ -149,7 +150,8 @@ class PostfixParser(ParserMemory):
         host, framed, rest = b"", False, b""
         tags: dict[bytes, int] = {}
         quiet = [0] * len(QUIET_NAMES)
-        connects = disconnects = clients = senders = ends = ids = repeats = strangers = 0
+        connects = disconnects = clients = senders = ends = ids = repeats = 0
+        skipped = self._skipped
 
         for position, line in enumerate(lines, first_position):
             if line[:head_end] != head or (
@@ -179,6 +181,8 @@ class PostfixParser(ParserMemory):
                 code, start = self._tags.read(line, body, host, framed=framed)
                 word, _, text = line[start:].partition(b" ")
             if code < 0:
+                if code == OTHER_PROGRAM and skipped.is_like_mail(line, body):
+                    continue
                 if not quiet[~code]:
                     self._note(QUIET_NAMES[~code], line)
                 quiet[~code] += 1
@@ -217,6 +221,8 @@ class PostfixParser(ParserMemory):
                                 self._see(messages[key], recipient)
                         if len(messages) + self._more_recipients > most_open:
                             self._evict()
+                    else:
+                        skipped.begin_own(key, most_open)
                     continue
             elif program == QMGR:
                 if text[:6] == b"from=<":
@@ -230,16 +236,16 @@ class PostfixParser(ParserMemory):
                 if text[:7] == b"removed":
                     ends += 1
                     message = messages.pop(key, None)
-                    if message is not None and message[3].__class__ is set:
+                    if message is None:
+                        skipped.own.discard(key)
+                    elif message[3].__class__ is set:
                         self._more_recipients -= len(message[3]) - 1
                     continue
             elif program == DELIVERY:
                 if text[:4] == b"to=<":
                     message = messages.get(key)
                     if message is None:
-                        if not strangers:
-                            self._note("delivery of a message without a client", line)
-                        strangers += 1
+                        skipped.delivery(key, line)
                         continue
                     recipient, found_relay, _ = text.partition(b">, relay=")
                     if found_relay and b">" not in recipient and recipient[4:5] != b'"':
@@ -288,9 +294,7 @@ class PostfixParser(ParserMemory):
             elif not word or word in {b"message", b"[ID"}:
                 rest = self._unwrap(line[:body], rest, previous, position)
             else:
-                kind = kind_of(program, word, text)
-                self._note(kind, line)
-                self._count(kind)
+                skipped.message(program, word, text, line)
 
         for name, count in zip(QUIET_NAMES, quiet, strict=True):
             self._count(name, count)
@@ -301,7 +305,6 @@ class PostfixParser(ParserMemory):
         self._count("qmgr removed", ends)
         self._count("cleanup message-id", ids)
         self._count("delivery again", repeats)
-        self._count("delivery of a message without a client", strangers)
         self._last.put(host, rest, framed=framed)
 
     def _parsed(self, lines: Sequence[bytes]) -> Parsed:

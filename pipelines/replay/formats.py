@@ -5,8 +5,10 @@ from typing import Final
 
 from detector.events.decode import EventReader
 from pipelines.parsers.postfix import PostfixParser, looks_like_postfix
+from pipelines.settings.source import SourceSettings
+from pipelines.shapes.field_mapping import lines_of
 from pipelines.shapes.raw_postfix import PostfixLines, PostfixTerms
-from pipelines.stages.ingest import JsonLines, LineReader
+from pipelines.stages.ingest import LineReader
 
 __all__ = ["FORMATS", "HEAD_BYTES", "LOG_MAGIC", "detect_format", "line_reader"]
 
@@ -43,10 +45,12 @@ def detect_format(head: bytes, *, named: bool) -> str | None:
     return "ndjson" if objects and (named or 2 * objects > len(lines)) else None
 
 
-def line_reader(name: str, events: EventReader, terms: PostfixTerms, newest_ms: int) -> LineReader:
+def line_reader(
+    name: str, events: EventReader, terms: PostfixTerms, source: SourceSettings, newest_ms: int
+) -> LineReader:
     """Make the reader of one partition; `newest_ms` is the date of its newest file."""
     if name != "postfix":
-        return JsonLines(events)
+        return lines_of(source, events)
     reference = newest_ms if terms.reference_ms is None else terms.reference_ms
     parser = PostfixParser(
         reference_ms=reference,

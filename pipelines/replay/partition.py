@@ -1,7 +1,7 @@
 """The lines of one partition: its files behind each other, and where a position lies in them."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
 from pipelines.replay.parquet import parquet_blocks
@@ -18,15 +18,20 @@ class PartitionFiles:
     """Blocks of whole lines, file by file, oldest first.
 
     `opened` is the file that was looked at already and cannot be opened a second time (a pipe).
+    `columns` are those that a mapping reads of Parquet (none: those of the event contract).
     A file that fails is noted in `failures`; reading goes on with the next one.
     """
 
-    def __init__(self, partition: InputPartition, name: str, opened: PackedFile | None) -> None:
+    def __init__(
+        self, partition: InputPartition, name: str, opened: PackedFile | None,
+        columns: Collection[str] = (),
+    ) -> None:  # fmt: skip
         self.partition = partition
         self.failures: list[UnreadableInputError] = []
         self._format = name
         self._left = list(partition.paths)
         self._opened = opened
+        self._columns = columns
         self._file: PackedFile | None = None
         self._next: Callable[[], bytes] | None = None
         self._starts: list[tuple[int, str]] = []
@@ -68,7 +73,7 @@ class PartitionFiles:
         self._starts.append((position, path))
         self._fresh = True
         if self._format == "parquet" and path != STDIN:
-            blocks: Iterator[bytes] = parquet_blocks(path)
+            blocks: Iterator[bytes] = parquet_blocks(path, self._columns)
             self._next = lambda: next(blocks, b"")
             return True
         try:

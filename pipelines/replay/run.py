@@ -28,12 +28,14 @@ from pipelines.replay.log_file import LogWriter, read_log
 from pipelines.replay.partition import PartitionFiles
 from pipelines.replay.same_input import INPUT, check_same_input, heads_fact
 from pipelines.replay.summary import Findings, Summary, largest, most_common, total
+from pipelines.settings.source import SourceSettings
+from pipelines.shapes.field_mapping import columns_read
 from pipelines.shapes.raw_postfix import PostfixTerms
 from pipelines.sources.files import UnreadableInputError
 from pipelines.stages.detect import Detection
 from pipelines.stages.ingest import IngestCounts, PartitionIngest
 from pipelines.stages.publish import Publisher, SideFile
-from pipelines.stages.understood import misread
+from pipelines.stages.understood import misread_inputs
 from pipelines.stores.redis_url import masked_url
 from pipelines.tables.asn_file import load_asn_files
 from pipelines.tables.provider_file import load_providers
@@ -55,6 +57,7 @@ class Replay:
     policy: Policy = field(default_factory=Policy)
     input_format: str | None = None
     postfix: PostfixTerms = field(default_factory=PostfixTerms)
+    source: SourceSettings = field(default_factory=SourceSettings)
     asn_tables: tuple[Path, ...] = ()
     providers: Path | None = None
     decisions: Path | None = None
@@ -83,7 +86,7 @@ def replay(
     Raises:
         FloodwatchError: what cannot be used as it was named, or an output that cannot be written.
     """
-    inspection = inspect(spec.inputs, spec.input_format)
+    inspection = inspect(spec.inputs, spec.input_format, spec.source)
     with contextlib.ExitStack() as stack, lazy_garbage():
         run = _Run(spec, store, inspection, stack, progress)
         run.read()
@@ -123,9 +126,10 @@ class _Run:
         keep = None if self._log is None else LogWriter(self._log, self._keys).write
         self._detection = Detection(engine, keep)
         self._publisher = Publisher(store, self._decisions, floods=self._floods)
-        self._counts, self._findings, self._cost = IngestCounts(), Findings(), FloodCost(engine)
+        self._findings, self._cost = Findings(), FloodCost(engine)
+        self._counts = [IngestCounts() for _ in inspection.partitions]
         self._files = [
-            PartitionFiles(p, kind, inspection.opened.get(p.name))
+            PartitionFiles(p, kind, inspection.opened.get(p.name), columns_read(spec.source))
             for p, kind, _ in inspection.partitions
         ]
         for file in self._files:
@@ -146,7 +150,7 @@ class _Run:
         with contextlib.closing(self._inspection.opened_log()) as file:
             try:
                 for records in read_log(file, self._keys):
-                    self._counts.count_tallies([r for r in records if isinstance(r, Tally)])
+                    self._counts[0].count_tallies([r for r in records if isinstance(r, Tally)])
                     self._take(records)
                     self._let_go([])
                     self._show(file.raw_bytes)
@@ -160,8 +164,8 @@ class _Run:
         partitions = []
         for number, (partition, kind, _) in enumerate(self._inspection.partitions):
             newest = self._inspection.newest_ms(partition) or now_ms()
-            reader = line_reader(kind, events, self._spec.postfix, newest)
-            partitions.append(PartitionIngest(number, reader, clock, self._counts))
+            reader = line_reader(kind, events, self._spec.postfix, self._spec.source, newest)
+            partitions.append(PartitionIngest(number, reader, clock, self._counts[number]))
         self._take([Partitions(len(partitions)), *self._requests(pending_only=False)])
         reading = list(partitions)
         waiting: list[LogRecord] = []
@@ -233,7 +237,7 @@ class _Run:
             Progress(
                 bytes_read,
                 self._inspection.total_bytes,
-                self._counts.lines,
+                sum(each.lines for each in self._counts),
                 self._findings.changes["list"],
             )
         )
@@ -254,7 +258,11 @@ class _Run:
                 file.commit()
         watermark = self._detection.watermark_ms
         at = watermark or 0
-        counts, findings, cost = self._counts, self._findings, self._cost
+        findings, cost, counts = self._findings, self._cost, IngestCounts()
+        for each in self._counts:
+            counts.add(each)
+        inputs = [escaped(p.name) for p, _, _ in self._inspection.partitions]
+        verdict = misread_inputs(list(zip(inputs, self._counts, strict=True)), counts)
         floods = findings.floods()
         return Summary(
             inputs=tuple(
@@ -281,7 +289,7 @@ class _Run:
             asn_table=self._asns is not None,
             asn_problems=len(self._asns.problems) if self._asns is not None else 0,
             left_out=tuple(map(escaped, self._inspection.left_out)),
-            misread=misread(counts), failures=tuple(map(str, self._failures)),
+            misread=verdict, failures=tuple(map(str, self._failures)),
         )  # fmt: skip
 
     def _networks(self) -> tuple[tuple[int, str, int], ...]:

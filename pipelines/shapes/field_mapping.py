@@ -31,7 +31,7 @@ from pipelines.shapes.record_shape import Shape
 from pipelines.shapes.source_presets import PRESETS
 from pipelines.stages.ingest import JsonLines, LineReader, ReadLines
 
-__all__ = ["MOST_KINDS", "MappedLines", "full_source", "lines_of"]
+__all__ = ["MOST_KINDS", "MappedLines", "columns_read", "full_source", "lines_of"]
 
 MOST_KINDS: Final = 64
 """Kinds that are counted by name; further ones count as "other", so that no input fills memory."""
@@ -64,6 +64,16 @@ def full_source(source: SourceSettings) -> SourceSettings:
         values=ValueSettings(**values),
         **told,
     )
+
+
+def columns_read(source: SourceSettings) -> tuple[str, ...]:
+    """Give the names at the top of a record that a mapping reads, () for the event contract."""
+    if source == SourceSettings():
+        return ()
+    told = full_source(source)
+    paths = [path for found in (told.kind, *(paths for _, paths in told.fields)) for path in found]
+    tops = [top for path in paths for top in (path.partition(".")[0], path)]
+    return tuple(dict.fromkeys([*tops, "heartbeat"]))
 
 
 class MappedLines:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,19 @@ from detector.events.decode import HEARTBEAT, EventColumns, EventReader
 from detector.policy.settings import ClockSpec
 from detector.tally.tally import PartitionTally, ResumePoint, Tally, tally_rows
 
-__all__ = ["IngestCounts", "JsonLines", "LineReader", "PartitionIngest", "ReadLines"]
+__all__ = [
+    "NUMBERS",
+    "STALE_S",
+    "IngestCounts",
+    "JsonLines",
+    "LineReader",
+    "PartitionIngest",
+    "ReadLines",
+]
 
+NUMBERS: Final = ("lines", "records", "events", "late", "stale", "heartbeats", "forgotten")
+"""The plain numbers of `IngestCounts`."""
+STALE_S: Final = 600
 _NOTHING: Mapping[str, int] = {}
 
 
@@ -59,13 +70,15 @@ class IngestCounts:
     """What was read: every record is an event (or several), a heartbeat or a reject.
 
     `lines` are all lines, `records` those that are not blank and not skipped. `events` counts what
-    went into tallies, `late` those among them that came behind the close of their tick.
+    went into tallies, `late` those among them that came behind the close of their tick, and `stale`
+    those among these that came more than ten minutes late.
     """
 
     lines: int = 0
     records: int = 0
     events: int = 0
     late: int = 0
+    stale: int = 0
     heartbeats: int = 0
     forgotten: int = 0
     rejects: Counter[str] = field(default_factory=Counter)
@@ -78,9 +91,19 @@ class IngestCounts:
         rows = tally_rows(tallies)
         ticks = np.fromiter((tally.tick for tally in tallies), np.int64, len(tallies))
         sizes = np.fromiter(map(len, tallies), np.int64, len(tallies))
-        late = rows.tick != np.repeat(ticks, sizes)
+        behind_s = np.repeat(ticks, sizes) - rows.tick
+        late = behind_s != 0
         self.events += int(rows.count.sum())
         self.late += int(rows.count[late].sum())
+        self.stale += int(rows.count[behind_s > STALE_S].sum())
+
+    def add(self, other: "IngestCounts") -> None:
+        """Add what was read of another partition."""
+        for name in NUMBERS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.rejects.update(other.rejects)
+        self.kinds.update(other.kinds)
+        self.examples = other.examples | self.examples
 
 
 class PartitionIngest:

@@ -6,14 +6,14 @@ client.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from pipelines.console.escaped import escaped_bytes
-from pipelines.stages.ingest import IngestCounts
+from pipelines.stages.ingest import NUMBERS, STALE_S, IngestCounts
 
-__all__ = ["Misread", "UnderstandingWatch", "misread"]
+__all__ = ["Misread", "UnderstandingWatch", "misread", "misread_inputs"]
 
 LEAST_LINES: Final = 1_000
 """Fewer lines say nothing."""
@@ -24,6 +24,8 @@ _LEAST_UNCLEAR: Final = 0.01
 _STRETCH_LINES: Final = 10_000
 _SHOWN_BYTES: Final = 160
 _NO_CLIENT: Final = "delivery of a message without a client"
+_OTHERS: Final = "other program"
+"""A system log has many such lines: once there are events, they are no sign of anything."""
 _CLIENT: Final = "smtpd client"
 _UNCLEAR_YEAR: Final = "unclear_year"
 _LOCAL: Final = ("pickup", "bounce")
@@ -50,15 +52,18 @@ class Misread:
 def misread(counts: IngestCounts) -> Misread | None:
     """Say why these counts are not those of an input that was read right, or None."""
     rejects = sum(counts.rejects.values())
+    # Not `counts.events`, which has those of closed ticks only.
+    events = max(counts.records - rejects - counts.heartbeats, 0)
     if max(counts.lines, counts.records) < LEAST_LINES:
         return None
-    if rejects and rejects == counts.records - counts.heartbeats:
+    if rejects and events < _LEAST_EVENTS * (counts.records - counts.heartbeats):
+        share = "all" if rejects == counts.records - counts.heartbeats else "nearly all:"
         return Misread(
             "rejected",
-            f"all {rejects:,} records were rejected",
+            f"{share} {rejects:,} records were rejected",
             _most(counts.rejects, counts.examples),
-            "the records have another shape or encoding: --rejects FILE writes each with its "
-            "reason; floodwatch schema event describes what is read",
+            "the records have another shape, unit of time or encoding: `floodwatch schema event` "
+            "describes what is read, and a preset or a mapping of fields reads other names",
         )
     unclear = counts.rejects[_UNCLEAR_YEAR]
     if unclear and unclear >= _LEAST_UNCLEAR * counts.lines:
@@ -71,41 +76,55 @@ def misread(counts: IngestCounts) -> Misread | None:
             "are dated a year late: split it by year, and read each part with --log-ends",
         )
     strange = counts.kinds[_NO_CLIENT] - sum(counts.kinds[name] for name in _LOCAL)
-    if strange >= _MOST_STRANGE * (strange + counts.events) and strange >= LEAST_LINES // 10:
+    if strange >= _MOST_STRANGE * (strange + events) and strange >= LEAST_LINES // 10:
         return Misread(
             "no_clients",
-            f"{strange:,} deliveries have no client, {counts.events:,} events have one",
+            f"{strange:,} deliveries have no client, {events:,} events have one",
             _example(_NO_CLIENT, counts.examples),
             "the smtpd lines of these messages are missing: name the logs of all hosts and "
             "instances together, from before the first delivery",
         )
     clients = counts.kinds[_CLIENT]
-    if clients >= LEAST_LINES // 10 and counts.events + strange < _MOST_STRANGE * clients:
+    if clients >= LEAST_LINES // 10 and events + strange < _MOST_STRANGE * clients:
         return Misread(
             "no_deliveries",
-            f"{clients:,} messages have a client, only {counts.events:,} were delivered or refused",
+            f"{clients:,} messages have a client, only {events:,} were delivered or refused",
             _example(_CLIENT, counts.examples),
             "the delivery lines are missing: name the log that has those of qmgr, smtp, lmtp, "
             "virtual or local too",
         )
-    if counts.kinds and counts.events < _LEAST_EVENTS * counts.lines:
+    mail_lines = counts.lines - counts.kinds[_OTHERS] if events else counts.lines
+    if counts.kinds and events < _LEAST_EVENTS * mail_lines:
         return Misread(
             "no_events",
-            f"{counts.lines:,} lines made only {counts.events:,} events",
+            f"{counts.lines:,} lines made only {events:,} events",
             _most(counts.kinds, counts.examples),
-            "the log is that of another program, or of a form that is not known: name the log "
-            "that has the smtpd and delivery lines of Postfix",
+            "the log is that of another program, or Postfix has another name or line format "
+            "there: name the log that has the smtpd and delivery lines of Postfix",
         )
-    if counts.late > _MOST_STRANGE * counts.events:
+    if counts.stale > _MOST_STRANGE * counts.events:
         return Misread(
             "late",
-            f"{counts.late:,} of {counts.events:,} events are late: their time is before that of "
-            "lines read earlier",
+            f"{counts.stale:,} of {counts.events:,} events are more than {STALE_S // 60} minutes "
+            "late: their time is before that of lines read earlier",
             "they count less",
             "several logs stand behind each other in one file, or times have no zone or year: "
             "name each log as a file of its own, oldest first",
         )
     return None
+
+
+def misread_inputs(
+    named: Sequence[tuple[str, IngestCounts]], whole: IngestCounts
+) -> Misread | None:
+    """Judge each input by itself, so that good ones do not hide one; then all of them together."""
+    found = [(name, misread(counts)) for name, counts in named]
+    bad = [(name, verdict) for name, verdict in found if verdict is not None]
+    if not bad:
+        return misread(whole)
+    name, first = bad[0]
+    others = f" (and {len(bad) - 1:,} other)" if len(bad) > 1 else ""
+    return replace(first, problem=f"{name}{others}: {first.problem}")
 
 
 class UnderstandingWatch:
@@ -121,17 +140,14 @@ class UnderstandingWatch:
         if max(counts.lines, counts.records) - self._read() < self._stretch:
             return False
         since = IngestCounts(
-            **{
-                name: getattr(counts, name) - getattr(self._before, name)
-                for name in ("lines", "records", "events", "late", "heartbeats", "forgotten")
-            },
+            **{name: getattr(counts, name) - getattr(self._before, name) for name in NUMBERS},
             rejects=counts.rejects - self._before.rejects,
             kinds=counts.kinds - self._before.kinds,
             examples=counts.examples,
         )
         self._before = replace(counts, rejects=counts.rejects.copy(), kinds=counts.kinds.copy())
-        self._stretch = _STRETCH_LINES
         self.verdict = misread(since)
+        self._stretch = LEAST_LINES if self.verdict else _STRETCH_LINES
         return True
 
     def _read(self) -> int:

@@ -92,7 +92,7 @@ def test_an_empty_file_is_no_error(floodwatch: Call, content: bytes, events: int
     assert Path("d").read_bytes() == b""
 
 
-@pytest.mark.parametrize("content", [b"%PDF-1.7\n", b"\x7fELF" + bytes(100), b"\x1b[2Jhello\n"])
+@pytest.mark.parametrize("content", [b"%PDF-1.7\n", b"\x1b[2Jhello\n"])
 def test_a_file_of_another_kind_is_named_with_what_is_wanted(
     floodwatch: Call, content: bytes
 ) -> None:

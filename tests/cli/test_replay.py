@@ -236,7 +236,7 @@ def test_another_replay_is_kept_out_of_a_store(
     floodwatch: Call, other: tuple[str, ...], said: str
 ) -> None:
     Path("mail.ndjson").write_bytes(lines(story()))
-    Path("other.ndjson").write_bytes(lines(list(quiet_mail(3))))
+    Path("other.ndjson").write_bytes(lines(list(quiet_mail(3, START_MS + 60_000))))
     Path("policy.toml").write_text("[rules.victim_flood]\nmailbox_per_min = 11\n")
     Path("asn.tsv").write_text("198.18.0.0\t198.19.255.255\t64500\tAA\tBots\n")
     floodwatch("replay", "mail.ndjson")

@@ -1,9 +1,9 @@
-"""JSON records without an address of the client."""
+"""JSON records in which a name stands for the address of the client."""
 
 from collections.abc import Iterator
 
 
 def lines() -> Iterator[bytes]:
     for n in range(1200):
-        said = '"action": "accept", "recipient": "ann@example.org"'
+        said = '"client_ip": "mx1", "action": "accept", "recipient": "ann@example.org"'
         yield f'{{"time": {1_773_480_000_000 + n}, {said}}}'.encode()
