@@ -46,6 +46,10 @@ class Deciding:
         self._policy_facts: tuple[object, dict[str, str]] = (None, {})
         self._saved_s = self._facts_s = elapsed_s()
         self._is_waiting = False
+        health.starts_from(
+            settings.snapshot, self._engine.listings.lifecycle.in_force(),
+            begun.detection.watermark_ms,
+        )  # fmt: skip
         self.save_soon = False
         """Something happened that is better not to be gone through again."""
 

@@ -38,6 +38,12 @@ LOST_LOG: Final = (
 )
 
 
+def closed_ms(engine: Engine) -> int | None:
+    """Give the event time up to which all is decided, Unix milliseconds."""
+    closed = engine.watermark()
+    return None if closed is None else closed * 1000 + 999
+
+
 class DetectStage:
     """One detector."""
 
@@ -67,6 +73,10 @@ class DetectStage:
             ):
                 begun = await asyncio.to_thread(self._begin)
                 engine = begun.engine
+                self.health.starts_from(
+                    self.settings.snapshot, engine.listings.lifecycle.in_force(),
+                    closed_ms(engine),
+                )  # fmt: skip
                 book = ListingsBook(clients, listings, appender, engine.listings.seq)
                 await log.start_at(begun.log_offset)
                 await book.open(begun.listings_offset)
@@ -167,9 +177,9 @@ class _Life:
             telemetry.changes.add(change["change"])
         if changes:
             telemetry.listed.set(listings.lifecycle.in_force())
-        closed = self._engine.watermark()
-        if closed is not None:
-            telemetry.watermark(closed * 1000 + 999)
+        watermark_ms = closed_ms(self._engine)
+        if watermark_ms is not None:
+            telemetry.watermark(watermark_ms)
 
     def _complain_of_missing(self) -> None:
         missing = self._engine.closer.missing()

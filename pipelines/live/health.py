@@ -1,11 +1,14 @@
 """What a stage reports of itself while it runs: its pulse, readiness, counts and messages."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from structlog.stdlib import BoundLogger
 
+from pipelines import clock
 from pipelines.console.messages import logger_of
 from pipelines.console.telemetry import Telemetry
+from pipelines.snapshot_file import age_and_size
 from pipelines.stages.ingest import IngestCounts
 from pipelines.stages.understood import UnderstandingWatch
 from pipelines.web.progress import Gate, Health, Pulse
@@ -51,3 +54,15 @@ class StageHealth:
         self.log.warning(
             "the input is not understood", problem=found.problem, most=found.most, do=found.advice
         )
+
+    def starts_from(self, snapshot: Path, listed: int, watermark_ms: int | None) -> None:
+        """Export what a detector starts from, so that no metric waits for the first change."""
+        found = age_and_size(snapshot, clock.now_ms())
+        if found is None:
+            self.telemetry.no_snapshot_yet()
+        else:
+            age_s, size_bytes = found
+            self.telemetry.snapshot_written(size_bytes, age_s)
+        self.telemetry.listed.set(listed)
+        if watermark_ms is not None:
+            self.telemetry.watermark(watermark_ms)
