@@ -109,9 +109,10 @@ class ListingsBook:
                 raise _conflict(self._topic, key, stands, line)
         return written
 
-    async def say(self, progress: Progress) -> None:
-        """Tell how far we have come."""
-        await self._appender.append(self._topic, progress_line(progress))
+    async def say(self, progress: Progress, detector: str) -> None:
+        """Tell how far we have come; the key of the message is the name of this detector."""
+        line = progress_line(progress)
+        await self._appender.append(self._topic, line, key=detector.encode())
 
     async def listen(self) -> None:
         """Read what others wrote, and compare."""

@@ -4,6 +4,8 @@ As with ingest, a failure of Kafka ends a life, and the next one begins at the l
 """
 
 import asyncio
+import os
+import socket
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -53,6 +55,9 @@ class DetectStage:
     ) -> None:  # fmt: skip
         self.clients, self.settings, self.health = clients, settings, health
         self._policy, self._tables = policy, tables
+        snapshot = os.fsencode(settings.snapshot.absolute()).decode(errors="replace")
+        self.name = f"{socket.gethostname()}:{snapshot}"
+        """Tells copies apart: no two of them share a snapshot."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow the log until told to stop; then read it to its end and take a snapshot.
@@ -222,7 +227,8 @@ class _Life:
                     engine.listings.seq,
                     self._log.position,
                     engine.closer.torn(),
-                )
+                ),
+                self._stage.name,
             )
 
     async def _watch(self) -> None:

@@ -128,9 +128,10 @@ def test_ages_grow_while_nothing_moves_and_are_unknown_before() -> None:
 
 def test_each_word_that_a_label_can_have_is_exported_from_the_start() -> None:
     """An alert on the first error needs a 0 before it."""
+    kinds: list[type[StoreError]] = [StoreError, *StoreError.__subclasses__()]
     store_errors = {
         kind.__name__.removeprefix("Store").removesuffix("Error").lower() or "other"
-        for kind in [StoreError, *StoreError.__subclasses__()]
+        for kind in kinds
     }
     expected = {
         "floodwatch_store_errors_total": ("kind", store_errors),
