@@ -343,15 +343,22 @@ def check(
     probe: Annotated[
         bool, typer.Option("--probe", help="With --config: write one heartbeat into the input.")
     ] = False,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input", metavar="FILE", help="Check a run that follows this log. Repeatable."
+        ),
+    ] = None,
 ) -> None:
-    """Check policy, tables and store, or all that --config names; change nothing."""
+    """Check policy, tables and store, or all that --config or --input need; change nothing."""
     with guarded():
-        if config is not None:
-            from pipelines.cli.checking import check_installation
+        if config is not None or inputs:
+            from pipelines.cli.checking_follow import check_run
 
-            if policy or asn_table or providers or store != DEFAULT_STORE:
+            if policy or asn_table or providers or (store != DEFAULT_STORE and not inputs):
                 raise UsageError("--config names policy, tables and store itself: leave them out")
-            code = check_installation(config, probe=probe)
+            url = None if store == DEFAULT_STORE else store
+            code = check_run(config, tuple(inputs or ()), url, probe=probe)
         elif probe:
             raise UsageError("--probe: want --config, which names the input")
         else:

@@ -36,9 +36,13 @@ ROLES: Final[tuple[Role, ...]] = get_args(Role)
 T = TypeVar("T")
 
 
-def load(config: Path | None) -> LiveSettings:
-    """Read the settings from a file and the environment."""
-    return load_settings(config, os.environ)
+def load(config: Path | None, store_url: str | None = None) -> LiveSettings:
+    """Read the settings from a file and the environment; `store_url` stands above both."""
+    settings = load_settings(config, os.environ)
+    if store_url is None:
+        return settings
+    store = settings.store.model_copy(update={"url": store_url})
+    return settings.model_copy(update={"store": store})
 
 
 def run_live(config: Path | None, roles: Sequence[str]) -> None:
