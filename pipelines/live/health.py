@@ -8,6 +8,7 @@ from structlog.stdlib import BoundLogger
 from pipelines import clock
 from pipelines.console.messages import logger_of
 from pipelines.console.telemetry import Telemetry
+from pipelines.live.outage import Outage
 from pipelines.snapshot_file import age_and_size
 from pipelines.stages.ingest import IngestCounts
 from pipelines.stages.understood import UnderstandingWatch
@@ -29,16 +30,19 @@ class StageHealth:
     gate: Gate
     log: BoundLogger
     understood: Gate
+    outage: Outage
     _watch: UnderstandingWatch = field(default_factory=UnderstandingWatch)
 
     @classmethod
-    def of(cls, name: str, health: Health, telemetry: Telemetry) -> "StageHealth":
-        """Register a stage."""
+    def of(
+        cls, name: str, health: Health, telemetry: Telemetry, outage: Outage | None = None
+    ) -> "StageHealth":
+        """Register a stage; `outage` is that of the process."""
         understood = health.await_(f"{name}: an input that is understood")
         understood.open()
         return cls(
             name, telemetry, health.watch(name, _SILENT_S), health.await_(name), logger_of(name),
-            understood,
+            understood, outage or Outage(),
         )  # fmt: skip
 
     def look_at_input(self, counts: IngestCounts) -> None:
