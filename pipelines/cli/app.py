@@ -47,6 +47,27 @@ def run() -> None:
     app(prog_name="floodwatch")
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from pipelines.cli.version import version_line
+
+        typer.echo(version_line())
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Find the sources of mail floods in mail server logs, list them, and say why."""
+
+
 @app.command()
 def replay(
     inputs: Annotated[
@@ -68,7 +89,8 @@ def replay(
         bool, typer.Option("--fresh", help="Move the store that is there aside and start anew.")
     ] = False,
     decisions: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write every change, one JSON a line.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Write every change, one JSON a line; - is stdout."),
     ] = None,
     floods: Annotated[
         Path | None,
@@ -188,12 +210,13 @@ def topics_create(
     config: Config = None,
     *,
     partitions: Annotated[int, typer.Option(min=1, help="Of the input, where it is made.")] = 8,
+    as_json: AsJson = False,
 ) -> None:
     """Create the topics that are missing; what is there is left as it is."""
     with guarded():
         from pipelines.cli.running import make_topics
 
-        make_topics(config, partitions)
+        make_topics(config, partitions, as_json=as_json)
 
 
 @topics.command(name="dump")
@@ -240,7 +263,12 @@ def list_command(
     rule: Annotated[str | None, typer.Option(help="Only listings of this rule.")] = None,
     provider: Annotated[str | None, typer.Option(help="Only addresses of this provider.")] = None,
     tier: Annotated[str | None, typer.Option(help="temporary or standing.")] = None,
-    asn: Annotated[int | None, typer.Option(help="Only addresses of this AS number.")] = None,
+    asn: Annotated[
+        str | None, typer.Option(metavar="ASN", help="Only addresses of this AS: AS64501 or 64501.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="NUMBER", help="Show at most so many.")
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON, one listing a line.")
     ] = False,
@@ -248,8 +276,10 @@ def list_command(
     """List what is listed."""
     with guarded():
         from pipelines.cli.listings import Filters, show_list
+        from pipelines.cli.shown import asn_of
 
-        show_list(store, Filters(rule, provider, tier, asn), as_json=as_json)
+        number = None if asn is None else asn_of(asn, "--asn")
+        show_list(store, Filters(rule, provider, tier, number, limit), as_json=as_json)
 
 
 @app.command()
@@ -340,6 +370,7 @@ def check(
     store: Store = DEFAULT_STORE,
     config: Config = None,
     *,
+    as_json: AsJson = False,
     probe: Annotated[
         bool, typer.Option("--probe", help="With --config: write one heartbeat into the input.")
     ] = False,
@@ -358,13 +389,13 @@ def check(
             if policy or asn_table or providers or (store != DEFAULT_STORE and not inputs):
                 raise UsageError("--config names policy, tables and store itself: leave them out")
             url = None if store == DEFAULT_STORE else store
-            code = check_run(config, tuple(inputs or ()), url, probe=probe)
+            code = check_run(config, tuple(inputs or ()), url, probe=probe, as_json=as_json)
         elif probe:
             raise UsageError("--probe: want --config, which names the input")
         else:
             from pipelines.cli.policies import check_settings
 
-            code = check_settings(policy, tuple(asn_table or ()), providers, store)
+            code = check_settings(policy, tuple(asn_table or ()), providers, store, as_json=as_json)
     raise typer.Exit(code)
 
 

@@ -1,7 +1,6 @@
 """`floodwatch check --config`: all that a live run on Kafka needs, tried without changing it."""
 
 import os
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -11,9 +10,14 @@ from detector.errors import FloodwatchError, SettingsError
 from detector.policy.settings import Policy, policy_digest
 from pipelines.alerts.settings_check import checked_url, secrets_of, trust_of
 from pipelines.cli.guarded import FAILED, USAGE, exit_code
-from pipelines.cli.policies import asn_lines, policy_lines, provider_lines, store_lines
+from pipelines.cli.policies import (
+    asn_lines,
+    policy_lines,
+    print_rows,
+    provider_lines,
+    store_lines,
+)
 from pipelines.cli.running import ask
-from pipelines.cli.shown import columns
 from pipelines.console.escaped import escaped
 from pipelines.kafka.clients import BrokerError, KafkaClients, NotAllowedError
 from pipelines.kafka.probe import ask_brokers, check_log_place, write_heartbeat
@@ -32,7 +36,7 @@ _SKIPPED: Final = "not looked at: "
 _CREATE: Final = "run floodwatch topics create first"
 
 
-def check_installation(settings: LiveSettings, config: Path, *, probe: bool) -> int:
+def check_installation(settings: LiveSettings, config: Path, *, probe: bool, as_json: bool) -> int:
     """Say all problems at once, then what `run` would do; give the exit code.
 
     2 where settings must be changed, else 1 where a service does not answer as it should.
@@ -46,7 +50,7 @@ def check_installation(settings: LiveSettings, config: Path, *, probe: bool) -> 
     check.part("snapshot", check.snapshot)
     check.part("store", lambda: _store(settings))
     check.part("webhook", lambda: webhook_lines(settings.webhook))
-    return check.finish(check.run())
+    return check.finish(check.run(), as_json=as_json)
 
 
 class CheckedParts:
@@ -73,10 +77,10 @@ class CheckedParts:
         """Note a problem; settings count for more than services."""
         self.code = max(self.code, code)
 
-    def finish(self, run: list[str]) -> int:
+    def finish(self, run: list[str], *, as_json: bool) -> int:
         """Print everything, at last what a run would do; give the exit code."""
         self.add("run", ["would not start: see WRONG"] if self.code == USAGE else run)
-        sys.stdout.write("\n".join(columns(self.rows)) + "\n")
+        print_rows(self.rows, as_json=as_json, ok=not self.code)
         return self.code
 
 

@@ -31,8 +31,9 @@ _LOOKED_AT_BYTES = 1 << 16
 
 
 def check_run(
-    config: Path | None, inputs: tuple[str, ...], store_url: str | None, *, probe: bool
-) -> int:
+    config: Path | None, inputs: tuple[str, ...], store_url: str | None,
+    *, probe: bool, as_json: bool,
+) -> int:  # fmt: skip
     """Check a run on Kafka, or one that follows logs: with inputs, or settings without `kafka`.
 
     Raises:
@@ -40,13 +41,15 @@ def check_run(
     """
     settings = load(config, store_url)
     if config is not None and not inputs and "kafka" in settings.model_fields_set:
-        return check_installation(settings, config, probe=probe)
+        return check_installation(settings, config, probe=probe, as_json=as_json)
     if probe:
         raise UsageError("--probe: is for a run on Kafka: want --config with a [kafka] section")
-    return _check_follower(settings, config, inputs)
+    return _check_follower(settings, config, inputs, as_json=as_json)
 
 
-def _check_follower(settings: LiveSettings, config: Path | None, inputs: Sequence[str]) -> int:
+def _check_follower(
+    settings: LiveSettings, config: Path | None, inputs: Sequence[str], *, as_json: bool
+) -> int:
     """Say all problems at once, then what `run --input` would do; give the exit code.
 
     Without inputs only what the settings name is checked.
@@ -60,7 +63,8 @@ def _check_follower(settings: LiveSettings, config: Path | None, inputs: Sequenc
     check.part("store", lambda: _store(settings.store.url))
     check.part("webhook", lambda: webhook_lines(settings.webhook))
     named = ", ".join(map(escaped, inputs)) or "the logs that --input names"
-    return check.finish([f"follows {named}, and keeps the store current"])
+    run = [f"follows {named}, and keeps the store current"]
+    return check.finish(run, as_json=as_json)
 
 
 def _input(path: str) -> list[str]:

@@ -123,8 +123,12 @@ def show_topics(config: Path | None, *, as_json: bool) -> int:
     return FAILED if wrong else 0
 
 
-def make_topics(config: Path | None, partitions: int) -> None:
+def make_topics(config: Path | None, partitions: int, *, as_json: bool) -> None:
     """Make the topics that are missing."""
     clients = KafkaClients(load(config).kafka)
-    for name, said in ask(create_topics(clients, partitions)):
+    done = ask(create_topics(clients, partitions))
+    if as_json:
+        print_json({"topics": dict(done)})
+        return
+    for name, said in done:
         sys.stdout.write(f"{name}: {said}\n")

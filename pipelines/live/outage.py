@@ -28,7 +28,8 @@ class Outage:
     def __init__(self, elapsed_s: Callable[[], float] = clock.elapsed_s) -> None:
         self._elapsed_s = elapsed_s
         self._log = logger_of("kafka")
-        self._since_s: dict[str, float] = {}
+        self._failed_s: dict[str, tuple[float, float]] = {}
+        """Of each stage the first failure of its outage, and the last."""
         self._failures = 0
         self._told_s: float | None = None
 
@@ -36,16 +37,20 @@ class Outage:
         """Note that a stage has failed and restarts in `wait_s`; report it if it is time."""
         now_s = self._elapsed_s()
         self._failures += 1
-        if was_ready:
-            self._since_s.pop(stage, None)
-        self._since_s.setdefault(stage, now_s)
+        since_s, _ = self._failed_s.get(stage, (now_s, now_s))
+        self._failed_s[stage] = (now_s if was_ready else since_s, now_s)
         if self._told_s is not None and now_s - self._told_s < _EVERY_S:
             return
         self._told_s = now_s
-        waiting = {_WAITS.get(name, name): None for name in self._since_s}
+        lately = {
+            name: since_s
+            for name, (since_s, last_s) in self._failed_s.items()
+            if now_s - last_s < _EVERY_S
+        }
+        waiting = {_WAITS.get(name, name): None for name in lately}
         self._log.warning(
             "restarts after a failure of Kafka", stage=stage, reason=reason, wait_s=wait_s,
-            failures=self._failures, for_s=round(now_s - min(self._since_s.values())),
+            failures=self._failures, for_s=round(now_s - min(lately.values())),
             waiting=list(waiting),
         )  # fmt: skip
         self._failures = 0
