@@ -71,9 +71,9 @@ class ListingsBook:
         change = self._reader.position if first is None else first[0]
         return min(change, self._records.first_offset(self._reader.position))
 
-    async def publish(self, changes: Sequence[Mapping[str, Any]]) -> int:
-        """Write changes, in order, or compare them with what stands; count those written."""
-        written = 0
+    async def publish(self, changes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Write changes, in order, or compare them with what stands; give those written."""
+        written: list[Mapping[str, Any]] = []
         for change in changes:
             seq, line = change["seq"], decision_line(change)
             while seq > self._highest and self._reader.position < self._there_until:
@@ -88,7 +88,7 @@ class ListingsBook:
                 self._own.popitem(last=False)
             if seq > self._highest:
                 await self._appender.append(self._topic, line)
-                written += 1
+                written.append(change)
         return written
 
     async def record(self, records: Sequence[Mapping[str, Any]]) -> int:

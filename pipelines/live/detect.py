@@ -23,6 +23,7 @@ from pipelines.kafka.listings_book import ListingsBook
 from pipelines.kafka.log_topic import TopicReader, decoded
 from pipelines.live.beginning import Begun, Tables, begin_at_snapshot, snapshot_bytes
 from pipelines.live.health import StageHealth
+from pipelines.live.listing_log import ListingLog
 from pipelines.live.supervisor import supervise
 from pipelines.settings.model import DetectSettings
 from pipelines.snapshot_file import save_snapshot
@@ -140,6 +141,7 @@ class _Life:
         self._at_end_s: float | None = None
         self._told_s = 0.0
         self._missing = ""
+        self._listed = ListingLog(self._health.log)
         self._saved_s = elapsed_s()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -149,6 +151,7 @@ class _Life:
             await self._follow(_POLL_S)
             await self._book.listen()
             await self._tell_progress()
+            self._listed.tell()
             await self._watch()
             if elapsed_s() - self._saved_s >= self._stage.settings.snapshot_every_s:
                 await self._save()
@@ -157,6 +160,7 @@ class _Life:
             await self._follow(_POLL_S)
         self._told_s = 0.0
         await self._tell_progress()
+        self._listed.tell(all_of_it=True)
         await self._save()
 
     async def _follow(self, timeout_s: float) -> None:
@@ -170,7 +174,7 @@ class _Life:
         if not records:
             return
         changes, floods = await asyncio.to_thread(self._accept, records)
-        await self._book.publish(changes)
+        self._listed.note(await self._book.publish(changes))
         await self._book.record(floods)
         listings, telemetry = self._engine.listings, self._health.telemetry
         for complaint in listings.complaints:
