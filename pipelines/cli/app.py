@@ -9,6 +9,7 @@ import typer
 from pipelines.cli.control_app import control
 from pipelines.cli.guarded import DEFAULT_STORE, Terminated, UsageError, guarded
 from pipelines.cli.options import Address, AsJson, Config
+from pipelines.cli.topics_app import topics
 
 __all__ = ["app", "run"]
 
@@ -190,52 +191,8 @@ def run_command(
         run_live(config, role or ())
 
 
-topics = typer.Typer(no_args_is_help=True, help="Check or create the topics in Kafka.")
 app.add_typer(topics, name="topics")
 app.add_typer(control, name="control")
-
-
-@topics.command(name="check")
-def topics_check(config: Config = None, *, as_json: AsJson = False) -> None:
-    """Compare the topics with what they should be, and explain every difference."""
-    with guarded():
-        from pipelines.cli.running import show_topics
-
-        code = show_topics(config, as_json=as_json)
-    raise typer.Exit(code)
-
-
-@topics.command(name="create")
-def topics_create(
-    config: Config = None,
-    *,
-    partitions: Annotated[int, typer.Option(min=1, help="Of the input, where it is made.")] = 8,
-    as_json: AsJson = False,
-) -> None:
-    """Create the topics that are missing; what is there is left as it is."""
-    with guarded():
-        from pipelines.cli.running import make_topics
-
-        make_topics(config, partitions, as_json=as_json)
-
-
-@topics.command(name="dump")
-def topics_dump(
-    what: Annotated[
-        str, typer.Argument(metavar="WHAT", help="log, listings, input or dead-letters.")
-    ],
-    target: Annotated[
-        Path, typer.Argument(metavar="TARGET", help="File to write; of the input a new folder.")
-    ],
-    *,
-    config: Config = None,
-) -> None:
-    """Write a topic to files: the log for replay, decisions, events or dead letters as NDJSON."""
-    with guarded():
-        from pipelines.cli.dumping import run_dump
-
-        code = run_dump(config, what, target)
-    raise typer.Exit(code)
 
 
 @app.command()
