@@ -1,6 +1,6 @@
 # floodwatch as an image: what it needs at run time is pinned with hashes, its user is none that the host knows.
 #
-#   docker build -t floodwatch .
+#   docker build -t floodwatch --build-arg COMMIT=$(git rev-parse HEAD) .
 #   docker run --rm -v ./live.toml:/etc/floodwatch/live.toml:ro -v snapshot:/var/lib/floodwatch \
 #       floodwatch run --config /etc/floodwatch/live.toml
 FROM python:3.12-slim AS build
@@ -28,7 +28,10 @@ RUN groupadd --gid 10777 floodwatch \
         --shell /usr/sbin/nologin floodwatch \
     && install -d -o 10777 -g 10777 -m 0750 /var/lib/floodwatch
 COPY --from=build /opt/floodwatch /opt/floodwatch
+# Shown by floodwatch --version.
+ARG COMMIT=
 ENV PATH=/opt/floodwatch/bin:$PATH \
+    FLOODWATCH_COMMIT=$COMMIT \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 from detector.errors import SnapshotError
 from pipelines.new_file import open_beside
 
-__all__ = ["load_snapshot", "previous_path", "save_snapshot"]
+__all__ = ["age_and_size", "load_snapshot", "previous_path", "save_snapshot"]
 
 T = TypeVar("T")
 
@@ -17,6 +17,15 @@ T = TypeVar("T")
 def previous_path(path: Path) -> Path:
     """Give where the snapshot before the one at `path` is kept."""
     return path.with_name(path.name + ".previous")
+
+
+def age_and_size(path: Path, now_ms: int) -> tuple[float, int] | None:
+    """Give how old the newest snapshot is, seconds, and its bytes; None where there is none."""
+    for place in (path, previous_path(path)):
+        with suppress(OSError):
+            found = place.stat()
+            return max(0.0, now_ms / 1000 - found.st_mtime), found.st_size
+    return None
 
 
 def save_snapshot(path: Path, blob: bytes) -> None:

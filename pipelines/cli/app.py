@@ -9,6 +9,7 @@ import typer
 from pipelines.cli.control_app import control
 from pipelines.cli.guarded import DEFAULT_STORE, Terminated, UsageError, guarded
 from pipelines.cli.options import Address, AsJson, Config
+from pipelines.cli.topics_app import topics
 
 __all__ = ["app", "run"]
 
@@ -47,6 +48,27 @@ def run() -> None:
     app(prog_name="floodwatch")
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from pipelines.cli.version import version_line
+
+        typer.echo(version_line())
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Find the sources of mail floods in mail server logs, list them, and say why."""
+
+
 @app.command()
 def replay(
     inputs: Annotated[
@@ -68,7 +90,8 @@ def replay(
         bool, typer.Option("--fresh", help="Move the store that is there aside and start anew.")
     ] = False,
     decisions: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write every change, one JSON a line.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Write every change, one JSON a line; - is stdout."),
     ] = None,
     floods: Annotated[
         Path | None,
@@ -177,51 +200,8 @@ def run_command(
         run_live(config, role or ())
 
 
-topics = typer.Typer(no_args_is_help=True, help="Check or create the topics in Kafka.")
 app.add_typer(topics, name="topics")
 app.add_typer(control, name="control")
-
-
-@topics.command(name="check")
-def topics_check(config: Config = None, *, as_json: AsJson = False) -> None:
-    """Compare the topics with what they should be, and explain every difference."""
-    with guarded():
-        from pipelines.cli.running import show_topics
-
-        code = show_topics(config, as_json=as_json)
-    raise typer.Exit(code)
-
-
-@topics.command(name="create")
-def topics_create(
-    config: Config = None,
-    *,
-    partitions: Annotated[int, typer.Option(min=1, help="Of the input, where it is made.")] = 8,
-) -> None:
-    """Create the topics that are missing; what is there is left as it is."""
-    with guarded():
-        from pipelines.cli.running import make_topics
-
-        make_topics(config, partitions)
-
-
-@topics.command(name="dump")
-def topics_dump(
-    what: Annotated[
-        str, typer.Argument(metavar="WHAT", help="log, listings, input or dead-letters.")
-    ],
-    target: Annotated[
-        Path, typer.Argument(metavar="TARGET", help="File to write; of the input a new folder.")
-    ],
-    *,
-    config: Config = None,
-) -> None:
-    """Write a topic to files: the log for replay, decisions, events or dead letters as NDJSON."""
-    with guarded():
-        from pipelines.cli.dumping import run_dump
-
-        code = run_dump(config, what, target)
-    raise typer.Exit(code)
 
 
 @app.command()
@@ -249,7 +229,12 @@ def list_command(
     rule: Annotated[str | None, typer.Option(help="Only listings of this rule.")] = None,
     provider: Annotated[str | None, typer.Option(help="Only addresses of this provider.")] = None,
     tier: Annotated[str | None, typer.Option(help="temporary or standing.")] = None,
-    asn: Annotated[int | None, typer.Option(help="Only addresses of this AS number.")] = None,
+    asn: Annotated[
+        str | None, typer.Option(metavar="ASN", help="Only addresses of this AS: AS64501 or 64501.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="NUMBER", help="Show at most so many.")
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON, one listing a line.")
     ] = False,
@@ -257,8 +242,10 @@ def list_command(
     """List what is listed."""
     with guarded():
         from pipelines.cli.listings import Filters, show_list
+        from pipelines.cli.shown import asn_of
 
-        show_list(store, Filters(rule, provider, tier, asn), as_json=as_json)
+        number = None if asn is None else asn_of(asn, "--asn")
+        show_list(store, Filters(rule, provider, tier, number, limit), as_json=as_json)
 
 
 @app.command()
@@ -349,24 +336,32 @@ def check(
     store: Store = DEFAULT_STORE,
     config: Config = None,
     *,
+    as_json: AsJson = False,
     probe: Annotated[
         bool, typer.Option("--probe", help="With --config: write one heartbeat into the input.")
     ] = False,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input", metavar="FILE", help="Check a run that follows this log. Repeatable."
+        ),
+    ] = None,
 ) -> None:
-    """Check policy, tables and store, or all that --config names; change nothing."""
+    """Check policy, tables and store, or all that --config or --input need; change nothing."""
     with guarded():
-        if config is not None:
-            from pipelines.cli.checking import check_installation
+        if config is not None or inputs:
+            from pipelines.cli.checking_follow import check_run
 
-            if policy or asn_table or providers or store != DEFAULT_STORE:
+            if policy or asn_table or providers or (store != DEFAULT_STORE and not inputs):
                 raise UsageError("--config names policy, tables and store itself: leave them out")
-            code = check_installation(config, probe=probe)
+            url = None if store == DEFAULT_STORE else store
+            code = check_run(config, tuple(inputs or ()), url, probe=probe, as_json=as_json)
         elif probe:
             raise UsageError("--probe: want --config, which names the input")
         else:
             from pipelines.cli.policies import check_settings
 
-            code = check_settings(policy, tuple(asn_table or ()), providers, store)
+            code = check_settings(policy, tuple(asn_table or ()), providers, store, as_json=as_json)
     raise typer.Exit(code)
 
 

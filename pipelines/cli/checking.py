@@ -1,7 +1,6 @@
-"""`floodwatch check --config`: all that a live run needs, tried without changing anything."""
+"""`floodwatch check --config`: all that a live run on Kafka needs, tried without changing it."""
 
 import os
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -11,13 +10,18 @@ from detector.errors import FloodwatchError, SettingsError
 from detector.policy.settings import Policy, policy_digest
 from pipelines.alerts.settings_check import checked_url, secrets_of, trust_of
 from pipelines.cli.guarded import FAILED, USAGE, exit_code
-from pipelines.cli.policies import asn_lines, policy_lines, provider_lines, store_lines
-from pipelines.cli.running import ask, load
-from pipelines.cli.shown import columns
+from pipelines.cli.policies import (
+    asn_lines,
+    policy_lines,
+    print_rows,
+    provider_lines,
+    store_lines,
+)
+from pipelines.cli.running import ask
 from pipelines.console.escaped import escaped
-from pipelines.kafka.clients import BrokerError, KafkaClients
+from pipelines.kafka.clients import BrokerError, KafkaClients, NotAllowedError
 from pipelines.kafka.probe import ask_brokers, check_log_place, write_heartbeat
-from pipelines.kafka.topics import check_topics
+from pipelines.kafka.topics import cannot_be_made, check_topics, is_missing
 from pipelines.live.beginning import Begun, begin_at_snapshot, load_tables
 from pipelines.live.detect import LOST_LOG
 from pipelines.live.run import live_store
@@ -25,48 +29,36 @@ from pipelines.settings.config_file import load_policy
 from pipelines.settings.model import LiveSettings, WebhookSettings
 from pipelines.settings.warnings import settings_warnings
 
-__all__ = ["check_installation"]
+__all__ = ["CheckedParts", "check_installation", "detect_parts", "settings_part", "webhook_lines"]
 
 _SQLITE: Final = "sqlite:///"
 _SKIPPED: Final = "not looked at: "
+_CREATE: Final = "run floodwatch topics create first"
 
 
-def check_installation(config: Path, *, probe: bool) -> int:
+def check_installation(settings: LiveSettings, config: Path, *, probe: bool, as_json: bool) -> int:
     """Say all problems at once, then what `run` would do; give the exit code.
 
     2 where settings must be changed, else 1 where a service does not answer as it should.
-
-    Raises:
-        SettingsError: the settings themselves cannot be read, so that nothing else can be tried.
     """
-    settings = load(config)
     check = _Check(settings)
-    detect = settings.detect
-    check.part("settings", lambda: _settings(config, settings))
-    check.part("policy", lambda: policy_lines(detect.policy))
-    check.part("ASN table", lambda: asn_lines(detect.asn_tables, "name some in detect.asn_tables"))
-    check.part("providers", lambda: provider_lines(detect.providers))
+    settings_part(check, "a run on Kafka", config, settings)
+    detect_parts(check, settings)
     check.part("Kafka", check.kafka)
     check.topics()
     check.part("heartbeat", lambda: check.heartbeat(probe=probe))
     check.part("snapshot", check.snapshot)
     check.part("store", lambda: _store(settings))
-    check.part("webhook", lambda: _webhook(settings.webhook))
-    check.rows += [("run" if not at else "", line) for at, line in enumerate(check.run())]
-    sys.stdout.write("\n".join(columns(check.rows)) + "\n")
-    return check.code
+    check.part("webhook", lambda: webhook_lines(settings.webhook))
+    return check.finish(check.run(), as_json=as_json)
 
 
-class _Check:
-    """What was found so far, and what later parts need of it."""
+class CheckedParts:
+    """What was found so far: rows to print, and the exit code."""
 
-    def __init__(self, settings: LiveSettings) -> None:
+    def __init__(self) -> None:
         self.rows: list[tuple[str, str]] = []
         self.code = 0
-        self._settings = settings
-        self._clients: KafkaClients | None = None
-        """None where Kafka does not let us in."""
-        self._begun: Begun | None = None
 
     def part(self, name: str, say: Callable[[], list[str]]) -> None:
         """Try one thing; the others are tried all the same."""
@@ -75,11 +67,51 @@ class _Check:
         except FloodwatchError as error:
             self.fail(exit_code(error))
             said = [f"WRONG  {line}" for line in str(error).split("\n")]
+        self.add(name, said)
+
+    def add(self, name: str, said: list[str]) -> None:
+        """Add the lines of one part."""
         self.rows += [(name if not at else "", line) for at, line in enumerate(said)]
 
     def fail(self, code: int) -> None:
         """Note a problem; settings count for more than services."""
         self.code = max(self.code, code)
+
+    def finish(self, run: list[str], *, as_json: bool) -> int:
+        """Print everything, at last what a run would do; give the exit code."""
+        self.add("run", ["would not start: see WRONG"] if self.code == USAGE else run)
+        print_rows(self.rows, as_json=as_json, ok=not self.code)
+        return self.code
+
+
+def settings_part(
+    check: CheckedParts, mode: str, config: Path | None, settings: LiveSettings
+) -> None:
+    """Name the mode and where the settings came from, with what is unwise in them."""
+    named = "the environment" if config is None else f"{escaped(str(config))} and the environment"
+    warnings = [f"unwise: {warning}" for warning in settings_warnings(settings)]
+    check.add("settings", [f"ok  {named}, for {mode}", *warnings])
+
+
+def detect_parts(check: CheckedParts, settings: LiveSettings) -> None:
+    """Check policy, tables and providers."""
+    detect = settings.detect
+    check.part("policy", lambda: policy_lines(detect.policy))
+    check.part("ASN table", lambda: asn_lines(detect.asn_tables, "name some in detect.asn_tables"))
+    check.part("providers", lambda: provider_lines(detect.providers))
+
+
+class _Check(CheckedParts):
+    """The parts that talk to Kafka, and what later ones need of earlier ones."""
+
+    def __init__(self, settings: LiveSettings) -> None:
+        super().__init__()
+        self._settings = settings
+        self._clients: KafkaClients | None = None
+        """None where Kafka does not let us in."""
+        self._missing: set[str] = set()
+        """Topics that are not there yet."""
+        self._begun: Begun | None = None
 
     def kafka(self) -> list[str]:
         """Connect and sign in."""
@@ -103,7 +135,9 @@ class _Check:
             for name, differences in ask(check_topics(clients)):
                 lines += [f"WRONG  {name}: {one}" for one in differences] or [f"ok  {name}"]
                 if differences:
-                    self.fail(FAILED)
+                    self.fail(USAGE if cannot_be_made(differences) else FAILED)
+                if is_missing(differences):
+                    self._missing.add(name)
             return lines
 
         self.part("topics", say)
@@ -116,11 +150,13 @@ class _Check:
         if self._clients is None:
             return [f"{_SKIPPED}Kafka does not let us in"]
         topic = self._clients.input_topic
+        if topic in self._missing:
+            return [f"{_SKIPPED}topic {topic} is missing: {_CREATE}"]
         if not probe:
             return [f"not tested: only writing one into {topic} tells: --probe does"]
         try:
             offset = ask(write_heartbeat(self._clients))
-        except BrokerError as error:
+        except NotAllowedError as error:
             said = f'{error.problem}: grant Write on {topic}, or set ingest.heartbeat = "idle"'
             raise BrokerError(error.bootstrap, said) from None
         return [f"ok  one was written into {topic}, partition 0, offset {offset:,}"]
@@ -143,6 +179,11 @@ class _Check:
         what = f"{shown}: goes on {place}" if begun.found else f"none at {shown}: begins {place}"
         if self._clients is None:
             return [*lines, f"ok  {what}, which was not looked at"]
+        if self._clients.log_topic in self._missing:
+            if begun.found:
+                said = f"{what}, which is missing: {LOST_LOG}"
+                raise SettingsError([("detect.snapshot", said)])
+            return [f"ok  {what}, which is missing: {_CREATE}"]
         left = ask(check_log_place(self._clients, begun.log_offset, LOST_LOG))
         return [*lines, f"ok  {what}, {left:,} records before its end"]
 
@@ -153,7 +194,7 @@ class _Check:
     def run(self) -> list[str]:
         """Say what `floodwatch run` would do with these settings."""
         if self.code == USAGE:
-            return ["would not start: see WRONG"]
+            return []
         settings, topics = self._settings, self._settings.kafka.topics
         names = [topics.prefix + name for name in (topics.log, topics.listings)]
         alert = "alert" if settings.webhook.url else "no alert (webhook.url is empty)"
@@ -172,11 +213,6 @@ class _Check:
         return lines
 
 
-def _settings(config: Path, settings: LiveSettings) -> list[str]:
-    warnings = [f"unwise: {warning}" for warning in settings_warnings(settings)]
-    return [f"ok  {escaped(str(config))} and the environment", *warnings]
-
-
 def _store(settings: LiveSettings) -> list[str]:
     url = settings.store.url
     if url.startswith(_SQLITE):
@@ -185,7 +221,8 @@ def _store(settings: LiveSettings) -> list[str]:
         return [f"ok  {ascii(url)[1:-1]}: {store.last_seq():,} changes"]
 
 
-def _webhook(webhook: WebhookSettings) -> list[str]:
+def webhook_lines(webhook: WebhookSettings) -> list[str]:
+    """Check what an alert needs; nobody is called."""
     if not webhook.url:
         return ["none: nobody is told"]
     problems: list[tuple[str, str]] = []

@@ -2,7 +2,7 @@
 
 import secrets
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from pipelines.cli.listings import print_json
 from pipelines.cli.running import ask, load
 from pipelines.cli.shown import rfc3339, subject_of
 from pipelines.clock import now_ms
+from pipelines.console.escaped import escaped
 from pipelines.kafka.clients import KafkaClients
 from pipelines.kafka.controls import Operator, Sent, input_partitions, send_control
 from pipelines.settings.config_file import load_policy
@@ -99,6 +100,7 @@ class Sending:
         if self.as_json:
             waited: dict[str, Any] = {
                 "read": sent.read, "acted": sent.acted, "answers": list(sent.answers),
+                "detectors": {name: asdict(heard) for name, heard in sent.detectors.items()},
             }  # fmt: skip
             body = {"control": name, "offset": sent.offset, "request": request}
             print_json(body | (waited if self.wait_s else {}))
@@ -108,7 +110,20 @@ class Sending:
             lines += [f"  {line}" for line in _told(control, sent, self.wait_s)]
             sys.stdout.write("\n".join(lines) + "\n")
         refused = any(answer["change"] == "refuse" for answer in sent.answers)
-        return FAILED if refused else 0
+        waits_to_act = not isinstance(control, PolicyChange | AsnTableChange)
+        silent = not sent.read or (waits_to_act and not sent.acted)
+        return FAILED if refused or (self.wait_s and silent) else 0
+
+
+def _unread(sent: Sent, wait_s: float) -> list[str]:
+    """Name the detectors that did not read a control."""
+    lines = [
+        f"detector {escaped(name) or 'of an older version'}: last heard at "
+        f"{rfc3339(heard.time_ms)}, when it had read the log up to record {heard.log_offset}"
+        for name, heard in sent.detectors.items()
+    ] or ["no detector has written to the listings lately"]
+    lines.insert(0, f"no detector has read it within {wait_s:g} s")
+    return [*lines, "start a detector (floodwatch run --role detect): it acts on the control then"]
 
 
 def _told(control: Operator, sent: Sent, wait_s: float) -> list[str]:
@@ -120,10 +135,7 @@ def _told(control: Operator, sent: Sent, wait_s: float) -> list[str]:
     if not wait_s:
         return ["sent; nobody waited for an answer"]
     if not sent.read:
-        return [
-            *answers,
-            f"no detector has read it within {wait_s:g} s: is one running? It acts when one does",
-        ]
+        return [*answers, *_unread(sent, wait_s)]
     if isinstance(control, Gap):
         return ["a detector has read it"]
     assert sent.tick is not None  # noqa: S101 - known once it was read

@@ -117,10 +117,7 @@ def _spec(options: FollowOptions) -> FollowSpec:
         raise UsageError("--rejects: is an input, and cannot be written")
     check_relays(options.trusted_relays)
     zone = options.utc_offset
-    settings = load(options.config)
-    if options.store is not None:
-        store = settings.store.model_copy(update={"url": options.store})
-        settings = settings.model_copy(update={"store": store})
+    settings = load(options.config, options.store)
     return FollowSpec(
         options.inputs, settings, None if kind == _AUTO else kind, options.rejects,
         None if zone is None else offset_s(zone), options.trusted_relays,

@@ -4,14 +4,14 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
 
 import orjson
 
 from detector.policy.wording import many
 from pipelines.cli.guarded import DEFAULT_STORE, UsageError, say
 from pipelines.cli.reasons import chance, fired, part_in_flood
-from pipelines.cli.shown import columns, rfc3339, rule_of, subject_of
+from pipelines.cli.shown import columns, rfc3339, rule_of, subject_of, subject_order
 from pipelines.cli.stored import Stored, listing_json, opened
 from pipelines.ports import Listing
 from pipelines.stores.redis_url import masked_url
@@ -23,10 +23,10 @@ _TIERS = ("temporary", "standing")
 _LISTS = frozenset({"list", "hold"})
 
 
-def print_json(value: object, *, indent: bool = True) -> None:
-    """Print a value as JSON in printable ASCII."""
+def print_json(value: object, *, indent: bool = True, stream: TextIO | None = None) -> None:
+    """Print a value as JSON in printable ASCII, to standard output or another stream."""
     text = orjson.dumps(value, option=orjson.OPT_INDENT_2 if indent else 0)
-    sys.stdout.write(ascii_json(text).decode() + "\n")
+    (sys.stdout if stream is None else stream).write(ascii_json(text).decode() + "\n")
 
 
 def show_lookup(address: str, url: str, *, as_json: bool) -> None:
@@ -121,6 +121,8 @@ class Filters:
     provider: str | None = None
     tier: str | None = None
     asn: int | None = None
+    limit: int | None = None
+    """Show at most so many."""
 
     def keep(self, listing: Listing) -> bool:
         """Say whether a listing is shown."""
@@ -132,7 +134,7 @@ class Filters:
 
 
 def show_list(url: str, filters: Filters, *, as_json: bool) -> None:
-    """List what is in force, by subject."""
+    """List what is in force, in the order of the addresses."""
     if filters.tier not in (None, *_TIERS):
         raise UsageError(f"--tier: got {filters.tier!a}, must be {' or '.join(_TIERS)}")
     if filters.rule is not None:
@@ -143,18 +145,21 @@ def show_list(url: str, filters: Filters, *, as_json: bool) -> None:
             for one in stored.store.listings(stored.now_ms, rule=filters.rule)
             if filters.keep(one)
         ]
+        found.sort(key=lambda one: subject_order(one.subject))
+        shown = found[: filters.limit]
         if as_json:
-            for one in found:
+            for one in shown:
                 print_json(listing_json(one), indent=False)
             return
-        if found:
+        if shown:
             heading = ("subject", "tier", "rule", "since", "until", "network")
             rows = [
                 (
                     one.subject, one.tier, one.rule, rfc3339(one.listed_ms),
                     rfc3339(one.until_ms), stored.network(one.asn, one.provider),
                 )
-                for one in found
+                for one in shown
             ]  # fmt: skip
             sys.stdout.write("\n".join(columns([heading, *rows])) + "\n")
-        say(f"{len(found):,} listed (as of {rfc3339(stored.now_ms)})")
+        left_out = f", {len(shown):,} shown (--limit)" if len(shown) < len(found) else ""
+        say(f"{len(found):,} listed{left_out} (as of {rfc3339(stored.now_ms)})")

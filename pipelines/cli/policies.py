@@ -1,7 +1,7 @@
 """`floodwatch policy` and `floodwatch check`."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from detector.errors import FloodwatchError
@@ -17,6 +17,7 @@ __all__ = [
     "check_settings",
     "policy_lines",
     "policy_toml",
+    "print_rows",
     "provider_lines",
     "show_policy",
     "store_lines",
@@ -54,8 +55,9 @@ def policy_toml(policy: Policy) -> Iterator[str]:
 
 
 def check_settings(
-    policy_file: Path | None, asn_tables: tuple[Path, ...], providers: Path | None, url: str
-) -> int:
+    policy_file: Path | None, asn_tables: tuple[Path, ...], providers: Path | None, url: str,
+    *, as_json: bool,
+) -> int:  # fmt: skip
     """Check everything a replay needs, change nothing; say all problems; give the exit code."""
     rows: list[tuple[str, str]] = []
     wrong = 0
@@ -72,8 +74,21 @@ def check_settings(
             wrong += 1
             said = [f"WRONG  {line}" for line in str(error).split("\n")]
         rows += [(name if not index else "", line) for index, line in enumerate(said)]
-    sys.stdout.write("\n".join(columns(rows)) + "\n")
+    print_rows(rows, as_json=as_json, ok=not wrong)
     return USAGE if wrong else 0
+
+
+def print_rows(rows: Sequence[tuple[str, str]], *, as_json: bool, ok: bool) -> None:
+    """Print what a check found; further lines of a part have an empty name."""
+    if not as_json:
+        sys.stdout.write("\n".join(columns(rows)) + "\n")
+        return
+    parts: dict[str, list[str]] = {}
+    last = ""
+    for name, line in rows:
+        last = name or last
+        parts.setdefault(last, []).append(line)
+    print_json({"ok": ok, "parts": parts})
 
 
 def policy_lines(file: Path | None) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 from detector.errors import StoreLockedError, StoreUrlError
 from pipelines.cli.guarded import FAILED, UsageError, say
@@ -19,6 +19,7 @@ from pipelines.replay.formats import FORMATS
 from pipelines.replay.run import Progress, Replay, replay
 from pipelines.settings.config_file import load_policy
 from pipelines.shapes.raw_postfix import PostfixTerms
+from pipelines.stages.publish import STDOUT
 from pipelines.stores import open_store
 from pipelines.stores.redis_url import shown_url
 from pipelines.stores.sqlite import SqliteStore
@@ -62,11 +63,13 @@ def run_replay(options: ReplayOptions) -> int:
     try:
         with _bar() as show:
             summary = replay(spec, store, show)
+        outputs = _outputs(options)
+        stream = sys.stderr if STDOUT in outputs else sys.stdout
         if options.as_json:
-            print_json(summary.as_json())
+            print_json(summary.as_json(), stream=stream)
         else:
-            written = [str(path) for path in _outputs(options)]
-            _print_page(summary_page(summary, written))
+            written = [str(path) for path in outputs if path != STDOUT]
+            _print_page(summary_page(summary, written), stream)
     finally:
         store.close()
     for failure in summary.failures:
@@ -83,7 +86,8 @@ def _spec(options: ReplayOptions) -> Replay:
     outputs = [path.absolute() for path in _outputs(options)]
     if len(set(outputs)) < len(outputs):
         raise UsageError("--decisions, --floods, --rejects and --log: must be different files")
-    taken = {Path(name).absolute() for name in options.inputs} & set(outputs)
+    inputs = {Path(name).absolute() for name in options.inputs}
+    taken = (inputs & set(outputs)) - {STDOUT.absolute()}
     if taken:
         raise UsageError(f"{min(map(ascii, map(str, taken)))}: is an input, and cannot be written")
     return Replay(
@@ -181,15 +185,15 @@ def _bar() -> Iterator[Callable[[Progress], None]]:
         yield show
 
 
-def _print_page(lines: list[str]) -> None:
+def _print_page(lines: list[str], stream: TextIO) -> None:
     """Print the summary, its headings bold where the terminal shows it."""
-    if not sys.stderr.isatty():
-        say("\n".join(lines))
+    if not stream.isatty():
+        stream.write("\n".join(lines) + "\n")
         return
     from rich.console import Console
     from rich.text import Text
 
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console = Console(file=stream, soft_wrap=True, highlight=False)
     for line in lines:
         heading = line and not line.startswith(" ")
         first, gap, rest = line.partition("  ")

@@ -36,9 +36,13 @@ ROLES: Final[tuple[Role, ...]] = get_args(Role)
 T = TypeVar("T")
 
 
-def load(config: Path | None) -> LiveSettings:
-    """Read the settings from a file and the environment."""
-    return load_settings(config, os.environ)
+def load(config: Path | None, store_url: str | None = None) -> LiveSettings:
+    """Read the settings from a file and the environment; `store_url` stands above both."""
+    settings = load_settings(config, os.environ)
+    if store_url is None:
+        return settings
+    store = settings.store.model_copy(update={"url": store_url})
+    return settings.model_copy(update={"store": store})
 
 
 def run_live(config: Path | None, roles: Sequence[str]) -> None:
@@ -119,8 +123,12 @@ def show_topics(config: Path | None, *, as_json: bool) -> int:
     return FAILED if wrong else 0
 
 
-def make_topics(config: Path | None, partitions: int) -> None:
+def make_topics(config: Path | None, partitions: int, *, as_json: bool) -> None:
     """Make the topics that are missing."""
     clients = KafkaClients(load(config).kafka)
-    for name, said in ask(create_topics(clients, partitions)):
+    done = ask(create_topics(clients, partitions))
+    if as_json:
+        print_json({"topics": dict(done)})
+        return
+    for name, said in done:
         sys.stdout.write(f"{name}: {said}\n")

@@ -1,6 +1,8 @@
 """Times, numbers and texts as people read them on a terminal."""
 
 import difflib
+import ipaddress
+import re
 from collections.abc import Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
@@ -10,8 +12,20 @@ from detector.events.subjects import ip_key, subject_text
 from detector.policy.settings import Rules
 from pipelines.cli.guarded import UsageError
 
-__all__ = ["columns", "duration", "network", "per_cent", "rfc3339", "rule_of", "subject_of"]
+__all__ = [
+    "asn_of",
+    "columns",
+    "duration",
+    "network",
+    "per_cent",
+    "rfc3339",
+    "rule_of",
+    "subject_of",
+    "subject_order",
+]
 
+_ASN = re.compile(r"(?:AS[N ]? ?)?(\d{1,10})", re.ASCII | re.IGNORECASE)
+_LARGEST_ASN = (1 << 32) - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -73,6 +87,31 @@ def subject_of(text: str) -> str:
         problem = "want an IPv4 or IPv6 address, as 192.0.2.7 or 2001:db8::1"
         raise UsageError(f"got {text[:64]!a}, {problem}")
     return subject_text(key)
+
+
+def subject_order(subject: str) -> tuple[int, int]:
+    """Give a key that sorts subjects by their addresses: IPv4 first, 192.0.2.9 before 192.0.2.10.
+
+    >>> sorted(["2001:db8::/64", "192.0.2.10", "192.0.2.9"], key=subject_order)
+    ['192.0.2.9', '192.0.2.10', '2001:db8::/64']
+    """
+    address = ipaddress.ip_address(subject.partition("/")[0])
+    return address.version, int(address)
+
+
+def asn_of(text: str, where: str) -> int:
+    """Give the number of an AS, written as AS64501 or 64501; `where` names the option in an error.
+
+    Raises:
+        UsageError: no number of an AS.
+
+    >>> asn_of("AS64501", "--asn"), asn_of("as64501", "--asn"), asn_of("64501", "--asn")
+    (64501, 64501, 64501)
+    """
+    found = _ASN.fullmatch(text.strip())
+    if found is None or int(found[1]) > _LARGEST_ASN:
+        raise UsageError(f"{where}: got {text[:64]!a}, must be an AS number, as AS64501 or 64501")
+    return int(found[1])
 
 
 def rule_of(name: str, where: str) -> str:

@@ -7,7 +7,8 @@ that never calls `start_logging` still has its warnings on stderr.
 
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePath
 from typing import Any, Final, Literal, TextIO
@@ -25,6 +26,7 @@ Level = Literal["debug", "info", "warning", "error"]
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_DEPTH: Final = 4
 _MAX_TEMPLATES: Final = 64
+_NOISY: Final = ("aiokafka", "uvicorn")
 _TRACES: Final = {"exception", "stack"}
 """Values that may have lines, since Python made them; each line is escaped."""
 
@@ -55,11 +57,12 @@ def start_logging(
 ) -> logging.Handler:
     """Write what all loggers say from `level` up to `stream` (stderr); give the handler.
 
-    Libraries are heard from `warning` up. Of aiokafka at most 5 lines of a kind come in 10 s,
-    because it writes about 100 a second while a broker is down. Undo with `stop_logging`.
+    Libraries are heard from `warning` up. Of aiokafka at most one line comes in a minute, because
+    it writes about 100 a second while a broker is down; of uvicorn too, because whoever reaches its
+    port can make it write. Undo with `stop_logging`.
     """
     out = sys.stderr if stream is None else stream
-    handler = _Handler(out, Throttle("aiokafka", elapsed_s=elapsed_s))
+    handler = _Handler(out, [Throttle(name, elapsed_s=elapsed_s) for name in _NOISY])
     handler.setFormatter(_formatter(for_people=out.isatty()))
     root = logging.getLogger()
     root.addHandler(handler)
@@ -75,77 +78,76 @@ def stop_logging(handler: logging.Handler) -> None:
 
 
 class Throttle(logging.Filter):
-    """Lets through at most `most` records of one logger and template in `span_s` seconds.
+    """Lets through at most `most` records of a library in `span_s` seconds.
 
-    It is about `name` and the loggers below it; all others pass. A template is the text before
-    its values are filled in; beyond 64 templates in one span they share one budget. What was held
-    back is counted, and `owed` gives it once its span is over.
+    It is about `name` and the loggers below it; all others pass. What was held back is counted by
+    its template, the text before its values are filled in; `owed` gives the number and the template
+    that came most often once the span is over. At most 64 templates are told apart.
 
     >>> now = [0.0]
-    >>> throttle = Throttle("noisy", most=2, span_s=10, elapsed_s=lambda: now[0])
+    >>> throttle = Throttle("noisy", span_s=10, elapsed_s=lambda: now[0])
     >>> record = logging.LogRecord("noisy.part", logging.ERROR, "", 0, "down: %s", (1,), None)
-    >>> [throttle.filter(record) for _ in range(5)], throttle.owed()
-    ([True, True, False, False, False], [])
+    >>> [throttle.filter(record) for _ in range(4)], throttle.owed()
+    ([True, False, False, False], None)
     >>> now[0] = 10.0
     >>> throttle.owed(), throttle.filter(record)
-    ([('noisy.part', 'down: %s', 3)], True)
+    ((3, 'down: %s'), True)
     """
 
     def __init__(
         self,
         name: str,
         *,
-        most: int = 5,
-        span_s: float = 10.0,
+        most: int = 1,
+        span_s: float = 60.0,
         elapsed_s: Callable[[], float] = clock.elapsed_s,
     ) -> None:
         super().__init__(name)
         self._most = most
         self._span_s = span_s
         self._elapsed_s = elapsed_s
-        self._since: dict[tuple[str, str], float] = {}
-        self._seen: dict[tuple[str, str], int] = {}
+        self._since_s = elapsed_s()
+        self._passed = 0
+        self._held: Counter[str] = Counter()
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Say whether the record may be written now."""
         if not super().filter(record):
             return True
-        key = (record.name, str(record.msg))
-        if key not in self._seen and len(self._seen) >= _MAX_TEMPLATES:
-            key = (self.name, "more kinds of lines than are told apart")
-        now = self._elapsed_s()
-        if now - self._since.setdefault(key, now) >= self._span_s:
-            self._since[key] = now
-            self._seen[key] = 0
-        self._seen[key] = self._seen.get(key, 0) + 1
-        return self._seen[key] <= self._most
+        now_s = self._elapsed_s()
+        if self._passed >= self._most and now_s - self._since_s < self._span_s:
+            template = str(record.msg)
+            is_known = template in self._held or len(self._held) < _MAX_TEMPLATES
+            self._held[template if is_known else "lines of many kinds"] += 1
+            return False
+        if now_s - self._since_s >= self._span_s or not self._passed:
+            self._since_s, self._passed = now_s, 0
+        self._passed += 1
+        return True
 
-    def owed(self, *, all_of_it: bool = False) -> list[tuple[str, str, int]]:
-        """Give (logger, template, count) of what was held back in spans that are over; once.
+    def owed(self, *, all_of_it: bool = False) -> tuple[int, str] | None:
+        """Give (count, commonest template) of what was held back in a span that is over; once.
 
-        With `all_of_it` running spans end now. Call it before `filter`.
+        With `all_of_it` a running span ends now. Call it before `filter`.
         """
-        now = self._elapsed_s()
-        over = [k for k, since in self._since.items() if all_of_it or now - since >= self._span_s]
-        told = []
-        for key in over:
-            del self._since[key]
-            held = self._seen.pop(key) - self._most
-            if held > 0:
-                told.append((*key, held))
-        return told
+        is_over = all_of_it or self._elapsed_s() - self._since_s >= self._span_s
+        if not self._held or not is_over:
+            return None
+        count, (template, _) = self._held.total(), self._held.most_common(1)[0]
+        self._held.clear()
+        return count, template
 
 
 class _Handler(logging.StreamHandler[TextIO]):
-    """Writes to a stream, and tells what the throttle held back as soon as anything is said."""
+    """Writes to a stream, and tells what the throttles held back as soon as anything is said."""
 
-    def __init__(self, stream: TextIO, throttle: Throttle) -> None:
+    def __init__(self, stream: TextIO, throttles: Sequence[Throttle]) -> None:
         super().__init__(stream)
-        self._throttle = throttle
+        self._throttles = throttles
 
     def emit(self, record: logging.LogRecord) -> None:
         self._tell_owed(all_of_it=False)
-        if self._throttle.filter(record):
+        if all(throttle.filter(record) for throttle in self._throttles):
             super().emit(record)
 
     def close(self) -> None:
@@ -153,10 +155,12 @@ class _Handler(logging.StreamHandler[TextIO]):
         super().close()
 
     def _tell_owed(self, *, all_of_it: bool) -> None:
-        for name, template, count in self._throttle.owed(all_of_it=all_of_it):
-            said = "and %d more like it: %s"
-            args = (count, template)
-            super().emit(logging.LogRecord(name, logging.WARNING, "", 0, said, args, None))
+        for throttle in self._throttles:
+            owed = throttle.owed(all_of_it=all_of_it)
+            if owed is not None:
+                said = "%d more lines like this were left out, most often: %s"
+                record = logging.LogRecord(throttle.name, logging.WARNING, "", 0, said, owed, None)
+                super().emit(record)
 
 
 def _formatter(*, for_people: bool) -> logging.Formatter:

@@ -25,6 +25,23 @@ _OTHER: Final = "other"
 _LAG_STEPS_S: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _UNKNOWN: Final = float("nan")
 
+_REASONS: Final = (
+    "bad_client_ip", "bad_recipient", "bad_time", "bad_value", "empty", "future",
+    "malformed_json", "malformed_line", "missing_field", "mistyped", "oversized", "too_deep",
+    "too_many_recipients",
+)  # fmt: skip
+_CHANGES: Final = ("list", "extend", "remove", "expire", "refuse", "hold", "release")
+_STORE_ERRORS: Final = (
+    "access", "change", "conflict", "corrupt", "foreign", "full", "gap", "locked", "missing",
+    "other", "readonly", "unavailable", "url", "version",
+)  # fmt: skip
+_OUTCOMES: Final = (
+    "delivered", "redirected", "refused", "busy", "failed", "timed_out", "untrusted", "garbled",
+    "unreachable",
+)  # fmt: skip
+_MISREAD: Final = ("rejected", "no_clients", "no_deliveries", "no_events", "late")
+_QUEUES: Final = ("alerts",)
+
 
 @dataclass(frozen=True, slots=True)
 class Declared:
@@ -38,7 +55,9 @@ class Declared:
 
 
 class LabelledCounter:
-    """A counter for each word of one label.
+    """A counter for each word of one label; those of `words` are exported as 0 from the start.
+
+    Else a rate or an alert on the first error sees nothing: Prometheus needs a value before it.
 
     >>> telemetry = Telemetry()
     >>> telemetry.rejects.add("bad_time", 3)
@@ -47,9 +66,11 @@ class LabelledCounter:
     1.0
     """
 
-    def __init__(self, counter: Counter) -> None:
+    def __init__(self, counter: Counter, words: Sequence[str] = ()) -> None:
         self._counter = counter
         self._words: set[str] = set()
+        for word in words:
+            self.add(word, 0)
 
     def add(self, word: str, count: int = 1) -> None:
         """Count `count` more under the word."""
@@ -59,9 +80,11 @@ class LabelledCounter:
 class LabelledGauge:
     """A number for each word of one label."""
 
-    def __init__(self, gauge: Gauge) -> None:
+    def __init__(self, gauge: Gauge, words: Sequence[str] = ()) -> None:
         self._gauge = gauge
         self._words: set[str] = set()
+        for word in words:
+            self.set(word, 0)
 
     def set(self, word: str, value: float) -> None:
         """Put the number under the word."""
@@ -103,8 +126,8 @@ class PartitionGauge:
 class Telemetry:
     """All metrics of a process and their registry; `declared` lists them.
 
-    Ages and delays are computed when somebody looks, so that they grow while nothing moves; they
-    are NaN until there is something to measure.
+    Ages and delays are computed when somebody looks, so that they grow while nothing moves. They
+    are NaN until there is something to measure; a detector that starts says what it starts from.
     """
 
     def __init__(
@@ -122,16 +145,24 @@ class Telemetry:
         counter, gauge, labelled = self._counter, self._gauge, self._labelled
         self.records = counter("input_records", "records", "read from the input")
         self.events = counter("input_events", "events", "that the records held")
-        self.rejects = labelled("rejected_records", "records", "that could not be read", "reason")
-        self.misread = labelled("misread_stretches", "stretches", "of input not understood", "kind")
+        self.rejects = labelled(
+            "rejected_records", "records", "that could not be read", "reason", _REASONS
+        )
+        self.misread = labelled(
+            "misread_stretches", "stretches", "of input not understood", "kind", _MISREAD
+        )
         self.late = counter("late_events", "events", "that came after the close of their tick")
         self.tallies = counter("written_tallies", "tallies", "that the log acknowledged")
         self.log_records = counter("log_records", "records", "of the log, read by the detector")
-        self.changes = labelled("listing_changes", "changes", "decided by the detector", "change")
-        self.store_errors = labelled("store_errors", "errors", "of the block store", "kind")
+        self.changes = labelled(
+            "listing_changes", "changes", "decided by the detector", "change", _CHANGES
+        )
+        self.store_errors = labelled(
+            "store_errors", "errors", "of the block store", "kind", _STORE_ERRORS
+        )
         self.rebalances = counter("consumer_rebalances", "rebalances", "of the consumer group")
         self.webhook_attempts = labelled(
-            "webhook_attempts", "attempts", "to deliver an alert", "outcome"
+            "webhook_attempts", "attempts", "to deliver an alert", "outcome", _OUTCOMES
         )
         delay = gauge("watermark_delay_seconds", "seconds", "from the last close until now")
         delay.set_function(self._delay_s)
@@ -146,7 +177,7 @@ class Telemetry:
         self._exported = gauge("exported_listings", "listings", "in the exported files")
         self.listed = gauge("listed_subjects", "subjects", "listed and in force, without shadow")
         self.queue_depth = LabelledGauge(
-            gauge("queue_depth_items", "items", "that wait between two steps", "queue")
+            gauge("queue_depth_items", "items", "that wait between two steps", "queue"), _QUEUES
         )
         self.loop_lag = self._histogram(
             "loop_lag_seconds", "seconds", "that the event loop woke up too late", _LAG_STEPS_S
@@ -161,15 +192,20 @@ class Telemetry:
         """Note the event time, Unix milliseconds, up to which all is decided."""
         self._watermark_ms = time_ms
 
-    def snapshot_written(self, size_bytes: int) -> None:
-        """Note that a snapshot is on the disk now."""
-        self._snapshot_s = self._elapsed_s()
+    def snapshot_written(self, size_bytes: int, age_s: float = 0.0) -> None:
+        """Note that a snapshot is on the disk, since `age_s` seconds."""
+        self._snapshot_s = self._elapsed_s() - age_s
         self._snapshot_bytes.set(size_bytes)
 
     def exported(self, listings: int) -> None:
         """Note that the files of an export were written now."""
         self._exported_s = self._elapsed_s()
         self._exported.set(listings)
+
+    def no_snapshot_yet(self) -> None:
+        """Until the first snapshot, let its age be the time since the first call."""
+        if self._snapshot_s is None:
+            self.snapshot_written(0)
 
     def value(self, sample: str, **labels: str) -> float | None:
         """Give a sample as it would be exported now, None where there is none."""
@@ -198,8 +234,10 @@ class Telemetry:
         labels = (label,) if label else ()
         return Counter(metric.name, _sentence(metric), labels, registry=self.registry)
 
-    def _labelled(self, name: str, unit: str, meaning: str, label: str) -> LabelledCounter:
-        return LabelledCounter(self._counter(name, unit, meaning, label))
+    def _labelled(
+        self, name: str, unit: str, meaning: str, label: str, words: Sequence[str]
+    ) -> LabelledCounter:
+        return LabelledCounter(self._counter(name, unit, meaning, label), words)
 
     def _gauge(self, name: str, unit: str, meaning: str, label: str = "") -> Gauge:
         metric = self._note(name, "gauge", unit, meaning, label)

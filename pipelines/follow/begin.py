@@ -43,7 +43,7 @@ from pipelines.stores.redis_url import shown_url
 from pipelines.tables.asn_file import AsnFiles, load_asn_files
 from pipelines.tables.provider_file import load_providers
 
-__all__ = ["Begun", "FollowSpec", "begin", "local_offset_s"]
+__all__ = ["Begun", "FollowSpec", "begin", "check_input", "local_offset_s"]
 
 _SQLITE: Final = "sqlite:///"
 _ID: Final = "follow_id"
@@ -97,7 +97,7 @@ def begin(spec: FollowSpec, health: StageHealth, stack: contextlib.ExitStack) ->
     settings = spec.settings
     paths = [str(Path(text).absolute()) for text in spec.inputs]
     for path in paths:
-        _check_input(path)
+        check_input(path)
     policy_path = settings.detect.policy
     policy = load_policy(None if policy_path is None else str(policy_path))
     url = settings.store.url
@@ -149,7 +149,7 @@ def begin(spec: FollowSpec, health: StageHealth, stack: contextlib.ExitStack) ->
     return begun
 
 
-def _check_input(path: str) -> None:
+def check_input(path: str) -> None:
     """See at once what waiting would not mend."""
     if Path(path).is_dir():
         raise InputError(path, "it is a directory: name the log in it")

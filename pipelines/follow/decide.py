@@ -18,6 +18,7 @@ from pipelines.console.resident import give_back
 from pipelines.follow.begin import Begun
 from pipelines.follow.state import written_state
 from pipelines.live.health import StageHealth
+from pipelines.live.listing_log import ListingLog
 from pipelines.live.store_calls import HOPELESS, count_store_error, insist
 from pipelines.ports import REMOVAL, FloodRecord
 from pipelines.settings.model import DetectSettings
@@ -46,6 +47,11 @@ class Deciding:
         self._policy_facts: tuple[object, dict[str, str]] = (None, {})
         self._saved_s = self._facts_s = elapsed_s()
         self._is_waiting = False
+        self._listed = ListingLog(health.log)
+        health.starts_from(
+            settings.snapshot, self._engine.listings.lifecycle.in_force(),
+            begun.detection.watermark_ms,
+        )  # fmt: skip
         self.save_soon = False
         """Something happened that is better not to be gone through again."""
 
@@ -61,6 +67,7 @@ class Deciding:
         listings.complaints.clear()
         telemetry.log_records.inc(len(records))
         self._waiting += changes
+        self._listed.note([change for change in changes if change["seq"] > self._known])
         for change in changes:
             telemetry.changes.add(change["change"])
             asn = change.get("asn")
@@ -85,6 +92,7 @@ class Deciding:
         Raises:
             StoreError: one that waiting does not mend, or we are to stop.
         """
+        self._listed.tell(all_of_it=facts)
         waiting = self._waiting or self._floods
         if not (facts or waiting or elapsed_s() - self._facts_s >= _FACTS_S):
             return

@@ -9,7 +9,13 @@ from typing import Any, Final, Self, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    KafkaError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+)
 
 from detector.errors import FloodwatchError
 from pipelines.kafka.security import client_arguments
@@ -21,6 +27,7 @@ __all__ = [
     "KafkaClients",
     "LostRecordsError",
     "MissingTopicError",
+    "NotAllowedError",
     "ShorterTopicError",
     "check_place",
     "follower",
@@ -34,6 +41,10 @@ LARGEST_MESSAGE: Final = 1 << 24
 _PORT: Final = 9092
 """Of a broker that is named without one."""
 _CONNECT_S: Final = 2.0
+_NOT_ALLOWED: Final = (
+    ClusterAuthorizationFailedError, GroupAuthorizationFailedError, TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+)  # fmt: skip
 
 T = TypeVar("T")
 
@@ -45,6 +56,10 @@ class BrokerError(FloodwatchError):
         super().__init__(f"Kafka at {bootstrap}: {problem}")
         self.bootstrap = bootstrap
         self.problem = problem
+
+
+class NotAllowedError(BrokerError):
+    """Kafka knows us, and its access control does not allow what we asked."""
 
 
 class MissingTopicError(FloodwatchError):
@@ -187,7 +202,8 @@ class KafkaClients:
     def in_words(self, error: BaseException) -> BrokerError:
         """Say what a failure of a client means."""
         said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        return BrokerError(self.bootstrap, said)
+        kind = NotAllowedError if isinstance(error, _NOT_ALLOWED) else BrokerError
+        return kind(self.bootstrap, said)
 
     async def _why_not_in(self) -> str:
         """Say why no connection came about; the client itself does not tell who refused whom."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from detector.events.interning import KeyTables
@@ -20,12 +20,23 @@ from pipelines.kafka.clients import KafkaClients, MissingTopicError, partitions_
 from pipelines.kafka.log_topic import TopicReader
 from pipelines.wire import Progress
 
-__all__ = ["Operator", "Sent", "input_partitions", "send_control"]
+__all__ = ["Heard", "Operator", "Sent", "input_partitions", "send_control"]
 
 Operator = PolicyChange | AsnTableChange | AllowlistChange | OperatorAction | Gap
 """The controls that people send."""
 
 _POLL_S: Final = 0.2
+_LOOK_BACK: Final = 200
+"""Messages at the end of the listings in which running detectors are looked for: a minute's or so.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The last progress message of a detector: when (Unix ms), and the next log record it reads."""
+
+    time_ms: int
+    log_offset: int
 
 
 @dataclass(slots=True)
@@ -34,6 +45,7 @@ class Sent:
 
     `read` says whether a detector has read past it, `tick` the close at which it acts (None: not
     known, or at once), `acted` whether that has come. `answers` are the changes made for it.
+    `detectors` are those heard lately, by name (host and snapshot).
     """
 
     offset: int
@@ -41,6 +53,7 @@ class Sent:
     tick: int | None = None
     acted: bool = False
     answers: tuple[dict[str, Any], ...] = ()
+    detectors: dict[str, Heard] = field(default_factory=dict)
 
 
 async def send_control(clients: KafkaClients, control: Operator, wait_s: float) -> Sent:
@@ -58,9 +71,13 @@ async def send_control(clients: KafkaClients, control: Operator, wait_s: float) 
         TopicReader(clients, clients.log_topic),  # is there, with one partition
         TopicReader(clients, clients.listings_topic) as listings,
     ):
-        _, end = await listings.bounds()
-        await listings.start_at(end)
-        sent = Sent(await _append(clients, control))
+        first, end = await listings.bounds()
+        await listings.start_at(max(first, end - _LOOK_BACK))
+        detectors: dict[str, Heard] = {}
+        while listings.position < end:
+            for record, message in await listings.next_listings(_POLL_S):
+                _hear(record, message, detectors)
+        sent = Sent(await _append(clients, control), detectors=detectors)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
                 await _follow(listings, control, sent)
@@ -95,13 +112,20 @@ async def _follow(listings: TopicReader, control: Operator, sent: Sent) -> None:
     request = control.request if isinstance(control, OperatorAction) else ""
     answers: dict[int, dict[str, Any]] = {}
     while True:
-        for _, message in await listings.next_listings(_POLL_S):
+        for record, message in await listings.next_listings(_POLL_S):
+            _hear(record, message, sent.detectors)
             if isinstance(message, Progress):
                 if _is_done(control, sent, message):
                     return
             elif isinstance(message, dict) and request and message.get("request") == request:
                 answers.setdefault(message["seq"], message)
                 sent.answers = tuple(answers.values())
+
+
+def _hear(record: Any, message: object, detectors: dict[str, Heard]) -> None:
+    if isinstance(message, Progress):
+        name = (record.key or b"").decode(errors="replace")
+        detectors[name] = Heard(record.timestamp, message.log_offset)
 
 
 def _is_done(control: Operator, sent: Sent, progress: Progress) -> bool:

@@ -71,9 +71,9 @@ class ListingsBook:
         change = self._reader.position if first is None else first[0]
         return min(change, self._records.first_offset(self._reader.position))
 
-    async def publish(self, changes: Sequence[Mapping[str, Any]]) -> int:
-        """Write changes, in order, or compare them with what stands; count those written."""
-        written = 0
+    async def publish(self, changes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Write changes, in order, or compare them with what stands; give those written."""
+        written: list[Mapping[str, Any]] = []
         for change in changes:
             seq, line = change["seq"], decision_line(change)
             while seq > self._highest and self._reader.position < self._there_until:
@@ -88,7 +88,7 @@ class ListingsBook:
                 self._own.popitem(last=False)
             if seq > self._highest:
                 await self._appender.append(self._topic, line)
-                written += 1
+                written.append(change)
         return written
 
     async def record(self, records: Sequence[Mapping[str, Any]]) -> int:
@@ -109,9 +109,10 @@ class ListingsBook:
                 raise _conflict(self._topic, key, stands, line)
         return written
 
-    async def say(self, progress: Progress) -> None:
-        """Tell how far we have come."""
-        await self._appender.append(self._topic, progress_line(progress))
+    async def say(self, progress: Progress, detector: str) -> None:
+        """Tell how far we have come; the key of the message is the name of this detector."""
+        line = progress_line(progress)
+        await self._appender.append(self._topic, line, key=detector.encode())
 
     async def listen(self) -> None:
         """Read what others wrote, and compare."""

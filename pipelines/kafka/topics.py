@@ -7,14 +7,25 @@ from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.errors import InvalidReplicationFactorError, TopicAlreadyExistsError, for_code
 
+from detector.errors import SettingsError
 from pipelines.kafka.clients import LARGEST_MESSAGE, BrokerError, KafkaClients
 
-__all__ = ["TopicPlan", "check_topics", "create_topics", "planned_topics"]
+__all__ = [
+    "TopicPlan",
+    "cannot_be_made",
+    "check_topics",
+    "create_topics",
+    "is_missing",
+    "planned_topics",
+]
 
 _DAY_MS: Final = 86_400_000
 _READY_S: Final = 20.0
+_REPLICATION: Final = "kafka.topics.replication"
+_MISSING: Final = "missing"
+"""With this word the only difference of a topic begins that is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +86,21 @@ async def check_topics(clients: KafkaClients) -> list[tuple[str, list[str]]]:
     """
     async with clients.started(clients.admin()) as admin:
         with clients.speaking():
+            too_many = await _too_many_copies(admin, clients)
             return [
-                (plan.name, await _differences(admin, plan)) for plan in planned_topics(clients)
+                (plan.name, await _differences(admin, plan, too_many))
+                for plan in planned_topics(clients)
             ]
+
+
+def is_missing(differences: list[str]) -> bool:
+    """Tell by its differences whether a topic is not there."""
+    return differences[:1] != [] and differences[0].startswith(_MISSING)
+
+
+def cannot_be_made(differences: list[str]) -> bool:
+    """Tell by its differences whether settings must be changed before a topic can be made."""
+    return is_missing(differences) and _REPLICATION in differences[0]
 
 
 async def create_topics(clients: KafkaClients, input_partitions: int) -> list[tuple[str, str]]:
@@ -85,6 +108,7 @@ async def create_topics(clients: KafkaClients, input_partitions: int) -> list[tu
 
     Raises:
         BrokerError: one could not be made.
+        SettingsError: one is missing, and the cluster has fewer brokers than copies are wanted.
     """
     done: list[tuple[str, str]] = []
     async with clients.started(clients.admin()) as admin:
@@ -104,12 +128,25 @@ async def create_topics(clients: KafkaClients, input_partitions: int) -> list[tu
                 if code == TopicAlreadyExistsError.errno:  # another made it, or we did, unanswered
                     done.append((plan.name, "is there"))
                     continue
+                if code == InvalidReplicationFactorError.errno:
+                    brokers = await _too_many_copies(admin, clients)
+                    raise SettingsError([(_REPLICATION, brokers or str(said))])
                 if code:
                     words = f"topic {plan.name} could not be made: {for_code(code).__name__}"
                     raise BrokerError(clients.bootstrap, f"{words} ({said})")
                 done.append((plan.name, f"made with {count} partition{'s'[: count != 1]}"))
             await _wait_for_leaders(admin, [name for name, _ in done])
     return done
+
+
+async def _too_many_copies(admin: AIOKafkaAdminClient, clients: KafkaClients) -> str:
+    """Say that the cluster has fewer brokers than copies are wanted; empty where it has enough."""
+    wanted = clients.kafka.topics.replication
+    brokers = len((await admin.describe_cluster())["brokers"])
+    if wanted <= brokers:
+        return ""
+    has = f"the cluster has {brokers} broker{'s'[: brokers != 1]}"
+    return f"got {wanted}, must be at most {brokers} ({has}): set it to {brokers}, or add brokers"
 
 
 async def _wait_for_leaders(admin: AIOKafkaAdminClient, names: list[str]) -> None:
@@ -122,9 +159,13 @@ async def _wait_for_leaders(admin: AIOKafkaAdminClient, names: list[str]) -> Non
             await asyncio.sleep(0.1)
 
 
-async def _differences(admin: AIOKafkaAdminClient, plan: TopicPlan) -> list[str]:
+async def _differences(
+    admin: AIOKafkaAdminClient, plan: TopicPlan, too_many_copies: str
+) -> list[str]:
     if plan.name not in set(await admin.list_topics()):
-        return ["missing: floodwatch topics create makes it"]
+        if too_many_copies:
+            return [f"{_MISSING}, and cannot be made: {_REPLICATION}: {too_many_copies}"]
+        return [f"{_MISSING}: floodwatch topics create makes it"]
     (topic,) = await admin.describe_topics([plan.name])
     out: list[str] = []
     count = len(topic["partitions"])

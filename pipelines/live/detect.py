@@ -4,6 +4,8 @@ As with ingest, a failure of Kafka ends a life, and the next one begins at the l
 """
 
 import asyncio
+import os
+import socket
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -21,6 +23,7 @@ from pipelines.kafka.listings_book import ListingsBook
 from pipelines.kafka.log_topic import TopicReader, decoded
 from pipelines.live.beginning import Begun, Tables, begin_at_snapshot, snapshot_bytes
 from pipelines.live.health import StageHealth
+from pipelines.live.listing_log import ListingLog
 from pipelines.live.supervisor import supervise
 from pipelines.settings.model import DetectSettings
 from pipelines.snapshot_file import save_snapshot
@@ -38,6 +41,12 @@ LOST_LOG: Final = (
 )
 
 
+def closed_ms(engine: Engine) -> int | None:
+    """Give the event time up to which all is decided, Unix milliseconds."""
+    closed = engine.watermark()
+    return None if closed is None else closed * 1000 + 999
+
+
 class DetectStage:
     """One detector."""
 
@@ -47,6 +56,9 @@ class DetectStage:
     ) -> None:  # fmt: skip
         self.clients, self.settings, self.health = clients, settings, health
         self._policy, self._tables = policy, tables
+        snapshot = os.fsencode(settings.snapshot.absolute()).decode(errors="replace")
+        self.name = f"{socket.gethostname()}:{snapshot}"
+        """Tells copies apart: no two of them share a snapshot."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow the log until told to stop; then read it to its end and take a snapshot.
@@ -67,6 +79,10 @@ class DetectStage:
             ):
                 begun = await asyncio.to_thread(self._begin)
                 engine = begun.engine
+                self.health.starts_from(
+                    self.settings.snapshot, engine.listings.lifecycle.in_force(),
+                    closed_ms(engine),
+                )  # fmt: skip
                 book = ListingsBook(clients, listings, appender, engine.listings.seq)
                 await log.start_at(begun.log_offset)
                 await book.open(begun.listings_offset)
@@ -125,6 +141,7 @@ class _Life:
         self._at_end_s: float | None = None
         self._told_s = 0.0
         self._missing = ""
+        self._listed = ListingLog(self._health.log)
         self._saved_s = elapsed_s()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -134,6 +151,7 @@ class _Life:
             await self._follow(_POLL_S)
             await self._book.listen()
             await self._tell_progress()
+            self._listed.tell()
             await self._watch()
             if elapsed_s() - self._saved_s >= self._stage.settings.snapshot_every_s:
                 await self._save()
@@ -142,6 +160,7 @@ class _Life:
             await self._follow(_POLL_S)
         self._told_s = 0.0
         await self._tell_progress()
+        self._listed.tell(all_of_it=True)
         await self._save()
 
     async def _follow(self, timeout_s: float) -> None:
@@ -155,7 +174,7 @@ class _Life:
         if not records:
             return
         changes, floods = await asyncio.to_thread(self._accept, records)
-        await self._book.publish(changes)
+        self._listed.note(await self._book.publish(changes))
         await self._book.record(floods)
         listings, telemetry = self._engine.listings, self._health.telemetry
         for complaint in listings.complaints:
@@ -167,9 +186,9 @@ class _Life:
             telemetry.changes.add(change["change"])
         if changes:
             telemetry.listed.set(listings.lifecycle.in_force())
-        closed = self._engine.watermark()
-        if closed is not None:
-            telemetry.watermark(closed * 1000 + 999)
+        watermark_ms = closed_ms(self._engine)
+        if watermark_ms is not None:
+            telemetry.watermark(watermark_ms)
 
     def _complain_of_missing(self) -> None:
         missing = self._engine.closer.missing()
@@ -212,7 +231,8 @@ class _Life:
                     engine.listings.seq,
                     self._log.position,
                     engine.closer.torn(),
-                )
+                ),
+                self._stage.name,
             )
 
     async def _watch(self) -> None:

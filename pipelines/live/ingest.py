@@ -162,6 +162,9 @@ class _Life:
         if not await group.commit(begun) or group.generation != generation:
             return False
         self._owned, self._generation = owned, generation
+        for partition, one in owned.items():
+            waiting = max(0, bounds[partition][1] - one.ingest.next_line)
+            self._health.telemetry.input_lag.set(partition, waiting)
         self._health.gate.open()
         self._health.telemetry.rebalances.inc()
         self._health.log.info("reads", partitions=sorted(owned), of=count)

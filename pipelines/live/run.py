@@ -14,6 +14,7 @@ from pipelines.console.messages import logger_of
 from pipelines.console.telemetry import Telemetry
 from pipelines.kafka.clients import KafkaClients
 from pipelines.live.health import StageHealth
+from pipelines.live.outage import Outage
 from pipelines.live.supervisor import Run, first_error, until_told
 from pipelines.ports import BlockStore
 from pipelines.settings.config_file import load_policy
@@ -49,6 +50,7 @@ class Live:
     def __init__(self, settings: LiveSettings, roles: Sequence[Role]) -> None:
         self.settings = settings
         self.telemetry, self.health = Telemetry(), Health()
+        self._outage = Outage()
         self._clients = KafkaClients(settings.kafka)
         policy = _policy(settings)
         makers: dict[Role, Callable[[Policy], list[Run]]] = {
@@ -63,7 +65,7 @@ class Live:
             self._web = WebServer(health_app(self.health, self.telemetry), settings.web)
 
     def _stage_health(self, name: str) -> StageHealth:
-        return StageHealth.of(name, self.health, self.telemetry)
+        return StageHealth.of(name, self.health, self.telemetry, self._outage)
 
     def _ingest(self, policy: Policy) -> list[Run]:
         from pipelines.live.ingest import IngestStage

@@ -61,7 +61,8 @@ async def supervise(
             now_s = elapsed_s()
             if not health.gate.was_open and now_s - first_s >= patience_s:
                 raise
-            health.log.warning("begins anew", reason=str(error), wait_s=wait_s)
+            ready = health.gate.is_open
+            health.outage.failed(health.name, str(error), wait_s, was_ready=ready)
             wait_s = _FIRST_WAIT_S if now_s - began_s > _LONG_LIFE_S else wait_s
         finally:
             health.gate.shut()

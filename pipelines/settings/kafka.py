@@ -133,7 +133,7 @@ class KafkaSettings(Section):
         description="Consumer group of ingest and the publishers.",
     )
     session_s: Number = Field(
-        default=30.0,
+        default=6.0,
         ge=6,
         le=1_800,
         description="Silence after which Kafka gives our work away, seconds.",

@@ -12,8 +12,10 @@ from pipelines.new_file import open_beside
 from pipelines.ports import BlockStore, Change, FloodRecord
 from pipelines.wire import decision_line, record_line
 
-__all__ = ["OutputError", "Publisher", "SideFile"]
+__all__ = ["STDOUT", "OutputError", "Publisher", "SideFile"]
 
+STDOUT: Final = Path("-")
+_STDOUT_FD: Final = 1
 _BATCH: Final = 5_000
 
 
@@ -30,7 +32,8 @@ class SideFile:
     """A file that is written to the side, and takes its place whole when all of it is there.
 
     Used as a context: `commit` at the end makes it, anything else leaves what stood there before.
-    A device or pipe is written as it comes, because it cannot be put in place.
+    A device or pipe is written as it comes, because it cannot be put in place; so is standard
+    output, whose name is `-`.
 
     Raises:
         OutputError: it cannot be written; nothing is left behind.
@@ -38,14 +41,18 @@ class SideFile:
 
     def __init__(self, path: Path) -> None:
         self.name = ascii(str(path))[1:-1]
-        self._direct = path.is_relative_to("/dev") or (path.exists() and not path.is_file())
+        is_stdout = path == STDOUT
+        self._direct = (
+            is_stdout or path.is_relative_to("/dev") or (path.exists() and not path.is_file())
+        )
         self._path = path if self._direct else path.resolve()
         try:
             if path.is_dir():
                 raise OutputError(self.name, "it is a directory: name a file in it")
-            self._file: BinaryIO = (
-                path.open("wb", 1 << 20) if self._direct else open_beside(self._path)
-            )
+            if is_stdout:
+                self._file: BinaryIO = os.fdopen(os.dup(_STDOUT_FD), "wb", 1 << 20)
+            else:
+                self._file = path.open("wb", 1 << 20) if self._direct else open_beside(self._path)
         except OSError as error:
             raise self._in_words(error) from None
 

@@ -12,11 +12,11 @@ from starlette.applications import Starlette
 
 from detector.errors import FloodwatchError
 from pipelines.settings.model import WebSettings
+from pipelines.web.connections import MOST_CONNECTIONS, LimitedConnection
 
 __all__ = ["WebBindError", "WebServer"]
 
 _GRACE_S: Final = 1
-_MAX_CONNECTIONS: Final = 64
 _KNOWN: Final = {
     errno.EADDRINUSE: "another program listens there: stop it, or choose another port",
     errno.EADDRNOTAVAIL: "this machine has no such address: name one of its own, or 0.0.0.0",
@@ -38,8 +38,8 @@ class WebServer:
     """Serves `app` at the address of the settings, from `run` until it is closed or cancelled.
 
     The socket is bound at once, so that an address that cannot be had is known before anything
-    else starts; `port` is the one in use where the settings say 0. At most 64 connections are
-    served at a time, the rest is answered 503.
+    else starts; `port` is the one in use where the settings say 0. Connections are limited as
+    `LimitedConnection` says.
 
     Raises:
         WebBindError: the address cannot be had.
@@ -52,7 +52,7 @@ class WebServer:
             app,
             access_log=False,
             lifespan="off",
-            limit_concurrency=_MAX_CONNECTIONS,
+            http=LimitedConnection,
             log_config=None,
             server_header=False,
             timeout_graceful_shutdown=_GRACE_S,
@@ -97,7 +97,7 @@ def _bound(host: str, port: int) -> socket.socket:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, _, _, _, address = found[0]
-        listener = socket.create_server(address[:2], family=family, backlog=_MAX_CONNECTIONS)
+        listener = socket.create_server(address[:2], family=family, backlog=MOST_CONNECTIONS)
     except socket.gaierror as error:
         problem = f"no address of this name ({error.strerror}): check its spelling"
         raise WebBindError(host, port, problem) from None

@@ -100,6 +100,6 @@ def started(*arguments: object, **options: Any) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
     return subprocess.Popen(
         [sys.executable, "-m", "pipelines.cli", *map(str, arguments)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env=environment, preexec_fn=heed, **options,  # noqa: PLW1509 - no threads here
+        stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=environment,
+        preexec_fn=heed, **{"stdout": subprocess.PIPE, **options},  # noqa: PLW1509 - no threads here
     )  # fmt: skip

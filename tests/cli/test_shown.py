@@ -55,7 +55,11 @@ def test_hostile_text_of_events_stays_out_of_every_file_and_page(floodwatch: Cal
     listed = floodwatch("list", "--json").out.split("\n")
     assert len(listed) > 100
     subject = json.loads(listed[0])["subject"]
-    shown = [told.err, *(floodwatch(c, subject).out for c in ("lookup", "explain", "remove"))]
+    shown = [
+        told.out,
+        told.err,
+        *(floodwatch(c, subject).out for c in ("lookup", "explain", "remove")),
+    ]
     shown += [floodwatch(c, subject, "--json").out for c in ("lookup", "explain")]
     shown += [Path(name).read_bytes().decode() for name in ("d", "r")]
     for text in shown:

@@ -1,6 +1,7 @@
 """What the store tells: `lookup`, `list`, `remove`, `explain`, and the answers to requests."""
 
 import json
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def test_the_list_is_what_the_changes_come_to(replayed: Call) -> None:
     listed = {one["subject"] for one in changes() if one["change"] == "list"}
     result = replayed("list", "--json")
     rows = [json.loads(line) for line in result.out.split("\n") if line]
-    assert [row["subject"] for row in rows] == sorted(listed)
+    assert [row["subject"] for row in rows] == sorted(listed, key=ip_address)
     table = replayed("list")
     assert table.out.count("\n") == len(listed) + 1
     assert f"{len(listed)} listed" in table.err
@@ -82,8 +83,12 @@ def test_filters_leave_out_what_they_say(replayed: Call) -> None:
     everything = replayed("list", "--json").out
     assert replayed("list", "--json", "--tier", "temporary").out == everything
     assert replayed("list", "--json", "--rule", "victim_flood").out == everything
-    for nothing in (("--tier", "standing"), ("--provider", "Google"), ("--asn", "64500")):
+    for nothing in (
+        ("--tier", "standing"), ("--provider", "Google"), ("--asn", "64500"), ("--asn", "AS64500"),
+    ):  # fmt: skip
         assert replayed("list", "--json", *nothing).out == ""
+    told = replayed("list", "--asn", "AS-64500")
+    assert (told.code, "--asn: got 'AS-64500', must be an AS number" in told.err) == (2, True)
     assert replayed("list", "--tier", "eternal").code == 2
     for name, said in (
         ("victim_flod", "did you mean victim_flood?"),
@@ -91,6 +96,15 @@ def test_filters_leave_out_what_they_say(replayed: Call) -> None:
     ):
         told = replayed("list", "--rule", name)
         assert (told.code, f"--rule: got '{name}', {said}" in told.err) == (2, True)
+
+
+def test_a_limit_cuts_the_list_and_says_so(replayed: Call) -> None:
+    everything = replayed("list", "--json").out.split("\n")
+    assert replayed("list", "--json", "--limit", "3").out.split("\n") == [*everything[:3], ""]
+    told = replayed("list", "--limit", "3")
+    assert told.out.count("\n") == 3 + 1
+    assert f"{len(everything) - 1} listed, 3 shown (--limit)" in told.err
+    assert replayed("list", "--limit", "0").code == 2
 
 
 def test_an_explanation_tells_the_evidence_as_stored(replayed: Call) -> None:
@@ -137,11 +151,11 @@ def test_a_request_after_the_quiet_time_is_granted_by_the_next_replay(replayed_l
     assert "request 1 is filed" in told
     assert "pending until the next close" in told
     assert "it was pending already" in replayed_long("remove", LISTED).out
-    assert "1 remove" in replayed_long("replay", "mail.ndjson").err
+    assert "1 remove" in replayed_long("replay", "mail.ndjson").out
     assert "is not listed" in replayed_long("lookup", LISTED).out
     assert "no request was filed" in replayed_long("remove", LISTED).out
     for _ in range(2):  # the answer stays what it is, however often the log is replayed
-        assert "nothing new" in replayed_long("replay", "mail.ndjson").err
+        assert "nothing new" in replayed_long("replay", "mail.ndjson").out
     assert "is not listed" in replayed_long("lookup", LISTED).out
 
 

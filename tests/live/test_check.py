@@ -125,6 +125,36 @@ def test_everything_that_is_wrong_is_told_at_once(
         assert "hunter2" not in result.out + result.err
 
 
+def test_before_there_are_topics_the_next_step_is_to_make_them(
+    kafka: str, tmp_path: Path, floodwatch: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One broker, and the three copies that are wanted where nothing is said."""
+    with Site(tmp_path / "site", kafka, Policy(), replication=3) as site:
+        monkeypatch.chdir(site.folder)
+        monkeypatch.setenv("FLOODWATCH__INGEST__HEARTBEAT", "write")
+        config = site.config()
+        wanted = (
+            "kafka.topics.replication: got 3, must be at most 1 (the cluster has 1 broker): set it "
+            "to 1, or add brokers"
+        )
+        result = floodwatch("check", "--config", config, "--probe")
+        parts = told(result)
+        assert result.code == 2
+        assert all(
+            line.endswith(f"missing, and cannot be made: {wanted}") for line in parts["topics"]
+        )
+        assert parts["heartbeat"][0].endswith(" is missing: run floodwatch topics create first")
+        assert "grant Write" not in result.out
+        result = floodwatch("topics", "create", "--config", config)
+        assert (result.code, result.out) == (2, "")
+        assert wanted in result.err
+        monkeypatch.setenv("FLOODWATCH__KAFKA__TOPICS__REPLICATION", "1")
+        result = floodwatch("check", "--config", config, "--probe")
+        assert (result.code, result.out.count(": missing: floodwatch topics create")) == (1, 4)
+        assert floodwatch("topics", "create", "--config", config).code == 0
+        assert floodwatch("check", "--config", config, "--probe").code == 0
+
+
 def test_settings_that_cannot_be_read_and_options_that_contradict(
     tmp_path: Path, floodwatch: Call
 ) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -170,8 +171,22 @@ async def test_a_control_waits_in_the_log_where_nobody_reads(kafka: str, tmp_pat
             site, "control", "allowlist", "-", "--wait", "1", "--config", site.config()
         )
         assert "no range at all, which ends the last one" in done.out
-        assert "no detector has read it within 1 s: is one running?" in done.out
-        asn_table, gap, allowlist = await log_of(site)
+        assert "no detector has read it within 1 s\n" in done.out
+        assert "no detector has written to the listings lately" in done.out
+        assert (done.code, done.out.count("start a detector")) == (1, 1)
+        detector = site.run("detect")
+        waiting = ("--wait", "30", "--config", site.config(), "--json")
+        done = commanded(site, "control", "gap", "2", "7", "8", "--yes", *waiting)
+        assert (done.code, json.loads(done.out)["read"]) == (0, True), done.err
+        detector.kill()
+        done = commanded(
+            site, "control", "gap", "2", "9", "9", "--yes", "--wait", "1", "--config", site.config()
+        )
+        assert done.code == 1
+        name = f"detector {socket.gethostname()}:{site.folder / 'snapshot1'}: last heard at 20"
+        assert name in done.out, done.out
+        assert "up to record 4" in done.out
+        asn_table, gap, allowlist, *_ = await log_of(site)
         assert isinstance(asn_table, AsnTableChange)
         assert gap == Gap(2, 5, 6)
         assert isinstance(allowlist, AllowlistChange)
