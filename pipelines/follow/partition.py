@@ -220,4 +220,6 @@ class FollowedPartition:
 
 def place_of(state: Mapping[str, Any] | None) -> Place | None:
     """Give the place of a partition's state."""
-    return None if state is None or state["place"] is None else Place(**state["place"])
+    if state is None or state["place"] is None:
+        return None
+    return Place(**state["place"] | {"beside": tuple(state["place"].get("beside", ()))})

@@ -14,6 +14,7 @@ from typing import Final
 
 from detector.errors import SnapshotError
 from detector.tally.partition_clock import UNSET_MS
+from pipelines.console.escaped import escaped
 from pipelines.follow.begin import FollowSpec, begin, local_offset_s
 from pipelines.follow.decide import Deciding
 from pipelines.follow.format import format_of, reader_of
@@ -49,6 +50,7 @@ class Follower:
         stack.callback(self._rejects.close)
         self._looked_s = self._zone_s = spec.elapsed_s()
         self._told: set[str] = set()
+        self._ahead: set[str] = set()
         self._counted = (0, 0, 0)
         self._moved = 0
         self._began_ms: dict[int, int] = {}
@@ -115,7 +117,8 @@ class Follower:
             if one.number in drained and not one.again and one.log.path not in self._told:
                 self._beat(one)
         watched = all(one.log.is_watched for one in self._begun.partitions)
-        change: Callable[[], None] = self._health.gate.open if watched else self._health.gate.shut
+        ready = watched and not self._is_ahead()
+        change: Callable[[], None] = self._health.gate.open if ready else self._health.gate.shut
         if not busy:
             change()
         moved = sum(one.log.moved for one in self._begun.partitions)
@@ -123,6 +126,25 @@ class Follower:
             self._moved, self._deciding.save_soon = moved, True
         self._mind_the_zone()
         return busy
+
+    def _is_ahead(self) -> bool:
+        """Say whether a log has been read beyond the time of day: what comes now would be late."""
+        future_ms = self._begun.detection.engine.policy.clock.future_s * 1000
+        now_ms, was_ahead = self._spec.now_ms(), self._ahead
+        ahead = {
+            one.log.path: (one.ingest.clock_ms - now_ms) // 1000
+            for one in self._begun.partitions
+            if one.ingest.clock_ms - now_ms > future_ms
+        }
+        for path in ahead.keys() - was_ahead:
+            self._health.log.warning(
+                "a log is ahead of the time of day, and lists nobody until that is reached",
+                file=escaped(path), ahead_s=ahead[path],
+                do="check the clock of the host that wrote it; to start over, name another store"
+                " and snapshot",
+            )  # fmt: skip
+        self._ahead = set(ahead)
+        return bool(ahead)
 
     def _next(self, drained: set[int]) -> FollowedPartition | None:
         """Give the log to read next; one that is too far ahead waits for the others."""

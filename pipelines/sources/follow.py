@@ -22,7 +22,9 @@ from pipelines.sources.rotated import (
     Place,
     digest_of,
     find_place,
+    known_beside,
     later_files,
+    new_beside,
     open_log,
 )
 
@@ -134,6 +136,7 @@ class FollowedLog:
             offset=place.offset + block.size,
             line=place.line + block.lines,
             skipping=block.over_long,
+            beside=(),
         )
 
     def close(self) -> None:
@@ -147,6 +150,10 @@ class FollowedLog:
     def _open(self) -> bool:
         """Open the file in which we are, or that which is there; False: there is none."""
         if not self._new:
+            if self._place.beside and (cut := new_beside(self.path, self._place.beside)):
+                self._tell("was empty before, and cut off since: reads it", cut.path)
+                self._use(cut, Place())
+                return True
             found = find_place(self.path, self._place)
             if found is not None:
                 self._use(found, self._place)
@@ -167,7 +174,9 @@ class FollowedLog:
                 "begins with the one that is there", self.path,
             )  # fmt: skip
         self.moved += 1
-        self._use(file, Place(file.device, file.inode))
+        empty = not file.read_at(0, 1)
+        beside = ("", *known_beside(self.path)) if empty else ()  # "": also where there are none
+        self._use(file, Place(file.device, file.inode, beside=beside))
         return True
 
     def _use(self, file: OpenedLog, place: Place) -> None:

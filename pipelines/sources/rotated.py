@@ -1,5 +1,6 @@
 """The files that one growing log was cut into, opened and told apart by what they begin with."""
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -11,7 +12,17 @@ from pipelines.sources.files import InputError, UnreadableInputError, reading_pr
 from pipelines.sources.packed import PackedFile
 from pipelines.sources.rotation import rotation_families
 
-__all__ = ["HEAD_BYTES", "OpenedLog", "Place", "digest_of", "find_place", "later_files", "open_log"]
+__all__ = [
+    "HEAD_BYTES",
+    "OpenedLog",
+    "Place",
+    "digest_of",
+    "find_place",
+    "known_beside",
+    "later_files",
+    "new_beside",
+    "open_log",
+]
 
 HEAD_BYTES: Final = 1024
 """Bytes that tell one file from another: with times in them, no two logs begin alike."""
@@ -26,7 +37,9 @@ class Place:
     A file is known by device and inode, and by SHA-256 of its first `head_bytes` bytes (of what was
     read, at most HEAD_BYTES): a number of an inode is given again, and a copy has another. `offset`
     is that of the next line, in unpacked bytes; `line` counts the lines before it in this file.
-    `skipping`: the rest of a line beyond the limit is still to be passed over.
+    `skipping`: the rest of a line beyond the limit is still to be passed over. `beside`: while
+    nothing of an empty file was read, digests of the rotated files beside it. One that is not among
+    them was cut off later, and holds lines of this file.
     """
 
     device: int = 0
@@ -36,6 +49,7 @@ class Place:
     offset: int = 0
     line: int = 0
     skipping: bool = False
+    beside: tuple[str, ...] = ()
 
 
 class OpenedLog(Protocol):
@@ -200,6 +214,32 @@ def later_files(path: str, place: Place) -> list[str]:
         else:
             later.append(name)
     return later if found or copies else [name for name in later if name == path]
+
+
+def known_beside(path: str) -> tuple[str, ...]:
+    """Give digests of what the rotated files of a log begin with."""
+    return tuple(digest for _, digest in _rotated(path))
+
+
+def new_beside(path: str, known: tuple[str, ...]) -> OpenedLog | None:
+    """Open the oldest rotated file of a log that is not `known`; None: there is none."""
+    for name, digest in _rotated(path):
+        if digest not in known and (file := _opened(name)) is not None:
+            return file
+    return None
+
+
+def _rotated(path: str) -> list[tuple[str, str]]:
+    """Give the rotated files of a log that hold anything, oldest first, with their digests."""
+    found: list[tuple[str, str]] = []
+    for name in _files(path)[:-1]:
+        if (file := _opened(name)) is None:
+            continue
+        with contextlib.suppress(InputError, OSError):
+            if head := file.read_at(0, HEAD_BYTES):
+                found.append((name, digest_of(head)))
+        file.close()
+    return found
 
 
 def _files(path: str) -> list[str]:

@@ -139,7 +139,7 @@ class SqliteStore:
         where = f"{_SELECT_LISTED} WHERE r.subject = ? AND hard_until_ms > ?"
         with self._file.reading() as connection:
             row = connection.execute(where, (storable(subject), now_ms)).fetchone()
-        return None if row is None else _listing(row)
+            return None if row is None else _listing(row)
 
     def listings(
         self,

@@ -92,9 +92,18 @@ class SqliteFile:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Give the connection for one query."""
+        """Give the connection for one query.
+
+        Raises:
+            StoreCorruptError: also if a record cannot be read, although SQLite found no damage.
+        """
         with self._words():
-            yield self.connection
+            try:
+                yield self.connection
+            except (ValueError, KeyError, TypeError) as error:
+                kind, words = _IN_WORDS[sqlite3.SQLITE_CORRUPT]
+                detail = f"a record in it cannot be read: {type(error).__name__}"
+                raise kind(self.name, f"{words} ({detail})") from error
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
@@ -231,6 +240,9 @@ class SqliteFile:
     def _words(self) -> Iterator[None]:
         try:
             yield
+        except UnicodeDecodeError as error:  # in a text, or in a message of SQLite's own
+            kind, words = _IN_WORDS[sqlite3.SQLITE_CORRUPT]
+            raise kind(self.name, f"{words} (a text in it is not UTF-8)") from error
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
             if code == sqlite3.SQLITE_IOERR_SHMSIZE:

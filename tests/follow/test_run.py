@@ -52,6 +52,23 @@ def content(path: Path) -> list[list[Any]]:
     return [rows(path, f"SELECT * FROM {table} ORDER BY 1") for table in tables]  # noqa: S608
 
 
+def test_a_log_ahead_of_the_time_of_day_is_reported(tmp_path: Path, follow: Started) -> None:
+    shift = ahead()
+    log = tmp_path / "mail.log"
+    log.write_bytes(lines([{**one, "time": one["time"] + shift} for one in story()[:30]]))
+    port = free_ports(1)[0]
+    (tmp_path / "fast.toml").write_text(f"[web]\nport = {port}\n")
+    process = follow("--input", "mail.log", "--format", "ndjson")
+    assert process.stderr is not None
+    while b"ahead of the time of day" not in (line := process.stderr.readline()):
+        assert line, "it has ended"
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5)
+    refused.value.close()
+    assert refused.value.code == 503
+    stopped(process)
+
+
 def test_killed_anywhere_it_ends_as_a_replay_of_the_log(
     tmp_path: Path, follow: Started, floodwatch: Call
 ) -> None:

@@ -196,6 +196,37 @@ def test_a_copied_and_emptied_file_goes_on_in_its_copy(path: Path) -> None:
     assert reader.again().read() == b"four, which is longer than what stood there\n"
 
 
+@pytest.mark.parametrize("old", [b"", b"of yesterday\n"])
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_log_that_was_empty_when_a_reader_was_killed_is_read_from_its_copies(
+    tmp_path: Path, old: bytes, times: int, *, packed: bool
+) -> None:
+    path = tmp_path / "mail.log"
+    path.write_bytes(b"")
+    if old:
+        (tmp_path / "mail.log.1").write_bytes(old)
+    reader = Reader(path)
+    assert reader.read() == b""
+    wanted = b""
+    for number in range(times):
+        lines = b"before copy %d\n" % number
+        path.write_bytes(lines)
+        wanted += lines
+        for age in (2, 1):
+            for end in ("", ".gz"):
+                rotated = tmp_path / f"mail.log.{age}{end}"
+                if rotated.exists():
+                    rotated.rename(tmp_path / f"mail.log.{age + 1}{end}")
+        if packed:
+            (tmp_path / "mail.log.1.gz").write_bytes(gzip.compress(lines))
+        else:
+            (tmp_path / "mail.log.1").write_bytes(lines)
+        os.truncate(path, 0)
+    path.write_bytes(b"after them\n")
+    assert reader.again().read() == wanted + b"after them\n"
+
+
 def copytruncate(path: Path) -> None:
     rotate(path)
     shutil.copyfile(path.with_name(f"{path.name}.1"), path)
