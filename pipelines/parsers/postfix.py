@@ -4,11 +4,12 @@ How lines become events:
 
 | line | becomes |
 |---|---|
-| `smtpd[..]: ID: client=name[ip]` | a message begins: its client and arrival time |
-| `qmgr[..]: ID: from=<..>, size=` | its sender |
+| `smtpd[..]: ID: client=name[ip]` | a message begins: its client |
+| `qmgr[..]: ID: from=<..>, size=` | its sender and arrival time |
 | first `ID: to=<..>` of a recipient | ACCEPT, dated by the arrival; `orig_to` is the recipient |
 | later `ID: to=<..>` of that recipient | nothing: a retry inside our server is no new attempt |
 | `ID: removed` | the message ends; its queue id may come again |
+| `Requeue: OLD to NEW`, pickup's `orig_id=` | the message has another queue id |
 | `reject:` `milter-reject:` | REJECT on 5xx, DEFER on 4xx, with a cause |
 | `discard:` `milter-discard:` | DISCARD |
 | `hold:` `milter-hold:` `redirect:` | ACCEPT; a later delivery to that recipient is a retry |
@@ -40,7 +41,12 @@ from detector.events.decode import OVERSIZED
 from pipelines.parsers.postfix_causes import reply_outcome
 from pipelines.parsers.postfix_clients import Clients
 from pipelines.parsers.postfix_kinds import SkippedLines
-from pipelines.parsers.postfix_lines import LONGEST_ADDRESS, delivery_recipient, is_queue_id
+from pipelines.parsers.postfix_lines import (
+    LONGEST_ADDRESS,
+    delivery_recipient,
+    is_queue_id,
+    moved_ids,
+)
 from pipelines.parsers.postfix_memory import CLIENT, DIRECTION, ParserMemory
 from pipelines.parsers.postfix_refusals import PLAIN_REFUSAL, REFUSALS, read_refusal
 from pipelines.parsers.postfix_tags import (
@@ -48,6 +54,7 @@ from pipelines.parsers.postfix_tags import (
     DELIVERY,
     INSTANCE_SHIFT,
     OTHER_PROGRAM,
+    PICKUP,
     PROGRAM_MASK,
     QMGR,
     QUIET_NAMES,
@@ -181,7 +188,9 @@ class PostfixParser(ParserMemory):
                 code, start = self._tags.read(line, body, host, framed=framed)
                 word, _, text = line[start:].partition(b" ")
             if code < 0:
-                if code == OTHER_PROGRAM and skipped.is_like_mail(line, body):
+                if code == PICKUP or word == b"Requeue:":
+                    self._move(moved_ids(line, body, word, text), host)
+                elif code == OTHER_PROGRAM and skipped.is_like_mail(line, body):
                     continue
                 if not quiet[~code]:
                     self._note(QUIET_NAMES[~code], line)
@@ -227,8 +236,11 @@ class PostfixParser(ParserMemory):
             elif program == QMGR:
                 if text[:6] == b"from=<":
                     senders += 1
-                    message = messages.get(key)
+                    message = messages.get(key) or self._of_another_name(word, host)
                     if message is not None and message[2] is None:
+                        if zone_at:
+                            now = second + int(line[head_end : head_end + 3])
+                        message[0] = now  # the session's client= line may be much older
                         end = text.rfind(b">, size=")
                         if 0 < end <= LONGEST_ADDRESS:
                             message[2] = text[6:end].decode("utf-8", "backslashreplace")
@@ -243,7 +255,7 @@ class PostfixParser(ParserMemory):
                     continue
             elif program == DELIVERY:
                 if text[:4] == b"to=<":
-                    message = messages.get(key)
+                    message = messages.get(key) or self._of_another_name(word, host)
                     if message is None:
                         skipped.delivery(key, line)
                         continue

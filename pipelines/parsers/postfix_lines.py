@@ -10,6 +10,7 @@ __all__ = [
     "decoded",
     "delivery_recipient",
     "is_queue_id",
+    "moved_ids",
 ]
 
 LONGEST_ADDRESS: Final = 1_024
@@ -18,6 +19,8 @@ CLIENT: Final = re.compile(rb"[^\s\[\]<>\"]{0,255}\[([0-9A-Fa-f:.]{2,45})(?:%\w{
 
 _BACKSLASH: Final = ord("\\")
 _BELOW_G: Final = ord("G")
+_REQUEUE: Final = re.compile(rb"([0-9A-Za-z]{5,24})(?:\.[0-9A-F]{5})? to ([0-9A-Za-z]{5,24})\s*\Z")
+_ORIGINAL_ID: Final = re.compile(rb"> orig_id=([0-9A-Za-z]{5,24})\s*\Z")
 _RELAY: Final = b">, relay="
 _ORIGINAL: Final = b">, orig_to=<"
 
@@ -71,3 +74,16 @@ def delivery_recipient(text: bytes) -> bytes:
         if b"@" in text[original : max(0, original_end)]:
             return text[original:original_end]
     return text[4:end]
+
+
+def moved_ids(line: bytes, body: int, word: bytes, text: bytes) -> tuple[bytes, bytes] | None:
+    """Give the old and the new queue id of a message that is queued again, each with its colon.
+
+    MailScanner writes `Requeue: OLD.A1B2C to NEW`; pickup, after `postsuper -r`, writes
+    `NEW: uid=0 from=<..> orig_id=OLD`, which ends the line.
+    """
+    if word == b"Requeue:":
+        found = _REQUEUE.match(text) if line.startswith(b"MailScanner", body) else None
+        return (found[1] + b":", found[2] + b":") if found else None
+    found = _ORIGINAL_ID.search(text) if is_queue_id(word) else None
+    return (found[1] + b":", word) if found else None

@@ -88,8 +88,35 @@ class ParserMemory:
         if message is not None and message[_SEEN].__class__ is set:
             self._more_recipients -= len(message[_SEEN]) - 1
 
+    def _move(self, ids: tuple[bytes, bytes] | None, host: bytes) -> None:
+        """Follow a message to the queue id that it gets when it is queued again."""
+        if ids is None:
+            return
+        for suffix in self._tags.suffixes_of(host):
+            message = self._messages.pop(ids[0] + suffix, None)
+            if message is not None:
+                self._forget(ids[1] + suffix)
+                self._messages[ids[1] + suffix] = message
+                return
+
+    def _of_another_name(self, word: bytes, host: bytes) -> Message | None:
+        """Find a message that smtpd logged under another syslog name of the host.
+
+        Only by a long queue id, which no two instances share; short ones are used again.
+        """
+        if not word[:-1].strip(b"0123456789ABCDEF"):
+            return None
+        keys = (word + suffix for suffix in self._tags.suffixes_of(host))
+        return next((self._messages[key] for key in keys if key in self._messages), None)
+
     def _evict(self) -> None:
-        """Forget the oldest open messages, a quarter at a time, until a quarter is free."""
+        """Forget open messages until a quarter is free: unused queue ids first, oldest first."""
+        surplus = len(self._messages) + self._more_recipients - self._most_open * 3 // 4
+        unused = (key for key, one in self._messages.items() if one[_SENDER] is one[_SEEN] is None)
+        idle = list(islice(unused, surplus))
+        for key in idle:
+            self._forget(key)
+        self._evicted += len(idle)
         while len(self._messages) + self._more_recipients > self._most_open * 3 // 4:
             oldest = list(islice(self._messages, len(self._messages) // 4 + 1))
             for key in oldest:

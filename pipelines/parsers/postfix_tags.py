@@ -11,6 +11,7 @@ __all__ = [
     "DELIVERY",
     "INSTANCE_SHIFT",
     "OTHER_PROGRAM",
+    "PICKUP",
     "POSTSCREEN",
     "PROGRAM_MASK",
     "PROGRAM_NAMES",
@@ -32,6 +33,8 @@ QUIET_NAMES: Final = (
 )  # fmt: skip
 """Programs whose lines are counted and not read. Their code is ~index, which is negative."""
 OTHER_PROGRAM: Final = ~QUIET_NAMES.index("other program")
+
+PICKUP: Final = ~QUIET_NAMES.index("pickup")
 
 _POSTFIX_OTHER: Final = ~QUIET_NAMES.index("postfix other")
 _CODES: Final = {name.encode(): ~index for index, name in enumerate(QUIET_NAMES)} | {
@@ -89,6 +92,10 @@ class TagTable:
         if found[2] != b"syslogd":  # it may repeat lines of others: such lines are looked at
             tags[found[1]] = code
         return code, found.end()
+
+    def suffixes_of(self, host: bytes) -> list[bytes]:
+        """Give the suffixes of all instances of a host."""
+        return [self.suffixes[at] for (one, _), at in self._instances.items() if one == host]
 
     def state(self) -> list[list[str]]:
         """Give the instances seen, each as host and name, in the order of their suffixes."""

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from detector.events.contract import OUTBOUND, Outcome
 from pipelines.parsers.postfix import PostfixParser, looks_like_postfix
 from pipelines.parsers.postfix_kinds import LIKE_MAIL
-from tests.parsers.lines import MX_MS, REFERENCE_MS, Row, line, message, parse, rows
+from tests.parsers.lines import MX, MX_MS, REFERENCE_MS, Row, line, message, parse, rows
 
 REAL = Path(__file__).parent / "real"
 
@@ -306,3 +306,33 @@ def test_finish_forgets_what_was_open() -> None:
     parser.feed(message("A1")[:3], 0)
     assert len(parser.finish().events) == 0
     assert len(parser.feed(message("A1")[3:], 3).events) == 0
+
+
+@pytest.mark.parametrize(
+    "moves",
+    [
+        [MX + b"MailScanner[77]: Requeue: A1B2C3D4E5.A1B2C to B2B2B2B2"],
+        [line("postsuper", "A1B2C3D4E5: requeued"),
+         line("pickup", "B2B2B2B2: uid=0 from=<a@b.test> orig_id=A1B2C3D4E5")],
+    ],
+)  # fmt: skip
+def test_a_message_is_followed_to_its_new_queue_id(moves: list[bytes]) -> None:
+    events = parse([*message("A1B2C3D4E5")[:2], *moves, *message("B2B2B2B2")[2:]]).events
+    assert events.client_ip == ["203.0.113.5"]
+
+
+def test_a_long_queue_id_is_found_under_another_syslog_name() -> None:
+    lines = [one.replace(b"postfix/", b"postfix-out/") for one in message("4bX1Kq2zQz")[1:]]
+    assert len(parse([message("4bX1Kq2zQz")[0], *lines]).events) == 1
+
+
+def test_a_message_is_dated_when_the_server_had_it() -> None:
+    lines = message("A1")
+    lines[0] = lines[0].replace(b"07:17:47", b"07:07:47")
+    assert parse(lines).events.time_ms == [MX_MS]
+
+
+def test_unused_queue_ids_do_not_push_out_open_messages() -> None:
+    unused = [message(f"B{at}")[0] for at in range(40)]
+    found = parse([*message("A1")[:3], *unused, *message("A1")[3:]], most_open=16)
+    assert len(found.events) == 1
