@@ -2,11 +2,11 @@
 
 import ipaddress
 import re
-import socket
 from collections.abc import Collection, Container
 from typing import Final
 
 from detector.events.contract import OUTBOUND
+from detector.events.subjects import ip_key
 from pipelines.parsers.postfix_lines import CLIENT
 
 __all__ = ["OUR_OWN", "Clients"]
@@ -14,6 +14,7 @@ __all__ = ["OUR_OWN", "Clients"]
 OUR_OWN: Final = ""
 """Stands for a client on our own machine, which is nobody's source."""
 
+_LOOPBACK_NET: Final = 127
 _MOST_CACHED: Final = 32_768
 _REST: Final = re.compile(rb"(?::\d{1,5})?(?:\s*\Z|(?=, ))")
 # What smtpd writes behind the client, in this order. The login is one of ours; the text of
@@ -45,11 +46,10 @@ class Clients:
         if known is not None:
             return known
         text = raw.decode("ascii", "replace")
-        try:
-            socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text)
-        except OSError:
+        key = ip_key(text)
+        if key is None:
             return None
-        if text.lower().removeprefix("::ffff:").startswith("127.") or text == "::1":
+        if key[0] == _LOOPBACK_NET or text == "::1":
             text = OUR_OWN
         if len(self.addresses) >= _MOST_CACHED:
             self.addresses.clear()
