@@ -10,9 +10,11 @@ law compares it.
 """
 
 import re
+import unicodedata
 from itertools import repeat
 from typing import Final
 
+import idna
 import numpy as np
 
 __all__ = [
@@ -36,6 +38,8 @@ _TEREDO: Final = bytes.fromhex("20010000")
 """2001::/32 (RFC 4380): the IPv4 address is at the end, with all bits inverted."""
 _HOST_SHARE: Final = "/64"
 LONGEST_MAILBOX: Final = 512
+_LONGEST_DOMAIN: Final = 255
+_NEVER_SPLIT: Final = frozenset({"double-bounce", "mailer-daemon", "postmaster"})
 _V6_BYTES: Final = 16
 _GROUP_DIGITS: Final = 4
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -201,23 +205,26 @@ def _ip_subject(text: str) -> tuple[str, int] | None:
     return (subject_text(key), int.from_bytes(key, "big"))
 
 
-def mailbox_key(text: str) -> str | None:
+def mailbox_key(text: str, delimiters: str = "+") -> str | None:
     """Give the mailbox that an address counts for, or None where it can be no mailbox.
 
     Case is folded (mailboxes that differ only in case are one in practice, and a flood could
-    otherwise spread over spellings), and the part behind a plus belongs to the same mailbox.
+    otherwise spread over spellings), and the part behind a delimiter belongs to the same mailbox
+    (`recipient_delimiter` of Postfix, and what Postfix never splits). A domain is written in
+    A-labels (UTS 46), a local part in NFC.
 
     A key is its own key, whatever was written: what goes over the log comes back the same.
 
     >>> mailbox_key("<Ann+shop@Example.ORG>"), mailbox_key("postmaster"), mailbox_key("")
     ('ann@example.org', 'postmaster', None)
-    >>> mailbox_key("< <ann@example.org>. >")
-    'ann@example.org'
+    >>> mailbox_key("< <ann@example.org>. >"), mailbox_key("ann-shop@bücher.example", "+-")
+    ('ann@example.org', 'ann@xn--bcher-kva.example')
     """
-    if text and _is_settled(text) and "+" not in text and len(text) <= LONGEST_MAILBOX:
-        return text.lower()
-    key = _mailbox(text)
-    while key is not None and not _is_settled(key) and (again := _mailbox(key)) != key:
+    if text and _is_settled(text) and len(text) <= LONGEST_MAILBOX:
+        text = text.lower()
+        return text if not _ends_early(text, delimiters) else _mailbox(text, delimiters)
+    key = _mailbox(text, delimiters)
+    while key is not None and not _is_settled(key) and (again := _mailbox(key, delimiters)) != key:
         key = again
     return key
 
@@ -227,7 +234,11 @@ def _is_settled(key: str) -> bool:
     return key.isascii() and key[0].isalnum() and key[-1].isalnum()
 
 
-def _mailbox(text: str) -> str | None:
+def _ends_early(text: str, delimiters: str) -> bool:
+    return any(one in text for one in delimiters)
+
+
+def _mailbox(text: str, delimiters: str) -> str | None:
     """Normalise once; each further turn only shortens the text."""
     text = text.strip()
     if text.startswith("<") and text.endswith(">"):
@@ -236,14 +247,38 @@ def _mailbox(text: str) -> str | None:
         return None
     if not text.isascii() and _SURROGATE.search(text):
         return None
-    text = text.lower()
+    text = _folded(text)
     local, at, domain = text.rpartition("@")
     if not at:
         return text
-    plus = local.find("+")
-    if plus > 0:
-        local = local[:plus]
-    return f"{local}@{domain.rstrip('.')}"
+    return f"{_unextended(local, delimiters)}@{_domain(domain.rstrip('.'))}"
+
+
+def _folded(text: str) -> str:
+    """Fold case, and write what can be written in several ways in one (NFC)."""
+    text = text.lower()
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def _unextended(local: str, delimiters: str) -> str:
+    """Give a local part without its extension, as Postfix splits it."""
+    if local in _NEVER_SPLIT:
+        return local
+    if "-" in delimiters and (local.startswith("owner-") or local.endswith("-request")):
+        return local
+    ends = [at for one in delimiters if (at := local.find(one)) >= 0]
+    end = min(ends, default=0)
+    return local[:end] if end > 0 else local
+
+
+def _domain(domain: str) -> str:
+    """Give a domain in A-labels; one that has none stays as it is."""
+    if domain.isascii() or len(domain) > _LONGEST_DOMAIN:
+        return domain
+    try:
+        return idna.encode(domain, uts46=True).decode().lower().rstrip(".")
+    except (idna.IDNAError, UnicodeError):
+        return domain
 
 
 def mailbox_masked(mailbox: str) -> str:

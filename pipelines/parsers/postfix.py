@@ -8,13 +8,15 @@ How lines become events:
 | `qmgr[..]: ID: from=<..>, size=` | its sender |
 | first `ID: to=<..>` of a recipient | ACCEPT, dated by the arrival; `orig_to` is the recipient |
 | later `ID: to=<..>` of that recipient | nothing: a retry inside our server is no new attempt |
+| `to=` of a mailbox that gets copies | nothing, unless the message has no other recipient |
 | `ID: removed` | the message ends; its queue id may come again |
 | `reject:` `milter-reject:` | REJECT on 5xx, DEFER on 4xx, with a cause |
 | `discard:` `milter-discard:` | DISCARD |
 | `reject: header` or `body` (cleanup) | REJECT_CONTENT, the client from the message's `client=` |
 
-Outbound: a message whose `client=` line has `sasl_username=` was submitted by one of our users;
-all its events carry `OUTBOUND`, also refusals, where the refusal itself says `sasl_username=`.
+Outbound: a message whose `client=` line has `sasl_username=` was submitted by one of our users,
+one from the site's networks by one of our hosts; all its events carry `OUTBOUND`, also refusals,
+where the refusal itself says `sasl_username=` or comes from our networks.
 
 A client behind a relay: `orig_client=` counts where the client is a trusted relay or on our own
 machine (a proxy or filter). A message that comes back from a filter of ours, which is one from a
@@ -36,8 +38,22 @@ from detector.events.contract import OUTBOUND, EventLists, Outcome, Reject
 from detector.events.decode import OVERSIZED
 from pipelines.parsers.postfix_causes import reply_outcome
 from pipelines.parsers.postfix_clients import Clients
+from pipelines.parsers.postfix_copies import Copies
 from pipelines.parsers.postfix_kinds import SkippedLines, kind_of
-from pipelines.parsers.postfix_lines import LONGEST_ADDRESS, delivery_recipient, is_queue_id
+from pipelines.parsers.postfix_lines import (
+    LONGEST_ADDRESS,
+    decoded,
+    delivery_recipient,
+    is_queue_id,
+)
+from pipelines.parsers.postfix_messages import (
+    CLIENT,
+    DIRECTION,
+    SEEN,
+    Message,
+    read_messages,
+    written_messages,
+)
 from pipelines.parsers.postfix_refusals import PLAIN_REFUSAL, REFUSALS, read_refusal
 from pipelines.parsers.postfix_tags import (
     CLEANUP,
@@ -50,6 +66,7 @@ from pipelines.parsers.postfix_tags import (
     TagTable,
     looks_like_postfix,
 )
+from pipelines.parsers.site import Site
 from pipelines.parsers.syslog_time import SyslogTime
 
 __all__ = ["Parsed", "PostfixParser", "looks_like_postfix"]
@@ -61,9 +78,7 @@ _CONTENT_CHECK: Final = {b"header", b"body", b"content"}
 _END_OF_MESSAGE: Final = {b"END-OF-MESSAGE", b"DATA content", *_CONTENT_CHECK}
 _MAY_LACK_RECIPIENT: Final = range(Outcome.REJECT_OTHER, Outcome.DEFER_OTHER)
 
-# A message: [arrival ms, client, sender or None, recipients seen, OUTBOUND or 0].
-_ARRIVAL, _CLIENT, _SENDER, _SEEN, _DIRECTION = range(5)
-_Message = list[Any]
+_NOTHING_SAID: Final = Site()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +104,13 @@ class PostfixParser:
         reference_ms: Latest plausible time, Unix ms, for dates without a year.
         utc_offset_s: Seconds east of UTC, for times without a zone.
         trusted_relays: Addresses and networks whose `orig_client=` is believed.
+        site: What the operator says of the site.
         most_open: Bound of what is remembered: open messages, and their recipients beyond the
             first. Past it the oldest quarter is forgotten; what those messages deliver later
             makes no event.
 
     Raises:
-        ValueError: An entry of `trusted_relays` is no address or network.
+        ValueError: A relay or a network of `site` is no address or network.
     """
 
     def __init__(
@@ -103,12 +119,14 @@ class PostfixParser:
         reference_ms: int,
         utc_offset_s: int = 0,
         trusted_relays: Collection[str] = (),
+        site: Site = _NOTHING_SAID,
         most_open: int = 131_072,
     ) -> None:
         self._time = SyslogTime(reference_ms, utc_offset_s)
         self._tags = TagTable()
-        self._clients = Clients(trusted_relays)
-        self._messages: dict[bytes, _Message] = {}
+        self._clients = Clients(trusted_relays, site.networks)
+        self._copies = Copies(site.copies)
+        self._messages: dict[bytes, Message] = {}
         self._most_open = most_open
         self._more_recipients = 0
         self._skipped = SkippedLines()
@@ -123,10 +141,8 @@ class PostfixParser:
         """Give what is remembered of the lines so far, as plain JSON: open messages, instances."""
         return {
             "instances": self._tags.state(),
-            "messages": [
-                [key.decode("latin-1"), arrival, client, sender, _texts(seen), direction]
-                for key, (arrival, client, sender, seen, direction) in self._messages.items()
-            ],
+            "copies": self._copies.state(),
+            "messages": written_messages(self._messages),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -136,13 +152,9 @@ class PostfixParser:
             KeyError, TypeError, ValueError: it is no state of a parser.
         """
         self._tags.restore(state["instances"])
-        for key, arrival, client, sender, seen, direction in state["messages"]:
-            recipients = [text.encode("latin-1") for text in seen]
-            several = set(recipients) if len(recipients) > 1 else None
-            self._messages[key.encode("latin-1")] = [
-                arrival, client, sender, several or next(iter(recipients), None), direction,
-            ]  # fmt: skip
-            self._more_recipients += max(len(recipients) - 1, 0)
+        if "copies" in state:  # not written before 0.2
+            self._copies.restore(state["copies"])
+        self._messages, self._more_recipients = read_messages(state["messages"])
 
     def _fresh(self) -> None:
         self._events = EventLists()
@@ -166,7 +178,7 @@ class PostfixParser:
         add_record, add_time = events.record.append, events.time_ms.append
         add_client, add_recipient = events.client_ip.append, events.recipient.append
         add_sender, add_outcome = events.sender.append, events.outcome.append
-        messages, most_open = self._messages, self._most_open
+        messages, most_open, copies = self._messages, self._most_open, self._copies
         plain_clients, addresses = self._clients.plain, self._clients.addresses
         suffixes = self._tags.suffixes
         head, head_end, zone_at, zone = b"\n", 0, 0, b""
@@ -174,7 +186,7 @@ class PostfixParser:
         host, framed = b"", False
         tags: dict[bytes, int] = {}
         quiet = [0] * len(QUIET_NAMES)
-        connects = disconnects = clients = senders = ends = ids = repeats = strangers = 0
+        connects = disconnects = clients = senders = ends = ids = repeats = strangers = copied = 0
 
         for position, line in enumerate(lines, first_position):
             if line[:head_end] != head or (
@@ -248,6 +260,10 @@ class PostfixParser:
                     message = messages.pop(key, None)
                     if message is not None and message[3].__class__ is set:
                         self._more_recipients -= len(message[3]) - 1
+                    elif message is not None and copies.known and copies.has(message[3] or b""):
+                        ends -= 1
+                        arrival, client, sender, alone, direction = message
+                        self._add(position, arrival, client, decoded(alone), sender, direction)
                     continue
             elif program == DELIVERY:
                 if text[:4] == b"to=<":
@@ -268,11 +284,15 @@ class PostfixParser:
                     seen = message[3]
                     if seen is None:
                         message[3] = recipient
+                        copies.messages += 1
                     elif seen == recipient or (seen.__class__ is set and recipient in seen):
                         repeats += 1
                         continue
                     else:
                         self._see_another(message, recipient)
+                    if copies.known and copies.has(recipient):
+                        copied += 1
+                        continue
                     add_record(position)
                     add_time(message[0])
                     add_client(message[1])
@@ -315,6 +335,7 @@ class PostfixParser:
         self._count("qmgr removed", ends)
         self._count("cleanup message-id", ids)
         self._count("delivery again", repeats)
+        self._count("delivery of a copy", copied)
         self._count("delivery of a message without a client", strangers)
         return self._parsed(lines)
 
@@ -333,19 +354,34 @@ class PostfixParser:
         else:
             self._reject(position, "bad_time", "want a syslog time and host at the start", line)
 
-    def _see_another(self, message: _Message, recipient: bytes) -> None:
+    def _add(
+        self, position: int, time_ms: int, client: str, recipient: str | None,
+        sender: str | None, outcome: int,
+    ) -> None:  # fmt: skip
+        """Make an event."""
+        events = self._events
+        events.record.append(position)
+        events.time_ms.append(time_ms)
+        events.client_ip.append(client)
+        events.recipient.append(recipient)
+        events.sender.append(sender)
+        events.outcome.append(outcome)
+
+    def _see_another(self, message: Message, recipient: bytes) -> None:
         """Note a recipient beyond the first."""
-        if message[_SEEN].__class__ is not set:
-            message[_SEEN] = {message[_SEEN]}
-        message[_SEEN].add(recipient)
+        if message[SEEN].__class__ is not set:
+            self._copies.see(message[SEEN], 1)
+            message[SEEN] = {message[SEEN]}
+        message[SEEN].add(recipient)
+        self._copies.see(recipient, len(message[SEEN]))
         self._more_recipients += 1
         if len(self._messages) + self._more_recipients > self._most_open:
             self._evict()
 
     def _forget(self, key: bytes) -> None:
         message = self._messages.pop(key, None)
-        if message is not None and message[_SEEN].__class__ is set:
-            self._more_recipients -= len(message[_SEEN]) - 1
+        if message is not None and message[SEEN].__class__ is set:
+            self._more_recipients -= len(message[SEEN]) - 1
 
     def _evict(self) -> None:
         """Forget the oldest open messages, a quarter at a time, until a quarter is free."""
@@ -358,7 +394,7 @@ class PostfixParser:
     def _refusal(self, text: bytes, key: bytes, program: int, now: int, position: int) -> None:
         """Read `reject: ...` and its kin of the message `key`."""
         message = self._messages.get(key)
-        refusal = read_refusal(text, message[_CLIENT].encode() if message else b"")
+        refusal = read_refusal(text, message[CLIENT].encode() if message else b"")
         if refusal is None or refusal.where in _NO_MAIL:
             self._count("refusal of something else")
             return
@@ -370,10 +406,10 @@ class PostfixParser:
         if client is None:
             self._reject(position, "bad_client_ip", "refusal: no client address", text)
             return
-        direction = OUTBOUND if refusal.authenticated else 0
+        direction = OUTBOUND if refusal.authenticated or self._clients.is_own(client) else 0
         if message is not None:
-            client = self._clients.behind(client, message[_CLIENT])
-            direction |= message[_DIRECTION]
+            client = self._clients.behind(client, message[CLIENT])
+            direction |= message[DIRECTION]
             if where in _END_OF_MESSAGE:
                 self._forget(key)
         if not client:
@@ -381,17 +417,4 @@ class PostfixParser:
         elif refusal.recipient is None and outcome not in _MAY_LACK_RECIPIENT:
             self._count(f"{outcome.name.partition('_')[0].lower()} without a recipient")
         else:
-            events = self._events
-            events.record.append(position)
-            events.time_ms.append(now)
-            events.client_ip.append(client)
-            events.recipient.append(refusal.recipient)
-            events.sender.append(refusal.sender)
-            events.outcome.append(outcome | direction)
-
-
-def _texts(seen: bytes | set[bytes] | None) -> list[str]:
-    """Give the recipients of a message as texts, in an order of their own."""
-    if seen is None:
-        return []
-    return sorted(one.decode("latin-1") for one in (seen if isinstance(seen, set) else {seen}))
+            self._add(position, now, client, refusal.recipient, refusal.sender, outcome | direction)

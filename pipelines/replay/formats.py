@@ -52,5 +52,6 @@ def line_reader(name: str, events: EventReader, terms: PostfixTerms, newest_ms: 
         reference_ms=reference,
         utc_offset_s=terms.utc_offset_s,
         trusted_relays=terms.trusted_relays,
+        site=terms.site,
     )
     return PostfixLines(parser, events)

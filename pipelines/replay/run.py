@@ -55,6 +55,7 @@ class Replay:
     policy: Policy = field(default_factory=Policy)
     input_format: str | None = None
     postfix: PostfixTerms = field(default_factory=PostfixTerms)
+    delimiters: str = "+"
     asn_tables: tuple[Path, ...] = ()
     providers: Path | None = None
     decisions: Path | None = None
@@ -100,7 +101,7 @@ class _Run:
         self._spec, self._store, self._inspection = spec, store, inspection
         self._progress = progress
         self._asns = asns = load_asn_files(spec.asn_tables) if spec.asn_tables else None
-        self._keys = KeyTables()
+        self._keys = KeyTables(spec.delimiters)
         providers = load_providers(spec.providers)
         engine = Engine(spec.policy, self._keys, lookup=asns, providers=providers)
         self._facts = {
