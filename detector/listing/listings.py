@@ -145,7 +145,7 @@ class Listings:
         full = len(self.lifecycle.listings) >= self.policy.memory.listings
         evidence = offence.evidence | {"collateral": cost.evidence()}
         if full or cost.held_for:
-            evidence |= held_for("memory.listings" if full else cost.held_for)
+            evidence |= held_for("memory.listings" if full else cost.held_for, cost.own)
             self.costs.set_held(listing, held=True)
         self.lifecycle.add(listing, self._tick)
         self.listed[ip], self._by_slot[ip] = True, listing

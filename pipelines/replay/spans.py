@@ -56,7 +56,7 @@ class Spans:
             return np.full(slots.size, NONE, np.int32)
         if slots.size:
             self._newest = _sized(self._newest, int(slots.max()) + 1)
-        span = self._newest[slots]
+        span: NDArray[np.int32] = self._newest[slots]
         while (early := np.flatnonzero((span != NONE) & (time_ms < self._since[span]))).size:
             span[early] = self._before[span[early]]
         span[time_ms >= self._until[span]] = NONE
@@ -69,7 +69,8 @@ class Spans:
         """Say whether the victim of a span is a mailbox or its domain: (n,) bool."""
         victim = self._victim[span]
         own = np.where(self._scope[span] == 0, mailbox, domain)
-        return (victim != NONE) & (victim == own)
+        out: NDArray[np.bool_] = (victim != NONE) & (victim == own)
+        return out
 
     def forget(self, slots: Sequence[int]) -> None:
         """Forget the spans of slots."""

@@ -10,7 +10,8 @@ HEAD = b"2026-03-14T08:00:00.000000+00:00 mx1 postfix/"
 OWN = Site(networks=("198.51.100.0/24", "2001:db8:1::/48"))
 REFUSED = (
     b"smtpd[1]: NOQUEUE: reject: RCPT from unknown[%s]: 550 5.1.1 <bob@example.org>: Recipient "
-    b"address rejected: User unknown; from=<a@example.net> to=<bob@example.org> proto=ESMTP helo=<x>"
+    b"address rejected: User unknown; from=<a@example.net> "
+    b"to=<bob@example.org> proto=ESMTP helo=<x>"
 )
 
 
@@ -55,5 +56,5 @@ def test_who_stands_behind_a_trusted_relay_decides() -> None:
 
 
 def test_a_network_that_is_none_is_refused() -> None:
-    with pytest.raises(ValueError, match="192.0.2.300"):
+    with pytest.raises(ValueError, match=r"192\.0\.2\.300"):
         PostfixParser(reference_ms=0, site=Site(networks=("192.0.2.300",)))
