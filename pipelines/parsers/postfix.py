@@ -14,38 +14,32 @@ How lines become events:
 | `discard:` `milter-discard:` | DISCARD |
 | `reject: header` or `body` (cleanup) | REJECT_CONTENT, the client from the message's `client=` |
 
-Outbound: a message whose `client=` line has `sasl_username=` was submitted by one of our users,
-one from the site's networks by one of our hosts; all its events carry `OUTBOUND`, also refusals,
-where the refusal itself says `sasl_username=` or comes from our networks.
+Outbound: mail that one of our users (`sasl_username=`) or a host of the site's networks submits;
+all its events carry `OUTBOUND`, also refusals, where the refusal itself names them.
 
 A client behind a relay: `orig_client=` counts where the client is a trusted relay or on our own
 machine (a proxy or filter). A message that comes back from a filter of ours, which is one from a
 loopback address without `orig_client`, or one whose `orig_queue_id` is an open message, is no
 second event. Mail from `pickup` and our own bounces has no client and gives no event.
 
-Queue ids are joined per host and Postfix instance (the first word of the tag), so a log of many
-servers may be read as one file.
+Queue ids are joined per host and Postfix instance (the first word of the tag): a log of many
+servers may be one file.
 
 Each line is either the record of one event, or a `Reject`, or counted in `kinds`, exactly once.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
 
 from detector.events.contract import OUTBOUND, EventLists, Outcome, Reject
 from detector.events.decode import OVERSIZED
+from pipelines.parsers.parsed import Parsed
 from pipelines.parsers.postfix_causes import reply_outcome
 from pipelines.parsers.postfix_clients import Clients
 from pipelines.parsers.postfix_copies import Copies
 from pipelines.parsers.postfix_kinds import SkippedLines, kind_of
-from pipelines.parsers.postfix_lines import (
-    LONGEST_ADDRESS,
-    decoded,
-    delivery_recipient,
-    is_queue_id,
-)
+from pipelines.parsers.postfix_lines import LONGEST_ADDRESS, delivery_recipient, is_queue_id
 from pipelines.parsers.postfix_messages import (
     CLIENT,
     DIRECTION,
@@ -81,24 +75,8 @@ _MAY_LACK_RECIPIENT: Final = range(Outcome.REJECT_OTHER, Outcome.DEFER_OTHER)
 _NOTHING_SAID: Final = Site()
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
-    """What a run of lines held.
-
-    `kinds` counts the lines that made neither an event nor a reject, by kind; `evicted` counts
-    the open messages that were forgotten to keep the bound. `examples` has the first line of each
-    kind that this parser has not met before.
-    """
-
-    events: EventLists
-    rejects: list[Reject]
-    kinds: dict[str, int]
-    evicted: int = 0
-    examples: dict[str, bytes] = field(default_factory=dict)
-
-
 class PostfixParser:
-    """Reads one log, in order, in runs of any length; the split into runs changes nothing.
+    """Reads one log, in order, in runs of any length; how it is split changes nothing.
 
     Args:
         reference_ms: Latest plausible time, Unix ms, for dates without a year.
@@ -262,8 +240,9 @@ class PostfixParser:
                         self._more_recipients -= len(message[3]) - 1
                     elif message is not None and copies.known and copies.has(message[3] or b""):
                         ends -= 1
-                        arrival, client, sender, alone, direction = message
-                        self._add(position, arrival, client, decoded(alone), sender, direction)
+                        began, client, sender, seen, direction = message
+                        recipient = seen.decode("utf-8", "backslashreplace")
+                        self._add(position, began, client, recipient, sender, direction)
                     continue
             elif program == DELIVERY:
                 if text[:4] == b"to=<":
