@@ -59,6 +59,8 @@ class Engine(State):
         super().__init__(policy, tables, lookup=lookup, providers=providers)
         self.flood_records: list[dict[str, Any]] = []
         """Records of floods that follow from what the last `accept` took."""
+        self.flood_victims: list[tuple[str, int]] = []
+        """Scope and slot of the victim of each of these records."""
         self._records = FloodRecords(self)
         self._examiner = Examiner(self)
         self._base = (0, 0, True)
@@ -83,6 +85,7 @@ class Engine(State):
         self._close_due()
         out, self.listings.changes = self.listings.changes, []
         self.flood_records, self._records.written = self._records.written, []
+        self.flood_victims, self._records.victims = self._records.victims, []
         return out
 
     def _close_due(self) -> None:

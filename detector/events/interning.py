@@ -93,8 +93,9 @@ class _Spellings:
 class KeyTable:
     """Slots of one kind of key: `kind` is "ip", "mailbox" or "domain"."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, delimiters: str = "+") -> None:
         self.kind = kind
+        self._delimiters = delimiters
         self.subjects = SubjectTexts()
         """By slot, for "ip" only: the numbers of the addresses."""
         self.names: KeyTexts = self.subjects if kind == "ip" else Texts()
@@ -177,7 +178,10 @@ class KeyTable:
             return ip_subjects(texts)
         if self.kind == "domain":
             return [(text, 0) for text in texts]
-        return [None if (name := mailbox_key(text)) is None else (name, 0) for text in texts]
+        return [
+            None if (name := mailbox_key(text, self._delimiters)) is None else (name, 0)
+            for text in texts
+        ]
 
     def key(self, slot: int) -> bytes:
         """Give the key of an "ip" slot: 4 or 8 bytes."""
@@ -278,9 +282,12 @@ def _sender_bit(sender: str | None) -> int:
 
 
 class KeyTables:
-    """The tables that the stages of one process share."""
+    """The tables that the stages of one process share.
 
-    def __init__(self) -> None:
+    `delimiters` end the name of a mailbox in an address, see `mailbox_key`.
+    """
+
+    def __init__(self, delimiters: str = "+") -> None:
         self.ips = KeyTable("ip")
-        self.mailboxes = KeyTable("mailbox")
+        self.mailboxes = KeyTable("mailbox", delimiters)
         self.senders = SenderBits()

@@ -29,6 +29,8 @@ class FloodRecords:
 
     def __init__(self, state: State) -> None:
         self.written: list[dict[str, Any]] = []
+        self.victims: list[tuple[str, int]] = []
+        """Scope and slot of the victim of each of them, which they show masked."""
         self._state = state
         self._over: list[tuple[Flood, Case]] = []
 
@@ -74,6 +76,7 @@ class FloodRecords:
         listings = self._state.listings
         for flood, case, state in sorted(due, key=lambda one: one[0].figures.number):
             victim = listings.masked(self._state.name(case.scope, case.slot))
+            self.victims.append((case.scope, case.slot))
             self.written.append(_record(flood, case.scope, victim, state, tick))
 
 

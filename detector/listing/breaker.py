@@ -8,7 +8,7 @@ one must keep to the limit.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from detector.listing.collateral import FOR_DOMAIN, LEAST, Collateral, Cost, is_material
 from detector.listing.costs import Costs
@@ -17,8 +17,23 @@ from detector.listing.lifecycle import Listing
 __all__ = ["Breaker", "breaker_evidence", "held_for"]
 
 
-def held_for(reason: str) -> dict[str, Any]:
-    """Give why a listing is held, and what an operator can do, as they stand in its decision."""
+_GATEWAY_SHARE: Final = 0.25
+"""A source of so much of all normal mail may be the operator's own gateway: few others bring it."""
+
+
+def held_for(reason: str, own_share: float = 0.0) -> dict[str, Any]:
+    """Give why a listing is held, and what an operator can do, as they stand in its decision.
+
+    `own_share` is the source's share of normal mail.
+    """
+    if own_share >= _GATEWAY_SHARE:
+        return {
+            "held_for": reason,
+            "gateway": True,
+            "operator": "it brings much of all mail: if it is your own gateway, name it in "
+            "guard.never_list, site.networks or --trusted-relay; if it is not, list it with "
+            "`floodwatch control release`",
+        }
     return {
         "held_for": reason,
         "operator": "release it with `floodwatch control release`, or leave it: it stops nothing",
@@ -27,7 +42,7 @@ def held_for(reason: str) -> dict[str, Any]:
 
 def breaker_evidence(cost: Cost) -> dict[str, Any]:
     """Give what a decision says of a listing that is held now because its cost has grown."""
-    return {"collateral": cost.evidence()} | held_for(cost.held_for or FOR_DOMAIN)
+    return {"collateral": cost.evidence()} | held_for(cost.held_for or FOR_DOMAIN, cost.own)
 
 
 class Breaker:

@@ -18,6 +18,10 @@ RESERVED: Final = (
 )  # fmt: skip
 """Space that no mail comes from. Documentation ranges are absent: tests and demos list them."""
 
+_CARRY_IPV4: Final = (0xFFFF << 32, 0x64FF9B << 96)
+"""IPv4-mapped space and NAT64's 64:ff9b::/96: the IPv4 address is the rest."""
+_SIX_TO_FOUR: Final = 0x2002
+
 
 class NeverList:
     """Ranges of subjects, IPv4 addresses and IPv6 /64s, in sorted arrays.
@@ -39,9 +43,12 @@ class NeverList:
                 spans[4].append((first, last))
                 continue
             spans[8].append((first >> 64, last >> 64))
-            low, high = max(first, 0xFFFF << 32), min(last, (0xFFFF << 32) + 2**32 - 1)
-            if low <= high and network.prefixlen >= 96:  # noqa: PLR2004 - IPv4-mapped space
-                spans[4].append((low & 0xFFFFFFFF, high & 0xFFFFFFFF))
+            for base in _CARRY_IPV4:
+                low, high = max(first, base), min(last, base + 2**32 - 1)
+                if low <= high and network.prefixlen >= 96:  # noqa: PLR2004 - IPv4 is behind it
+                    spans[4].append((low - base, high - base))
+            if network.prefixlen >= 16 and first >> 112 == _SIX_TO_FOUR:  # noqa: PLR2004 - its own
+                spans[4].append((first >> 80 & 0xFFFFFFFF, last >> 80 & 0xFFFFFFFF))
         self._starts: dict[int, list[int]] = {}
         self._ends: dict[int, list[int]] = {}
         for size, found in spans.items():

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.events.numbering import Numbering
-from detector.events.subjects import ip_key, mailbox_masked, subject_text
+from detector.events.subjects import mailbox_masked, subject_key, subject_text
 from detector.judge.offences import Offence
 from detector.listing.breaker import Breaker, breaker_evidence, held_for
 from detector.listing.collateral import Collateral
@@ -145,7 +145,7 @@ class Listings:
         full = len(self.lifecycle.listings) >= self.policy.memory.listings
         evidence = offence.evidence | {"collateral": cost.evidence()}
         if full or cost.held_for:
-            evidence |= held_for("memory.listings" if full else cost.held_for)
+            evidence |= held_for("memory.listings" if full else cost.held_for, cost.own)
             self.costs.set_held(listing, held=True)
         self.lifecycle.add(listing, self._tick)
         self.listed[ip], self._by_slot[ip] = True, listing
@@ -394,5 +394,5 @@ class Listings:
 
 def _named(text: str) -> str:
     """Give the subject that an address names; other text stays."""
-    key = ip_key(text.removesuffix("/64"))
+    key = subject_key(text)
     return subject_text(key) if key is not None else text

@@ -82,6 +82,9 @@ def replay(
     input_format: Annotated[
         str, typer.Option("--format", help="auto, ndjson, postfix, parquet or log (a dump).")
     ] = "auto",
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Settings file: its [site] is used.")
+    ] = None,
     policy: PolicyFile = None,
     asn_table: AsnTables = None,
     providers: Providers = None,
@@ -134,9 +137,9 @@ def replay(
         from pipelines.cli.replaying import ReplayOptions, run_replay
 
         options = ReplayOptions(
-            tuple(inputs), input_format, policy, tuple(asn_table or ()), providers, store, fresh,
-            decisions, floods, rejects, log, tuple(trusted_relay or ()), log_ends, utc_offset,
-            preset, tuple(field or ()), as_json,
+            tuple(inputs), input_format, config, policy, tuple(asn_table or ()), providers, store,
+            fresh, decisions, floods, rejects, log, tuple(trusted_relay or ()), log_ends,
+            utc_offset, preset, tuple(field or ()), as_json,
         )  # fmt: skip
         code = run_replay(options)
     raise typer.Exit(code)

@@ -13,12 +13,14 @@ from pipelines.cli.guarded import FAILED, UsageError, say
 from pipelines.cli.listings import print_json
 from pipelines.cli.postfix_options import check_relays, offset_s
 from pipelines.cli.record_options import record_source
+from pipelines.cli.running import load
 from pipelines.cli.summary_page import summary_page
 from pipelines.follow.lock import Lock, TakenError
 from pipelines.replay.formats import FORMATS
 from pipelines.replay.run import Progress, Replay, replay
 from pipelines.settings.config_file import load_policy
-from pipelines.shapes.raw_postfix import PostfixTerms
+from pipelines.settings.model import SiteSettings
+from pipelines.shapes.raw_postfix import PostfixTerms, site_of
 from pipelines.stages.publish import STDOUT
 from pipelines.stores import open_store
 from pipelines.stores.redis_url import shown_url
@@ -37,6 +39,7 @@ class ReplayOptions:
 
     inputs: tuple[str, ...]
     input_format: str
+    config: Path | None
     policy: Path | None
     asn_tables: tuple[Path, ...]
     providers: Path | None
@@ -90,12 +93,14 @@ def _spec(options: ReplayOptions) -> Replay:
     taken = (inputs & set(outputs)) - {STDOUT.absolute()}
     if taken:
         raise UsageError(f"{min(map(ascii, map(str, taken)))}: is an input, and cannot be written")
+    site = load(options.config).site if options.config is not None else SiteSettings()
     return Replay(
         inputs=options.inputs,
         store_url=options.store,
         policy=load_policy(None if options.policy is None else str(options.policy)),
         input_format=None if kind == _AUTO else kind,
-        postfix=_postfix_terms(options),
+        postfix=_postfix_terms(options, site),
+        delimiters=site.recipient_delimiter,
         source=record_source(options.preset, options.fields),
         asn_tables=options.asn_tables,
         providers=options.providers,
@@ -112,7 +117,7 @@ def _outputs(options: ReplayOptions) -> list[Path]:
     return [path for path in paths if path is not None]
 
 
-def _postfix_terms(options: ReplayOptions) -> PostfixTerms:
+def _postfix_terms(options: ReplayOptions, site: SiteSettings) -> PostfixTerms:
     zone_s = offset_s(options.utc_offset)
     reference: int | None = None
     if options.log_ends is not None:
@@ -122,7 +127,7 @@ def _postfix_terms(options: ReplayOptions) -> PostfixTerms:
             raise UsageError(f"--log-ends: got {options.log_ends!a}, want YYYY-MM-DD") from None
         reference = (int(day.timestamp()) + _DAY_S - 1 - zone_s) * 1000
     check_relays(options.trusted_relays)
-    return PostfixTerms(reference, zone_s, options.trusted_relays)
+    return PostfixTerms(reference, zone_s, options.trusted_relays, site_of(site))
 
 
 def _move_aside(url: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from detector.events.subjects import ip_key, subject_text
+from detector.events.subjects import subject_key, subject_text
 from detector.policy.settings import Rules
 from pipelines.cli.guarded import UsageError
 
@@ -82,7 +82,7 @@ def subject_of(text: str) -> str:
     Raises:
         UsageError: no address.
     """
-    key = ip_key(text.strip().removesuffix("/64"))
+    key = subject_key(text.strip())
     if key is None:
         problem = "want an IPv4 or IPv6 address, as 192.0.2.7 or 2001:db8::1"
         raise UsageError(f"got {text[:64]!a}, {problem}")

@@ -111,6 +111,14 @@ def _outputs(s: Summary, written: list[str]) -> list[tuple[str, str]]:
     rows += [("Written", name) for name in written]
     if not s.asn_table:
         rows.append(("Note", "no --asn-table: networks are told apart by their prefix alone"))
+    if s.gateways:
+        named = ", ".join(s.gateways[:_MOST_NAMED])
+        note = (
+            f"held: {named} bring much of all mail. If they are your own gateways, name them in "
+            "guard.never_list, site.networks or --trusted-relay; if not, `floodwatch control "
+            "release` lists them"
+        )
+        rows.append(("Note", note))
     if s.asn_problems:
         rows.append(("Note", f"{s.asn_problems:,} lines of the ASN table left out (see check)"))
     return rows

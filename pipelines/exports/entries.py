@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from detector.errors import FloodwatchError
-from detector.events.subjects import ip_key, subject_text
+from detector.events.subjects import subject_key, subject_text
 from detector.listing.guard import NeverList
 from pipelines.ports import Listing
 
@@ -72,7 +72,7 @@ def checked(entries: Iterable[Entry]) -> tuple[Entry, ...]:
 
 
 def _key(subject: str) -> bytes:
-    key = ip_key(subject.removesuffix("/64"))
+    key = subject_key(subject)
     if key is None or subject_text(key) != subject:
         raise ExportRefusedError(f"{subject!a} is not an IPv4 address or an IPv6 /64")
     if _RESERVED.covers(key):

@@ -114,7 +114,9 @@ def begin(spec: FollowSpec, health: StageHealth, stack: contextlib.ExitStack) ->
     providers = load_providers(detect.providers)
 
     def engine(policy: Policy) -> Engine:
-        return Engine(policy, KeyTables(), lookup=asns, providers=providers)
+        return Engine(
+            policy, KeyTables(settings.site.recipient_delimiter), lookup=asns, providers=providers
+        )
 
     def read(blob: bytes) -> tuple[Head, Engine, int]:
         head, state = read_state(blob)

@@ -6,6 +6,7 @@ from typing import Final
 from pipelines.clock import now_ms
 from pipelines.follow.partition import KeepingLines
 from pipelines.parsers.postfix import PostfixParser, looks_like_postfix
+from pipelines.parsers.site import Site
 from pipelines.parsers.syslog_time import SyslogTime
 from pipelines.settings.model import SourceSettings
 from pipelines.shapes.field_mapping import lines_of
@@ -48,12 +49,12 @@ def format_of(path: str, lines: bytes) -> str:
 
 def reader_of(
     kind: str, lines: KeepingLines, source: SourceSettings, utc_offset_s: int,
-    trusted_relays: tuple[str, ...],
+    trusted_relays: tuple[str, ...], site: Site,
 ) -> LineReader:  # fmt: skip
     """Make the reader of a format."""
     if kind == "ndjson":
         return lines_of(source, lines.events)
     parser = PostfixParser(
-        reference_ms=now_ms(), utc_offset_s=utc_offset_s, trusted_relays=trusted_relays
+        reference_ms=now_ms(), utc_offset_s=utc_offset_s, trusted_relays=trusted_relays, site=site
     )
     return PostfixLines(parser, lines.events)

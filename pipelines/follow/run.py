@@ -22,6 +22,7 @@ from pipelines.follow.partition import Beat, FollowedPartition, Told
 from pipelines.follow.rejects import RejectsFile
 from pipelines.live.health import StageHealth
 from pipelines.live.supervisor import pause
+from pipelines.shapes.raw_postfix import site_of
 from pipelines.sources.files import UnreadableInputError
 
 __all__ = ["FollowSpec", "Follower"]
@@ -186,7 +187,7 @@ class Follower:
             spec = self._spec
             one.reader.reader = reader_of(
                 kind, one.reader, spec.settings.source, begun.head.utc_offset_s,
-                spec.trusted_relays,
+                spec.trusted_relays, site_of(spec.settings.site),
             )  # fmt: skip
             formats[number] = kind
 

@@ -68,10 +68,12 @@ class IngestStage:
     def __init__(
         self, clients: KafkaClients, settings: IngestSettings, policy: Policy,
         reader: Callable[[KeyTables], LineReader], progress: ProgressWatch, health: StageHealth,
+        delimiters: str = "+",
     ) -> None:  # fmt: skip
         self.clients, self.settings, self.policy = clients, settings, policy
         self.make_reader = reader
         self.progress, self.health = progress, health
+        self.delimiters = delimiters
 
     async def run(self, stop: asyncio.Event) -> None:
         """Go on through every failure of Kafka until told to stop; then commit and leave.
@@ -95,7 +97,7 @@ class _Life:
         self._group, self._appender = group, appender
         self._clients, self._settings, self._policy = stage.clients, stage.settings, stage.policy
         self._progress, self._health = stage.progress, stage.health
-        self._tables = KeyTables()
+        self._tables = KeyTables(stage.delimiters)
         self._reader = stage.make_reader(self._tables)
         self._counts = IngestCounts()
         self._counted = (0, 0)

@@ -76,7 +76,7 @@ class Live:
         ingest = IngestStage(
             self._clients, self.settings.ingest, policy,
             lambda tables: lines_of(source, EventReader(tables)), progress,
-            self._stage_health("ingest"),
+            self._stage_health("ingest"), self.settings.site.recipient_delimiter,
         )  # fmt: skip
         return [ingest.run, progress.run]
 

@@ -1,43 +1,17 @@
 """Events out of raw Postfix logs: one event per message and recipient, and per refusal.
 
-How lines become events:
-
-| line | becomes |
-|---|---|
-| `smtpd[..]: ID: client=name[ip]` | a message begins: its client |
-| `qmgr[..]: ID: from=<..>, size=` | its sender and arrival time |
-| first `ID: to=<..>` of a recipient | ACCEPT, dated by the arrival; `orig_to` is the recipient |
-| later `ID: to=<..>` of that recipient | nothing: a retry inside our server is no new attempt |
-| `ID: removed` | the message ends; its queue id may come again |
-| `Requeue: OLD to NEW`, pickup's `orig_id=` | the message has another queue id |
-| `reject:` `milter-reject:` | REJECT on 5xx, DEFER on 4xx, with a cause |
-| `discard:` `milter-discard:` | DISCARD |
-| `hold:` `milter-hold:` `redirect:` | ACCEPT; a later delivery to that recipient is a retry |
-| `reject: header` or `body` (cleanup) | REJECT_CONTENT, the client from the message's `client=` |
-| `hold:`, `discard:`, `redirect: header` or `body` | as above, the client from `client=` |
-| `message repeated 3 times: [ ... ]` of a refusal | three events |
-
-Outbound: a message whose `client=` line has `sasl_username=` was submitted by one of our users;
-all its events carry `OUTBOUND`, also refusals, where the refusal itself says `sasl_username=`.
-
-A client behind a relay: `orig_client=` counts where the client is a trusted relay or on our own
-machine (a proxy or filter). A message that comes back from a filter of ours, which is one from a
-loopback address without `orig_client`, or one whose `orig_queue_id` is an open message, is no
-second event. Mail from `pickup` and our own bounces has no client and gives no event.
-
-Queue ids are joined per host and Postfix instance (the first word of the tag), so a log of many
-servers may be read as one file.
+The page of this folder has the table of lines and what becomes of each.
 
 Each line is either the record of an event (of several where it stands for repeats), or a `Reject`,
 or counted in `kinds`, exactly once.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 from detector.events.contract import OUTBOUND, EventLists, Outcome, Reject
 from detector.events.decode import OVERSIZED
+from pipelines.parsers.parsed import Parsed
 from pipelines.parsers.postfix_causes import reply_outcome
 from pipelines.parsers.postfix_clients import Clients
 from pipelines.parsers.postfix_kinds import SkippedLines
@@ -61,6 +35,7 @@ from pipelines.parsers.postfix_tags import (
     SMTPD,
     looks_like_postfix,
 )
+from pipelines.parsers.site import Site
 from pipelines.parsers.syslog_time import SyslogTime
 from pipelines.parsers.syslog_wrapping import MOST_REPEATS, unwrapped
 
@@ -73,36 +48,23 @@ _CONTENT_CHECK: Final = {b"header", b"body", b"content"}
 _END_OF_MESSAGE: Final = {b"END-OF-MESSAGE", b"DATA content", *_CONTENT_CHECK}
 _MAY_LACK_RECIPIENT: Final = range(Outcome.REJECT_OTHER, Outcome.DEFER_OTHER)
 
-
-@dataclass(frozen=True, slots=True)
-class Parsed:
-    """What a run of lines held.
-
-    `kinds` counts the lines that made neither an event nor a reject, by kind; `evicted` counts
-    the open messages that were forgotten to keep the bound. `examples` has the first line of each
-    kind that this parser has not met before.
-    """
-
-    events: EventLists
-    rejects: list[Reject]
-    kinds: dict[str, int]
-    evicted: int = 0
-    examples: dict[str, bytes] = field(default_factory=dict)
+_NOTHING_SAID: Final = Site()
 
 
 class PostfixParser(ParserMemory):
-    """Reads one log, in order, in runs of any length; the split into runs changes nothing.
+    """Reads one log, in order, in runs of any length; how it is split changes nothing.
 
     Args:
         reference_ms: Latest plausible time, Unix ms, for dates without a year.
         utc_offset_s: Seconds east of UTC, for times without a zone.
         trusted_relays: Addresses and networks whose `orig_client=` is believed.
+        site: What the operator says of the site.
         most_open: Bound of what is remembered: open messages, and their recipients beyond the
             first. Past it the oldest quarter is forgotten; what those messages deliver later
             makes no event.
 
     Raises:
-        ValueError: An entry of `trusted_relays` is no address or network.
+        ValueError: A relay or a network of `site` is no address or network.
     """
 
     def __init__(
@@ -111,10 +73,11 @@ class PostfixParser(ParserMemory):
         reference_ms: int,
         utc_offset_s: int = 0,
         trusted_relays: Collection[str] = (),
+        site: Site = _NOTHING_SAID,
         most_open: int = 131_072,
     ) -> None:
-        super().__init__(SyslogTime(reference_ms, utc_offset_s), most_open)
-        self._clients = Clients(trusted_relays)
+        super().__init__(SyslogTime(reference_ms, utc_offset_s), most_open, site.copies)
+        self._clients = Clients(trusted_relays, site.networks)
         self._skipped = SkippedLines()
         self._count, self._note = self._skipped.count, self._skipped.note
         self._fresh()
@@ -149,7 +112,7 @@ class PostfixParser(ParserMemory):
         add_record, add_time = events.record.append, events.time_ms.append
         add_client, add_recipient = events.client_ip.append, events.recipient.append
         add_sender, add_outcome = events.sender.append, events.outcome.append
-        messages, most_open = self._messages, self._most_open
+        messages, most_open, copies = self._messages, self._most_open, self._copies
         plain_clients, addresses = self._clients.plain, self._clients.addresses
         suffixes = self._tags.suffixes
         head, head_end, zone_at, zone = b"\n", 0, 0, b""
@@ -157,7 +120,7 @@ class PostfixParser(ParserMemory):
         host, framed, rest = b"", False, b""
         tags: dict[bytes, int] = {}
         quiet = [0] * len(QUIET_NAMES)
-        connects = disconnects = clients = senders = ends = ids = repeats = 0
+        connects = disconnects = clients = senders = ends = ids = repeats = copied = 0
         skipped = self._skipped
 
         for position, line in enumerate(lines, first_position):
@@ -252,6 +215,11 @@ class PostfixParser(ParserMemory):
                         skipped.own.discard(key)
                     elif message[3].__class__ is set:
                         self._more_recipients -= len(message[3]) - 1
+                    elif copies.known and copies.has(message[3] or b""):
+                        ends -= 1
+                        began, client, sender, seen, direction = message
+                        recipient = seen.decode("utf-8", "backslashreplace")
+                        self._add(position, began, client, recipient, sender, direction)
                     continue
             elif program == DELIVERY:
                 if text[:4] == b"to=<":
@@ -270,11 +238,15 @@ class PostfixParser(ParserMemory):
                     seen = message[3]
                     if seen is None:
                         message[3] = recipient
+                        copies.messages += 1
                     elif seen == recipient or (seen.__class__ is set and recipient in seen):
                         repeats += 1
                         continue
                     else:
                         self._see_another(message, recipient)
+                    if copies.known and copies.has(recipient):
+                        copied += 1
+                        continue
                     add_record(position)
                     add_time(message[0])
                     add_client(message[1])
@@ -317,6 +289,7 @@ class PostfixParser(ParserMemory):
         self._count("qmgr removed", ends)
         self._count("cleanup message-id", ids)
         self._count("delivery again", repeats)
+        self._count("delivery of a copy", copied)
         self._last.put(host, rest, framed=framed)
 
     def _parsed(self, lines: Sequence[bytes]) -> Parsed:
@@ -361,6 +334,19 @@ class PostfixParser(ParserMemory):
                 events.repeat_last(times - 1)
         return text
 
+    def _add(
+        self, position: int, time_ms: int, client: str, recipient: str | None,
+        sender: str | None, outcome: int,
+    ) -> None:  # fmt: skip
+        """Make an event."""
+        events = self._events
+        events.record.append(position)
+        events.time_ms.append(time_ms)
+        events.client_ip.append(client)
+        events.recipient.append(recipient)
+        events.sender.append(sender)
+        events.outcome.append(outcome)
+
     def _refusal(self, text: bytes, key: bytes, program: int, now: int, position: int) -> None:
         """Read `reject: ...` and its kin of the message `key`."""
         message = self._messages.get(key)
@@ -376,7 +362,7 @@ class PostfixParser(ParserMemory):
         if client is None:
             self._reject(position, "bad_client_ip", "refusal: no client address", text)
             return
-        direction = OUTBOUND if refusal.authenticated else 0
+        direction = OUTBOUND if refusal.authenticated or self._clients.is_own(client) else 0
         if message is not None:
             client = self._clients.behind(client, message[CLIENT])
             direction |= message[DIRECTION]
@@ -391,10 +377,4 @@ class PostfixParser(ParserMemory):
         ):
             self._count("delivery again")
         else:
-            events = self._events
-            events.record.append(position)
-            events.time_ms.append(now)
-            events.client_ip.append(client)
-            events.recipient.append(refusal.recipient)
-            events.sender.append(refusal.sender)
-            events.outcome.append(outcome | direction)
+            self._add(position, now, client, refusal.recipient, refusal.sender, outcome | direction)

@@ -3,10 +3,11 @@
 A restart that restores it decides as the run that it continues.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import islice
 from typing import Any
 
+from pipelines.parsers.postfix_copies import Copies
 from pipelines.parsers.postfix_held import Held
 from pipelines.parsers.postfix_tags import TagTable
 from pipelines.parsers.syslog_time import SyslogTime
@@ -22,8 +23,9 @@ Message = list[Any]
 class ParserMemory:
     """Open messages, who was held before his message began, last lines and the latest date."""
 
-    def __init__(self, time: SyslogTime, most_open: int) -> None:
+    def __init__(self, time: SyslogTime, most_open: int, copies: Collection[str]) -> None:
         self._time = time
+        self._copies = Copies(copies)
         self._tags = TagTable()
         self._messages: dict[bytes, Message] = {}
         self._most_open = most_open
@@ -36,6 +38,7 @@ class ParserMemory:
         """Give what is remembered of the lines so far, as plain JSON: open messages, instances."""
         return {
             "instances": self._tags.state(),
+            "copies": self._copies.state(),
             "messages": [
                 [key.decode("latin-1"), arrival, client, sender, _texts(seen), direction]
                 for key, (arrival, client, sender, seen, direction) in self._messages.items()
@@ -52,6 +55,8 @@ class ParserMemory:
             KeyError, TypeError, ValueError: it is no state of a parser.
         """
         self._tags.restore(state["instances"])
+        if "copies" in state:  # not written before 0.2
+            self._copies.restore(state["copies"])
         for key, arrival, client, sender, seen, direction in state["messages"]:
             recipients = [text.encode("latin-1") for text in seen]
             several = set(recipients) if len(recipients) > 1 else None
@@ -77,8 +82,10 @@ class ParserMemory:
     def _see_another(self, message: Message, recipient: bytes) -> None:
         """Note a recipient beyond the first."""
         if message[_SEEN].__class__ is not set:
+            self._copies.see(message[_SEEN], 1)
             message[_SEEN] = {message[_SEEN]}
         message[_SEEN].add(recipient)
+        self._copies.see(recipient, len(message[_SEEN]))
         self._more_recipients += 1
         if len(self._messages) + self._more_recipients > self._most_open:
             self._evict()

@@ -1,7 +1,8 @@
 """The mail that the listings would have cost, from tally rows alone.
 
 No truth is known here. What a source sends after it was listed is the price, unless the victim is
-being flooded, or is one for which the source was listed.
+being flooded, or is the one for which the source was listed. Victims are compared by their keys:
+many mailboxes share a masked name.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,19 +13,23 @@ from numpy.typing import NDArray
 
 from detector.engine import Engine
 from detector.events.contract import OUTBOUND
-from detector.events.subjects import mailbox_masked
+from detector.judge.flood_records import OVER
 from detector.state import MESSAGES
 from detector.tally.tally import Rows, join_rows, take_rows
+from pipelines.replay.spans import NONE, Spans
 
 __all__ = ["FloodCost"]
 
-_NEVER: Final = 2**62
 _BEGINS: Final = frozenset({"list", "release"})
 _ENDS: Final = frozenset({"remove", "expire", "hold"})
 
 
 class FloodCost:
-    """Counts messages against the listings of an engine; one array entry a source and mailbox."""
+    """Counts messages against the listings of an engine.
+
+    Whether a message counts follows from its time, so that the way in which records come together
+    changes nothing.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self.messages = 0
@@ -32,20 +37,20 @@ class FloodCost:
         self.cost = 0
         """Messages of listed sources to others."""
         self._engine = engine
-        self._since = np.zeros(0, np.int64)
-        self._upto = np.zeros(0, np.int64)
-        self._flooded = np.zeros(0, np.bool_)
-        self._flooded_domains = np.zeros(0, np.bool_)
-        self._marked: list[NDArray[np.int64]] = [np.zeros(0, np.int64)] * 4
-        self._victims: dict[int, frozenset[str]] = {}
+        self._listed = Spans()
+        self._floods = {"mailbox": Spans(), "domain": Spans()}
+        self._victims: dict[str, tuple[str, int]] = {}
+        """Scope and slot of the victims of open floods, by the floods' ids."""
         self._waiting: list[Rows] = []
 
     def count(self, rows: Rows, changes: Sequence[Mapping[str, Any]]) -> None:
         """Count rows once their tick is closed; `changes` are what the detector said of them."""
         if len(rows):
             self._waiting.append(rows)
+        over = self._note_floods()
         self._note(changes)
-        self._mark_floods()
+        for id_ in over:
+            del self._victims[id_]
         watermark = self._engine.watermark()
         if watermark is None or not self._waiting:
             return
@@ -65,86 +70,50 @@ class FloodCost:
     def let_go(self) -> None:
         """Forget what was kept under slots that have become free: others will get them."""
         tables = self._engine.tables
-        sources = np.array(tables.ips.free, np.int64)
-        self._since[sources[sources < self._since.size]] = _NEVER
-        self._upto[sources[sources < self._upto.size]] = _NEVER
-        for slot in self._victims.keys() & set(tables.ips.free):
-            del self._victims[slot]
-        for index, table in enumerate((tables.mailboxes, self._engine.domain_table) * 2):
-            flags = self._flooded_domains if index % 2 else self._flooded
-            free = np.array(table.free, np.int64)
-            flags[free[free < flags.size]] = False
-            self._marked[index] = np.setdiff1d(self._marked[index], free)
+        self._listed.forget(tables.ips.free)
+        for scope, table in (("mailbox", tables.mailboxes), ("domain", self._engine.domain_table)):
+            self._floods[scope].forget(table.free)
+            self._listed.forget_victims(scope, table.free)
+
+    def _note_floods(self) -> set[str]:
+        """Keep from when to when a victim is flooded; give the floods that are over."""
+        over = set()
+        engine = self._engine
+        for record, victim in zip(engine.flood_records, engine.flood_victims, strict=True):
+            scope, slot = victim
+            if record["id"] not in self._victims:
+                self._victims[record["id"]] = victim
+                self._floods[scope].begin(slot, record["found"])
+            if record["state"] == OVER:
+                self._floods[scope].end(slot, (record["tick"] + 1) * 1000)
+                over.add(record["id"])
+        return over
 
     def _note(self, changes: Sequence[Mapping[str, Any]]) -> None:
         """Keep from when to when a source is listed, and for whom."""
-        ips = self._engine.tables.ips
-        self._since = _sized(self._since, len(ips), _NEVER)
-        self._upto = _sized(self._upto, len(ips), _NEVER)
-        slots = ips.find_all([change["subject"] for change in changes])
+        slots = self._engine.tables.ips.find_all([change["subject"] for change in changes])
         for change, slot in zip(changes, slots, strict=True):
             if slot < 0:
                 continue
-            kind, evidence = change["change"], change["evidence"]
-            if kind in _BEGINS:
-                self._since[slot], self._upto[slot] = change["time"], _NEVER
-            elif kind in _ENDS:
-                self._upto[slot] = change["time"]
-            if "victim" in evidence:
-                self._victims[slot] = frozenset(evidence.get("victims", [evidence["victim"]]))
-
-    def _mark_floods(self) -> None:
-        """Flag the victims in flood now; those of the call before stay flagged for this one."""
-        engine = self._engine
-        now: dict[str, list[int]] = {"mailbox": [], "domain": []}
-        for scope, slot in engine.flooded:
-            now[scope].append(slot)
-        self._flooded = _sized(self._flooded, len(engine.tables.mailboxes), 0)
-        self._flooded_domains = _sized(self._flooded_domains, len(engine.domain_table), 0)
-        mailboxes, domains = (np.array(now[scope], np.int64) for scope in ("mailbox", "domain"))
-        old_mailboxes, old_domains, *before = self._marked
-        self._flooded[old_mailboxes] = False
-        self._flooded_domains[old_domains] = False
-        for flags, slots in (
-            (self._flooded, (before[0], mailboxes)),
-            (self._flooded_domains, (before[1], domains)),
-        ):
-            for some in slots:
-                flags[some] = True
-        self._marked = [*before, mailboxes, domains]
+            kind, time_ms = change["change"], change["time"]
+            victim = self._victims.get(change["evidence"].get("flood", ""))
+            if kind in _BEGINS or victim is not None:
+                self._listed.begin(slot, time_ms, victim)
+            if kind in _ENDS:
+                self._listed.end(slot, time_ms)
 
     def _count(self, rows: Rows) -> None:
         inbound = (rows.outcome < OUTBOUND) & (rows.rcpt >= 0)
         weight = rows.count * np.where(inbound, MESSAGES[rows.outcome & (OUTBOUND - 1)], 0)
         self.messages += int(weight.sum())
-        time_ms = rows.tick * 1000
-        listed = (time_ms >= self._since[rows.ip]) & (time_ms < self._upto[rows.ip]) & inbound
-        index = np.flatnonzero(listed)
+        index = np.flatnonzero(inbound)
+        span = self._listed.at(rows.ip[index], rows.tick[index] * 1000)
+        index, span = index[span != NONE], span[span != NONE]
         if not index.size:
             return
-        ip, rcpt = rows.ip[index], rows.rcpt[index]
-        domain = self._engine.mailboxes.domain[rcpt]
-        stopped = self._flooded[rcpt] | self._flooded_domains[domain]
-        left = np.flatnonzero(~stopped)
-        if left.size:
-            names = self._engine.tables.mailboxes.names
-            stopped[left] = [
-                self._is_for(source, names[slot])
-                for source, slot in zip(ip[left].tolist(), rcpt[left].tolist(), strict=True)
-            ]
+        mailbox, time_ms = rows.rcpt[index], rows.tick[index] * 1000
+        domain = self._engine.mailboxes.domain[mailbox]
+        stopped = self._listed.is_for(span, mailbox, domain)
+        for scope, slots in (("mailbox", mailbox), ("domain", domain)):
+            stopped |= self._floods[scope].at(slots, time_ms) != NONE
         self.cost += int(weight[index][~stopped].sum())
-
-    def _is_for(self, source: int, mailbox: str) -> bool:
-        """Say whether a source was listed for this mailbox or its domain."""
-        victims = self._victims.get(source, frozenset())
-        masked = mailbox_masked(mailbox)
-        return masked in victims or masked.rpartition("@")[2] in victims
-
-
-def _sized(array: NDArray[Any], size: int, fill: int) -> NDArray[Any]:
-    """Give the array with room for `size` slots."""
-    if array.size >= size:
-        return array
-    new = np.full(max(size, array.size * 3 // 2), fill, array.dtype)
-    new[: array.size] = array
-    return new

@@ -56,5 +56,6 @@ def line_reader(
         reference_ms=reference,
         utc_offset_s=terms.utc_offset_s,
         trusted_relays=terms.trusted_relays,
+        site=terms.site,
     )
     return PostfixLines(parser, events)

@@ -58,6 +58,7 @@ class Replay:
     input_format: str | None = None
     postfix: PostfixTerms = field(default_factory=PostfixTerms)
     source: SourceSettings = field(default_factory=SourceSettings)
+    delimiters: str = "+"
     asn_tables: tuple[Path, ...] = ()
     providers: Path | None = None
     decisions: Path | None = None
@@ -103,7 +104,7 @@ class _Run:
         self._spec, self._store, self._inspection = spec, store, inspection
         self._progress = progress
         self._asns = asns = load_asn_files(spec.asn_tables) if spec.asn_tables else None
-        self._keys = KeyTables()
+        self._keys = KeyTables(spec.delimiters)
         providers = load_providers(spec.providers)
         engine = Engine(spec.policy, self._keys, lookup=asns, providers=providers)
         self._facts = {
@@ -284,6 +285,7 @@ class _Run:
             in_force=len(self._store.listings(at)), held=len(self._store.held(at)),
             messages=cost.messages, stopped=sum(flood.stopped for flood in floods),
             cost=cost.cost, alerts=findings.alerts,
+            gateways=tuple(sorted(findings.gateways)),
             policy=self._facts["policy_digest"], shadow=self._spec.policy.mode == "shadow",
             store=masked_url(self._spec.store_url), new_changes=self._publisher.new,
             asn_table=self._asns is not None,

@@ -56,6 +56,8 @@ class Findings:
     providers: Counter[str] = field(default_factory=Counter)
     asns: Counter[int] = field(default_factory=Counter)
     alerts: int = 0
+    gateways: set[str] = field(default_factory=set)
+    """Held sources that bring much of all mail."""
     _floods: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _first_listed_ms: dict[str, int] = field(default_factory=dict)
 
@@ -83,6 +85,8 @@ class Findings:
                 self.providers[change["provider"]] += 1
             if change["asn"] is not None:
                 self.asns[change["asn"]] += 1
+        if evidence.get("gateway"):
+            self.gateways.add(change["subject"])
         self.alerts += bool(evidence.get("collateral", {}).get("alert"))
         if "flood" in evidence and change["change"] == "list":
             self._first_listed_ms.setdefault(evidence["flood"], change["time"])
@@ -126,6 +130,8 @@ class Summary:
     stopped: int
     cost: int
     alerts: int
+    gateways: tuple[str, ...]
+    """Held sources that may be gateways of the site."""
     policy: str
     shadow: bool
     store: str

@@ -1,6 +1,7 @@
 """What a live run is told: where Kafka and the block store are, and how each stage behaves."""
 
 from collections.abc import Iterator
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Final, Literal
 from urllib.parse import SplitResult, urlsplit
@@ -19,6 +20,7 @@ __all__ = [
     "LiveSettings",
     "Role",
     "SaslSettings",
+    "SiteSettings",
     "SourceSettings",
     "StoreSettings",
     "TlsSettings",
@@ -54,6 +56,35 @@ def _hook(url: str) -> str:
     if url and (parts.scheme not in {"http", "https"} or not parts.hostname):
         raise ValueError("must begin with https:// or http://, or be empty")
     return url
+
+
+def _networks(texts: tuple[str, ...]) -> tuple[str, ...]:
+    for text in texts:
+        try:
+            ip_network(text, strict=False)
+        except ValueError:
+            raise ValueError("must be addresses or networks in CIDR notation") from None
+    return texts
+
+
+Networks = Annotated[tuple[str, ...], AfterValidator(_networks)]
+
+
+class SiteSettings(Section):
+    """What a mail log cannot say of the site."""
+
+    copies: tuple[str, ...] = Field(
+        default=(), description="Mailboxes that get a copy of other mail, such as an archive."
+    )
+    networks: Networks = Field(
+        default=(), description="Networks of our own hosts; their mail is outbound, never a flood."
+    )
+    recipient_delimiter: str = Field(
+        default="+",
+        max_length=8,
+        pattern=r"^[!-?\[-`{-~]*$",
+        description="Characters that end the name of a mailbox, as recipient_delimiter of Postfix.",
+    )
 
 
 class IngestSettings(Section):
@@ -193,6 +224,7 @@ class LiveSettings(Section):
     )
     kafka: KafkaSettings = KafkaSettings()
     source: SourceSettings = SourceSettings()
+    site: SiteSettings = SiteSettings()
     ingest: IngestSettings = IngestSettings()
     detect: DetectSettings = DetectSettings()
     store: StoreSettings = StoreSettings()

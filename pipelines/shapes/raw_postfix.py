@@ -1,12 +1,14 @@
 """Raw Postfix logs as lines of a partition, and what such a log does not say itself."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from detector.events.decode import EventReader
 from pipelines.parsers.postfix import PostfixParser
+from pipelines.parsers.site import Site
+from pipelines.settings.model import SiteSettings
 from pipelines.stages.ingest import ReadLines
 
-__all__ = ["PostfixLines", "PostfixTerms"]
+__all__ = ["PostfixLines", "PostfixTerms", "site_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,12 @@ class PostfixTerms:
     reference_ms: int | None = None
     utc_offset_s: int = 0
     trusted_relays: tuple[str, ...] = ()
+    site: Site = field(default_factory=Site)
+
+
+def site_of(settings: SiteSettings) -> Site:
+    """Give what a parser needs of the settings."""
+    return Site(settings.copies, settings.networks)
 
 
 class PostfixLines:

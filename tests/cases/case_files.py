@@ -1,9 +1,9 @@
 """Cases: what a site logs, and what a replay must find in it.
 
 Each folder here is a case. `case.toml` holds `why` (one sentence: what the site logs), `args`
-(options of the replay), the integers `events`, `floods`, `listed`, `skipped`, and `exit` where it
-is not 0, with a part of what it `says` then. The input is every file `input*` beside it, or what
-`lines()` of `make.py` gives.
+(options of the replay; `{folder}` is that of the case), the integers `events`, `floods`, `listed`,
+`skipped`, and `exit` where it is not 0, with a part of what it `says` then. The input is every file
+`input*` beside it, or what `lines()` of `make.py` gives.
 
 `python -m tests.cases.case_files` writes the table of the cases into the parsers' README.
 """
@@ -39,7 +39,8 @@ class Case:
     def load(cls, folder: Path) -> "Case":
         """Read the case of a folder."""
         said = tomllib.loads((folder / "case.toml").read_text())
-        return cls(folder.name, **said | {"args": tuple(said.get("args", ()))})
+        args = tuple(one.replace("{folder}", str(folder)) for one in said.get("args", ()))
+        return cls(folder.name, **said | {"args": args})
 
     def inputs(self, empty: Path) -> list[Path]:
         """Give the input files; made ones are written into the folder `empty`."""

@@ -39,8 +39,8 @@ def replayed(rotation: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Summary, K
     """Replay it and give the summary and the key tables as they were at the end."""
     made: list[KeyTables] = []
 
-    def tables() -> KeyTables:
-        made.append(KeyTables())
+    def tables(delimiters: str) -> KeyTables:
+        made.append(KeyTables(delimiters))
         return made[-1]
 
     monkeypatch.setattr(run, "KeyTables", tables)
