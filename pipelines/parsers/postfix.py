@@ -20,6 +20,7 @@ from pipelines.parsers.postfix_lines import (
     delivery_recipient,
     is_queue_id,
     moved_ids,
+    proxied_key,
 )
 from pipelines.parsers.postfix_memory import CLIENT, DIRECTION, ParserMemory
 from pipelines.parsers.postfix_refusals import PLAIN_REFUSAL, REFUSALS, read_refusal
@@ -172,8 +173,11 @@ class PostfixParser(ParserMemory):
             if program == SMTPD:
                 if text[:7] == b"client=":
                     if not word or word[0] >= _BELOW_G or word[-1] != _COLON:
-                        self._count("smtpd client without a queue id")
-                        continue
+                        if word != b"NOQUEUE:":
+                            self._count("smtpd client without a queue id")
+                            continue
+                        self._count("smtpd client of a filtered message")
+                        key = proxied_key(tag, host)
                     if key in messages:
                         self._forget(key)
                     client, direction = plain_clients.get(text[7:]), 0
@@ -183,7 +187,7 @@ class PostfixParser(ParserMemory):
                             self._reject(position, "bad_client_ip", "client: no address", line)
                             continue
                         client, direction = found
-                    clients += 1
+                    clients += word != b"NOQUEUE:"
                     if client:
                         if zone_at:
                             now = second + int(line[head_end : head_end + 3])
@@ -275,6 +279,10 @@ class PostfixParser(ParserMemory):
                 if zone_at:
                     now = second + int(line[head_end : head_end + 3])
                 self._refusal(text, key, program, now, position)
+            elif word == b"proxy-reject:" and program == SMTPD:
+                if zone_at:
+                    now = second + int(line[head_end : head_end + 3])
+                self._proxy_refusal(text, proxied_key(tag, host), now, position)
             elif not word or word in {b"message", b"[ID"}:
                 rest = self._unwrap(line[:body], rest, previous, position)
             else:
@@ -346,6 +354,16 @@ class PostfixParser(ParserMemory):
         events.recipient.append(recipient)
         events.sender.append(sender)
         events.outcome.append(outcome)
+
+    def _proxy_refusal(self, text: bytes, key: bytes, now: int, position: int) -> None:
+        """Read what a filter before the queue refused: its line does not repeat the client."""
+        message = self._messages.get(key)
+        where, found, reply = text.partition(b": ")
+        if message is None or not found:
+            self._count("refusal by a filter without a client")
+            return
+        named = b"reject: %b from x[%b]: %b" % (where, message[CLIENT].encode(), reply)
+        self._refusal(named, key, SMTPD, now, position)
 
     def _refusal(self, text: bytes, key: bytes, program: int, now: int, position: int) -> None:
         """Read `reject: ...` and its kin of the message `key`."""

@@ -11,6 +11,7 @@ __all__ = [
     "delivery_recipient",
     "is_queue_id",
     "moved_ids",
+    "proxied_key",
 ]
 
 LONGEST_ADDRESS: Final = 1_024
@@ -87,3 +88,8 @@ def moved_ids(line: bytes, body: int, word: bytes, text: bytes) -> tuple[bytes, 
         return (found[1] + b":", found[2] + b":") if found else None
     found = _ORIGINAL_ID.search(text) if is_queue_id(word) else None
     return (found[1] + b":", word) if found else None
+
+
+def proxied_key(tag: bytes, host: bytes) -> bytes:
+    """Give the key of the message that an smtpd process hands to its `smtpd_proxy_filter`."""
+    return b"NOQUEUE:" + tag + b" " + host
