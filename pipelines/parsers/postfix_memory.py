@@ -117,10 +117,20 @@ class ParserMemory:
         return next((self._messages[key] for key in keys if key in self._messages), None)
 
     def _evict(self) -> None:
-        """Forget open messages until a quarter is free: unused queue ids first, oldest first."""
+        """Forget open messages until a quarter is free.
+
+        Unused queue ids (MAIL and RSET, again and again) go first, of the clients with most of
+        them, the oldest of each; so nobody pushes out the messages of others.
+        """
         surplus = len(self._messages) + self._more_recipients - self._most_open * 3 // 4
-        unused = (key for key, one in self._messages.items() if one[_SENDER] is one[_SEEN] is None)
-        idle = list(islice(unused, surplus))
+        unused: dict[str, list[bytes]] = {}
+        for key, one in self._messages.items():
+            if one[_SENDER] is one[_SEEN] is None:
+                unused.setdefault(one[CLIENT], []).append(key)
+        most = max(map(len, unused.values()), default=0)
+        while most and sum(max(len(keys) - most, 0) for keys in unused.values()) < surplus:
+            most //= 2
+        idle = [key for keys in unused.values() for key in keys[: max(len(keys) - most, 0)]]
         for key in idle:
             self._forget(key)
         self._evicted += len(idle)

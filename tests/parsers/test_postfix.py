@@ -336,3 +336,13 @@ def test_unused_queue_ids_do_not_push_out_open_messages() -> None:
     unused = [message(f"B{at}")[0] for at in range(40)]
     found = parse([*message("A1")[:3], *unused, *message("A1")[3:]], most_open=16)
     assert len(found.events) == 1
+
+
+def test_unused_queue_ids_of_one_client_push_out_no_message_of_another() -> None:
+    """A client that says MAIL and RSET again and again opens queue ids that nothing follows."""
+    open_flood = [message(f"B{n:04}", client=f"x[198.51.100.{n}]")[0] for n in range(1, 50)]
+    churn = [message(f"A{n:04}", client="x[203.0.113.5]")[0] for n in range(400)]
+    rest = [one for n in range(1, 50) for one in message(f"B{n:04}", client="x[1.1.1.1]")[1:]]
+    parsed = parse([*open_flood, *churn, *rest], most_open=100)
+    assert len(parsed.events.client_ip) == 49
+    assert parsed.evicted > 300

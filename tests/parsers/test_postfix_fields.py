@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.parsers.lines import line, parse, rows
+from tests.parsers.lines import line, parse
 
 CLIENT = "203.0.113.10"
 OTHER = "198.51.100.66"
@@ -66,9 +66,8 @@ def decided(lines: list[bytes]) -> list[Any]:
     """Give what was decided of each event: all but the sender, which is the client's own text."""
     parsed = parse(lines)
     assert parsed.rejects == []
-    return [
-        (record, time, client, to, out) for record, time, client, to, _, out in rows(parsed.events)
-    ]
+    events = parsed.events
+    return [events.record, events.time_ms, events.client_ip, events.recipient, events.outcome]
 
 
 @pytest.mark.parametrize(
