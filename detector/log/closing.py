@@ -8,6 +8,7 @@ On-time rows count at the close of their own tick. Late rows count at the close 
 ride in, keeping their tick; both follow from the tally alone, so that interleaving never matters.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field, fields
 from typing import Any, Final
@@ -36,6 +37,9 @@ __all__ = ["BEFORE_ALL", "Close", "LogCloser", "PendingControl", "acts_at"]
 
 BEFORE_ALL: Final = -(2**40)
 """The close before the first tick."""
+
+SILENCE_S: Final = 3_600
+"""Longer silence of all partitions is not taken for quiet (a mail server logs more often)."""
 
 _ROW_COLUMNS: Final = tuple(column.name for column in fields(Rows))
 _AWAITED: Final = "awaited"
@@ -89,6 +93,8 @@ class _Partition:
     """A gap was declared behind its last tally, and the next one has not come yet."""
     lost_through: int = BEFORE_ALL
     """The last tick that a declared gap may have taken with it."""
+    silences: list[tuple[int, int]] = field(default_factory=list)
+    """First and last tick of what exceeds an hour without a row or heartbeat; not closed yet."""
 
 
 @dataclass(slots=True)
@@ -161,6 +167,10 @@ class LogCloser:
         part.number = tally.number
         if part.torn:
             part.torn, part.lost_through = False, tally.tick - 1
+        if part.through > BEFORE_ALL:
+            heard = max(part.through, tally.tick)
+            if tally.through - heard > SILENCE_S:
+                part.silences.append((heard + 1 + SILENCE_S, tally.through))
         part.through = max(part.through, tally.through)
         if part.through > self.closed:
             part.state = _AWAITED
@@ -206,6 +216,9 @@ class LogCloser:
         gap = max(p.lost_through for p in self.partitions.values())
         if gap > self.closed:
             upto = min(upto, gap)
+        silent = self._silence(upto)
+        if silent:
+            upto = silent[-1] if silent[0] == self.closed + 1 else silent[0] - 1
         rows, at = self._release(upto)
         first = self.closed + 1
         if not self.started:
@@ -214,12 +227,31 @@ class LogCloser:
                 return self.close()
             self.started = True
             first = int(at.min())
-        lost = upto <= gap or any(p.state == _DEAD for p in self.partitions.values())
+        dead = any(p.state == _DEAD for p in self.partitions.values())
+        lost = dead or upto <= gap or upto in silent
         due = [c for c in self._controls if acts_at(c.control, first) <= upto]
         self._controls = [c for c in self._controls if c not in due]
         due.sort(key=lambda c: (c.control.time_ms, c.offset))
         self.closed = upto
+        for part in self.partitions.values():
+            part.silences = [one for one in part.silences if one[1] > upto]
         return Close(first, upto, rows, at, tuple(due), upto - first + 1 if lost else 0)
+
+    def _silence(self, upto: int) -> range:
+        """Give the ticks up to `upto` before which every partition was silent for an hour.
+
+        Only files are: a live partition has a heartbeat each second. Nobody knows whether nothing
+        was sent then or nothing was kept.
+        """
+        parts = [p for p in self.partitions.values() if p.state != _ENDED]
+        common = [(self.closed + 1, upto)]
+        for part in parts:
+            if part.state != _AWAITED or not part.silences:
+                return range(0)
+            pairs = itertools.product(common, part.silences)
+            common = [(max(a[0], b[0]), min(a[1], b[1])) for a, b in pairs]
+        found = [range(a, b + 1) for a, b in common if a <= b]
+        return min(found, key=lambda one: one.start) if parts and found else range(0)
 
     def ended(self) -> bool:
         """Say whether every partition has come to its end."""

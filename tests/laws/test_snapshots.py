@@ -143,7 +143,7 @@ STATE: dict[str, set[str]] = {
         "_base",  # set at the begin of each close
         "offered",  # by the runner
         "floods_found",
-        "flood_records", "_records",  # of one `accept`
+        "flood_records", "flood_victims", "_records",  # of one `accept`
         "_examiner",  # answers of one tick
         "_gates",  # set again in the next minute
         "flooded",  # follows from the cases

@@ -132,3 +132,35 @@ def test_a_repeated_tally_is_dropped() -> None:
     one = tally(0, 1, 10, 10)
     (close,) = closes(Partitions(1), one, one, one)
     assert close.rows.count.tolist() == [1]
+
+
+def test_a_silence_of_over_an_hour_is_not_observed() -> None:
+    """A file has no heartbeats: nobody knows whether nothing was sent, or nothing was kept."""
+    one = (Partitions(1), tally(0, 1, 10, 10), tally(0, 2, 9_000, 20), tally(0, 3, 9_001, 9_001))
+    assert spans(*one) == [(10, 10, 0), (11, 3_620, 0), (3_621, 9_000, 5_380), (9_001, 9_001, 0)]
+    hour = (Partitions(1), tally(0, 1, 10, 10), tally(0, 2, 3_620, 20), tally(0, 3, 3_621, 3_621))
+    assert sum(unobserved for _, _, unobserved in spans(*hour)) == 0
+
+
+def test_the_silence_of_one_input_is_observed_while_another_speaks() -> None:
+    first = (Partitions(2), tally(0, 1, 10, 10), tally(1, 1, 10, 10), tally(0, 2, 9_000, 20))
+    talks = [tally(1, 2 + n, 500 * n + 30, 500 * n + 30) for n in range(19)]
+    assert sum(one for _, _, one in spans(*first, *talks)) == 0
+    both = spans(*first, tally(1, 2, 8_000, 40), tally(1, 3, 9_000, 8_500))
+    assert (3_641, 8_000, 4_360) in both
+    assert sum(one for _, _, one in both) == 4_360
+
+
+def test_two_silences_in_one_run_of_records_are_both_found() -> None:
+    records = (
+        Partitions(1), tally(0, 1, 10, 10), tally(0, 2, 9_000, 20), tally(0, 3, 20_000, 9_001)
+    )  # fmt: skip
+    closer = LogCloser()
+    for offset, record in enumerate(records):
+        closer.take(record, offset)
+    got = []
+    while (close := closer.close()) is not None:
+        got.append((close.first, close.last, close.unobserved))
+    assert got == [
+        (10, 3_620, 0), (3_621, 9_000, 5_380), (9_001, 12_601, 0), (12_602, 20_000, 7_399)
+    ]  # fmt: skip
