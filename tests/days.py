@@ -23,6 +23,8 @@ DAY0_MS: Final = 1_767_225_600_000
 MINUTE: Final = 60
 HOUR: Final = 3_600
 DAY: Final = 86_400
+BEAT_S: Final = 30 * MINUTE
+"""How often a partition says that it is alive: an hour of silence would not be observed."""
 DOMAINS: Final = (
     "quiet.example", "shop.example", "club.example", "firm.example", "example.org", "example.net",
 )  # fmt: skip
@@ -96,12 +98,16 @@ class Days:
         self.controls.append(OperatorAction(DAY0_MS + int(at * 1_000), action, argument))
 
     def tallies(self, until: float, partition: int = 0) -> list[Tally]:
-        """Read a partition up to a time; a heartbeat shows that there was nothing more."""
+        """Read a partition up to a time; heartbeats show that there was nothing more."""
         clock = self.policy.clock
         reader = EventReader(self.engine.tables)
         part = PartitionTally(partition, clock.lateness_s, clock.future_s)
         mine = sorted(e for e in self._events if e[1] == partition and e[0] <= until)
-        lines = [event_line(fields) for *_, fields in mine]
+        beats = [
+            (at, partition, -1, {"heartbeat": DAY0_MS + at * 1_000})
+            for at in range(BEAT_S, int(until), BEAT_S)
+        ]
+        lines = [event_line(fields) for *_, fields in sorted([*mine, *beats], key=lambda e: e[:3])]
         end_ms = DAY0_MS + int((until + 1 + clock.lateness_s) * 1_000)
         lines.append(event_line({"heartbeat": end_ms}))
         events, rejects, count = reader.read_json(b"\n".join(lines), 0)
