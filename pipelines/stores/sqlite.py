@@ -264,7 +264,8 @@ def _listing(row: tuple[Any, ...]) -> Listing:
     *values, text, crc = row
     decision = orjson.loads(_whole(text, crc))
     values[_SHADOW] = bool(values[_SHADOW])
-    listing = Listing(*values, decision["evidence"])
+    values.append(decision["evidence"])
+    listing = Listing(*values)
     if crc is not None:
         for name in _FIELDS:
             said = decision.get(name.removesuffix("_ms"))
