@@ -149,14 +149,22 @@ class Relations:
     def decay(self, day: int, *beside: NDArray[np.int64]) -> None:
         """Let counts fade by one day for each day since the last call, and columns beside them."""
         days = min(day - self._day, 400) if self._day >= 0 else 0
+        if days:
+            # A long gap has many days and soon few counts: only those that are left are touched.
+            left = np.flatnonzero(self._cells)
+            cells, squares = self._cells[left], self._squares[left]
+            self._cells = np.zeros_like(self._cells)
+            self._squares[:] = 0.0
         for _ in range(days):
-            counts = (self._cells & _MOST) * np.uint64(self._keep_of_1024) >> np.uint64(10)
-            self._cells = np.where(counts > 0, self._cells & ~_MOST | counts, np.uint64(0))
-            self._squares *= np.float32(self._keep_of_1024 / 1024)
-            self._squares[counts == 0] = 0.0
+            counts = (cells & _MOST) * np.uint64(self._keep_of_1024) >> np.uint64(10)
+            stays = counts > 0
+            left, cells = left[stays], cells[stays] & ~_MOST | counts[stays]
+            squares = squares[stays] * np.float32(self._keep_of_1024 / 1024)
             self.learned_s = self.learned_s * self._keep_of_1024 >> 10
             for column in beside:
                 column[:] = column * self._keep_of_1024 >> 10
+        if days:
+            self._cells[left], self._squares[left] = cells, squares
         self._day = max(self._day, day)
 
     def learn(

@@ -5,6 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Any, Final
+from zlib import crc32
 
 import orjson
 
@@ -19,8 +20,13 @@ __all__ = ["SqliteStore"]
 _NO_LIMIT: Final = -1
 _FIELDS: Final = tuple(f.name for f in fields(Listing) if f.name != "evidence")
 _SHADOW: Final = _FIELDS.index("shadow")
+_ELSEWHERE: Final = frozenset(("seq", "listed_seq", "listed_ms"))
+"""What a row has from other places than the decision of its last change."""
 _BEGINNING: Final = ("subject", "listed_seq", "listed_ms")
-_SELECT: Final = "SELECT {read}, c.decision FROM {table} AS r JOIN changes AS c USING (seq)"
+_SELECT: Final = (
+    "SELECT {read}, c.decision, s.crc FROM {table} AS r"
+    " JOIN changes AS c ON c.seq = r.seq LEFT JOIN sums AS s ON s.seq = r.seq"
+)
 _PUT: Final = (
     "INSERT INTO {table} ({fields}) VALUES ({marks}) ON CONFLICT (subject) DO UPDATE SET {renewed}"
 )
@@ -37,6 +43,7 @@ def _sql(template: str, table: str) -> str:
     )
 
 
+_CHANGES: Final = "SELECT seq, decision, crc FROM changes LEFT JOIN sums USING (seq)"
 _LAST_SEQ: Final = """
 SELECT coalesce(
     (SELECT max(seq) FROM changes), (SELECT CAST(text AS INTEGER) FROM facts WHERE key = ?), 0
@@ -84,6 +91,10 @@ class SqliteStore:
             many(
                 "INSERT INTO changes VALUES (?, ?, ?, ?, ?)",
                 [(s.seq, s.subject, s.kind, s.time_ms, s.text) for s in fresh],
+            )
+            many(
+                "INSERT OR REPLACE INTO sums VALUES (?, ?)",
+                [(s.seq, crc32(s.text.encode())) for s in fresh],
             )
             many("DELETE FROM listings WHERE subject = ?", [(s,) for s in net.clear_listed])
             many("DELETE FROM held WHERE subject = ?", [(s,) for s in net.clear_held])
@@ -168,15 +179,17 @@ class SqliteStore:
 
     def audit(self, subject: str) -> list[dict[str, Any]]:
         """Give every change of the subject as it was applied, in order."""
-        query = "SELECT decision FROM changes WHERE subject = ? ORDER BY seq"
+        query = f"{_CHANGES} WHERE subject = ? ORDER BY seq"
         with self._file.reading() as connection:
-            return [orjson.loads(t) for (t,) in connection.execute(query, (storable(subject),))]
+            rows = connection.execute(query, (storable(subject),))
+            return [orjson.loads(_whole(text, crc)) for _, text, crc in rows]
 
     def changes_behind(self, seq: int, most: int) -> list[dict[str, Any]]:
         """Give the next changes behind a number."""
-        query = "SELECT decision FROM changes WHERE seq > ? ORDER BY seq LIMIT ?"
+        query = f"{_CHANGES} WHERE seq > ? ORDER BY seq LIMIT ?"
         with self._file.reading() as connection:
-            return [orjson.loads(text) for (text,) in connection.execute(query, (seq, most))]
+            rows = connection.execute(query, (seq, most))
+            return [orjson.loads(_whole(text, crc)) for _, text, crc in rows]
 
     def add_request(self, kind: str, subject: str, time_ms: int, text: str) -> int:
         """Keep a request with its time of receipt; give its id."""
@@ -222,9 +235,10 @@ class SqliteStore:
             connection.close()
 
     def _standing(self, first: int, last: int) -> dict[int, str]:
-        query = "SELECT seq, decision FROM changes WHERE seq BETWEEN ? AND ?"
+        query = f"{_CHANGES} WHERE seq BETWEEN ? AND ?"
         with self._file.reading() as connection:
-            return dict(connection.execute(query, (first, last)))
+            rows = connection.execute(query, (first, last))
+            return {seq: _whole(text, crc) for seq, text, crc in rows}
 
 
 def _stored(fact: tuple[str, str]) -> tuple[str, str]:
@@ -235,7 +249,27 @@ def _values(row: Listing) -> tuple[Any, ...]:
     return tuple(getattr(row, name) for name in _FIELDS)
 
 
+def _whole(text: str, crc: int | None) -> str:
+    """Give a decision as it was stored; without a checksum it is taken as it is.
+
+    Raises:
+        ValueError: a byte of it changed.
+    """
+    if crc is not None and crc32(text.encode()) != crc:
+        raise ValueError
+    return text
+
+
 def _listing(row: tuple[Any, ...]) -> Listing:
-    values = [*row[:-1], orjson.loads(row[-1])["evidence"]]
+    *values, text, crc = row
+    decision = orjson.loads(_whole(text, crc))
     values[_SHADOW] = bool(values[_SHADOW])
-    return Listing(*values)
+    values.append(decision["evidence"])
+    listing = Listing(*values)
+    if crc is not None:
+        for name in _FIELDS:
+            said = decision.get(name.removesuffix("_ms"))
+            said = said or "" if name == "provider" else said
+            if name not in _ELSEWHERE and said != getattr(listing, name):
+                raise ValueError(name)
+    return listing

@@ -25,6 +25,7 @@ from pipelines.stores.sqlite_layout import (
     LAYOUT,
     LAYOUT_NEW,
     LAYOUT_NEWEST,
+    SUMS,
 )
 
 __all__ = ["SqliteFile"]
@@ -186,7 +187,7 @@ class SqliteFile:
                     self.connection.execute(statement)
                 self.connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 self.connection.execute(f"PRAGMA user_version = {LAYOUT_NEW}")
-            for statement in FLOODS:
+            for statement in (*FLOODS, f"CREATE {SUMS}"):
                 self.connection.execute(statement)
 
     def _open_to_read(self) -> None:
@@ -205,6 +206,10 @@ class SqliteFile:
                 raise
         if new:
             raise StoreMissingError(self.name, "the file is empty: run a replay first")
+        there = "SELECT count(*) FROM main.sqlite_schema WHERE name = 'sums'"
+        with self._words():
+            if not self.connection.execute(there).fetchone()[0]:
+                self.connection.execute(f"CREATE TEMP {SUMS}")
 
     def _is_still(self, error: sqlite3.OperationalError) -> bool:
         """Whether only the directory stands in the way, and no writer can be at work.

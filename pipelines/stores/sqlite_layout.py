@@ -10,6 +10,7 @@ __all__ = [
     "LAYOUT_BEHIND",
     "LAYOUT_NEW",
     "LAYOUT_NEWEST",
+    "SUMS",
 ]
 
 APPLICATION_ID: Final = 0x464C5744
@@ -44,6 +45,9 @@ CREATE VIEW IF NOT EXISTS readable_floods AS SELECT
 """,
 )
 """Added to a file of any layout when it is opened to be written: older versions ignore it."""
+
+SUMS: Final = "TABLE IF NOT EXISTS sums (seq INTEGER PRIMARY KEY, crc INTEGER NOT NULL) STRICT"
+"""CRC-32 of each change's decision; a change of an older version has none."""
 
 _ROW = """
     subject       TEXT PRIMARY KEY,

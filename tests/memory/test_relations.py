@@ -85,6 +85,21 @@ def test_after_the_half_life_a_relation_counts_half() -> None:
     assert not at_once.known(int(key[0]))
 
 
+@pytest.mark.parametrize("days", [1, 3, 40, 365])
+def test_days_that_pass_at_once_leave_the_same_table_as_one_by_one(days: int) -> None:
+    at_once, by_day = Relations(CELLS, 14), Relations(CELLS, 14)
+    keys = hashes([f"k{number}" for number in range(200)])
+    for table in (at_once, by_day):
+        table.decay(100)
+        table.learn(keys, np.arange(1, 201) ** 2)
+        table.learned_s = 1_000_000
+    for day in range(101, 101 + days):
+        by_day.decay(day)
+    at_once.decay(100 + days)
+    for (name, one), other in zip(at_once.state().items(), by_day.state().values(), strict=True):
+        assert np.array_equal(one, other), name
+
+
 def usual(table: Relations, text: str, span_s: int, missed_s: int = 0) -> int:
     """Give what a key usually sends in a span, in units of 1/MESSAGE."""
     return int(table.usual(hashes([text]), span_s, np.array([missed_s]))[0])
