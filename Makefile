@@ -43,7 +43,7 @@ check-locks: .venv/tools/ok ## the locks are what pyproject.toml asks for, with 
 	@echo "locks are up to date"
 
 test: .venv/dev/ok ## run the tests (TESTS="tests/one_file.py -k name" narrows); says what was left out
-	@.ci/install-debian postfix redis-server prometheus default-jre-headless maven openssl rbldnsd bind9-dnsutils bind9-utils golang-go
+	@.ci/install-debian postfix redis-server prometheus default-jre-headless maven openssl rbldnsd bind9-dnsutils bind9-utils
 	@$(MAKE) --no-print-directory build/kafka/ok build/k8s/ok
 	$(BIN)/python -m pytest $(TESTS)
 
@@ -92,7 +92,7 @@ build/kafka/ok: tests/services/pom.xml
 build/k8s/ok: k8s/tools/go.mod k8s/tools/go.sum
 	@rm -rf build/k8s && mkdir -p build/k8s
 	@if ! command -v go >/dev/null; then \
-		echo "no kustomize (needs Go); tests that need it say so" >&2; \
+		echo "no kustomize (needs Go 1.24 or later); tests that need it say so" >&2; \
 	elif cd k8s/tools && go build -mod=readonly -trimpath -o $(CURDIR)/build/k8s/kustomize sigs.k8s.io/kustomize/kustomize/v5 \
 			>$(CURDIR)/build/k8s/go.log 2>&1; then \
 		touch $(CURDIR)/$@; \

@@ -51,7 +51,9 @@ def main(mode: str) -> int:
     try:
         print(fetch(url, target, replace=mode == "--replace"))  # noqa: T201
     except (AsnTableError, OSError, ValueError) as error:
-        print(f"ASN table from {url!a}: {error}; set ASN_TABLE_URL in floodwatch-env", file=sys.stderr)  # noqa: T201
+        print(
+            f"ASN table from {url!a}: {error}; set ASN_TABLE_URL in floodwatch-env", file=sys.stderr
+        )  # noqa: T201
         return 1
     return 0
 
