@@ -46,14 +46,14 @@ def main(mode: str) -> int:
     url = os.environ.get("ASN_TABLE_URL", "")
     target = Path(os.environ.get("ASN_TABLE", "/var/lib/asn-table/ip2asn.tsv.gz"))
     if mode not in {"--if-missing", "--replace"}:
-        print(f"got {mode!a}, must be --if-missing or --replace", file=sys.stderr)  # noqa: T201
+        print(f"got {mode!a}, must be --if-missing or --replace", file=sys.stderr)
         return 2
     try:
-        print(fetch(url, target, replace=mode == "--replace"))  # noqa: T201
+        print(fetch(url, target, replace=mode == "--replace"))
     except (AsnTableError, OSError, ValueError) as error:
         print(
             f"ASN table from {url!a}: {error}; set ASN_TABLE_URL in floodwatch-env", file=sys.stderr
-        )  # noqa: T201
+        )
         return 1
     return 0
 
