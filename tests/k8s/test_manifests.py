@@ -121,10 +121,11 @@ def test_the_product_reads_its_settings(overlay: str, tmp_path: Path) -> None:
         secret = settings.kafka.sasl.password_file
         assert secret is None or str(secret.parent) in mounts, name
         assert settings.web.port == 8080
+        assert settings.detect.policy is not None
+        assert str(settings.detect.policy.parent) in mounts, name  # every role reads it
         if name.startswith("StatefulSet"):
-            assert settings.detect.policy is not None
             assert settings.detect.asn_tables
-            paths = [settings.detect.policy, settings.detect.snapshot, *settings.detect.asn_tables]
+            paths = [settings.detect.snapshot, *settings.detect.asn_tables]
             assert {str(path.parent) for path in paths} <= mounts
         if not name.startswith("CronJob"):
             assert template["spec"]["terminationGracePeriodSeconds"] > settings.shutdown_s + 10
@@ -283,3 +284,24 @@ def test_no_password_stands_in_the_folder() -> None:
     kinds = {one["kind"] for overlay in ("prod", "strimzi", "keda") for one in built(overlay)}
     assert "Secret" not in kinds
     assert "password" in (K8S / "overlays/keda/scaling.yaml").read_text()
+
+
+@every_overlay
+def test_volumes_and_mounts_are_named_once_and_belong_together(overlay: str) -> None:
+    for name, template in pods(built(overlay)):
+        volumes = [one["name"] for one in template["spec"].get("volumes", [])]
+        made = [
+            one["metadata"]["name"]
+            for owner in of_kind(built(overlay), "StatefulSet")
+            for one in (
+                owner["spec"]["volumeClaimTemplates"] if name.startswith("Stateful") else []
+            )
+        ]
+        assert len(set(volumes)) == len(volumes), name
+        mounted = set()
+        for container in containers(template):
+            mounts = container.get("volumeMounts", [])
+            paths = [mount["mountPath"] for mount in mounts]
+            assert len(set(paths)) == len(paths), name
+            mounted |= {mount["name"] for mount in mounts}
+        assert mounted == {*volumes, *made}, name
