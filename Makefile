@@ -44,7 +44,7 @@ check-locks: .venv/tools/ok ## the locks are what pyproject.toml asks for, with 
 
 test: .venv/dev/ok ## run the tests (TESTS="tests/one_file.py -k name" narrows); says what was left out
 	@.ci/install-debian postfix redis-server prometheus default-jre-headless maven openssl rbldnsd bind9-dnsutils bind9-utils
-	@$(MAKE) --no-print-directory build/kafka/ok
+	@$(MAKE) --no-print-directory build/kafka/ok build/k8s/ok
 	$(BIN)/python -m pytest $(TESTS)
 
 soak: .venv/dev/ok ## the fault tests of live operation in full; takes some hours
@@ -86,6 +86,18 @@ build/kafka/ok: tests/services/pom.xml
 	else \
 		tail -n 20 build/kafka/maven.log >&2; rm -rf build/kafka/libs; \
 		echo "could not fetch Kafka's jars; tests that need them say so" >&2; \
+	fi
+
+# kustomize for the tests, of the version and checksums in k8s/tools. Without it they say so.
+build/k8s/ok: k8s/tools/go.mod k8s/tools/go.sum
+	@rm -rf build/k8s && mkdir -p build/k8s
+	@if ! command -v go >/dev/null; then \
+		echo "no kustomize (needs Go 1.24 or later); tests that need it say so" >&2; \
+	elif cd k8s/tools && go build -mod=readonly -trimpath -o $(CURDIR)/build/k8s/kustomize sigs.k8s.io/kustomize/kustomize/v5 \
+			>$(CURDIR)/build/k8s/go.log 2>&1; then \
+		touch $(CURDIR)/$@; \
+	else \
+		tail -n 20 $(CURDIR)/build/k8s/go.log >&2; echo "could not build kustomize; tests that need it say so" >&2; \
 	fi
 
 # Environments: tools (uv itself), runtime (what users get), dev (all of it). Delete one to have it made anew.
