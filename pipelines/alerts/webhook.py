@@ -122,7 +122,7 @@ class WebhookAlerts:
             self._scope.reschedule(asyncio.get_running_loop().time())
         if self._incidents.waiting:
             _log.warning(
-                "alerts are left for the next start",
+                "undelivered alerts are kept for the next start",
                 changes=self._incidents.waiting, behind_seq=self.delivered_seq,
             )  # fmt: skip
 
@@ -180,7 +180,7 @@ class WebhookAlerts:
 
     def _tell_failed(self, message: Message, attempt: Attempt, wait_s: float) -> None:
         _log.warning(
-            "alert was not taken, trying again",
+            "alert was not accepted, retrying",
             host=self._url.host, id=message.id, outcome=attempt.outcome, status=attempt.status,
             said=attempt.said, failures=self._backoff.failures, next_try_in_s=round(wait_s, 1),
         )  # fmt: skip

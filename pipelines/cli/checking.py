@@ -32,7 +32,7 @@ from pipelines.settings.warnings import settings_warnings
 __all__ = ["CheckedParts", "check_installation", "detect_parts", "settings_part", "webhook_lines"]
 
 _SQLITE: Final = "sqlite:///"
-_SKIPPED: Final = "not looked at: "
+_SKIPPED: Final = "not checked: "
 _CREATE: Final = "run floodwatch topics create first"
 
 
@@ -79,7 +79,9 @@ class CheckedParts:
 
     def finish(self, run: list[str], *, as_json: bool) -> int:
         """Print everything, at last what a run would do; give the exit code."""
-        self.add("run", ["would not start: see WRONG"] if self.code == USAGE else run)
+        self.add(
+            "run", ["would not start: see the lines marked WRONG"] if self.code == USAGE else run
+        )
         print_rows(self.rows, as_json=as_json, ok=not self.code)
         return self.code
 
@@ -108,7 +110,7 @@ class _Check(CheckedParts):
         super().__init__()
         self._settings = settings
         self._clients: KafkaClients | None = None
-        """None where Kafka does not let us in."""
+        """None where Kafka refused the login."""
         self._missing: set[str] = set()
         """Topics that are not there yet."""
         self._begun: Begun | None = None
@@ -127,7 +129,7 @@ class _Check(CheckedParts):
         """Compare the topics with what they should be."""
         clients = self._clients
         if clients is None:
-            self.rows.append(("topics", f"{_SKIPPED}Kafka does not let us in"))
+            self.rows.append(("topics", f"{_SKIPPED}Kafka refused the login"))
             return
 
         def say() -> list[str]:
@@ -146,27 +148,30 @@ class _Check(CheckedParts):
         """See whether heartbeats may be written; only writing one tells."""
         ingest = self._settings.ingest
         if ingest.heartbeat != "write":
-            return [f'nothing is written into the input (ingest.heartbeat = "{ingest.heartbeat}")']
+            return [f'nothing is written to the input (ingest.heartbeat = "{ingest.heartbeat}")']
         if self._clients is None:
-            return [f"{_SKIPPED}Kafka does not let us in"]
+            return [f"{_SKIPPED}Kafka refused the login"]
         topic = self._clients.input_topic
         if topic in self._missing:
             return [f"{_SKIPPED}topic {topic} is missing: {_CREATE}"]
         if not probe:
-            return [f"not tested: only writing one into {topic} tells: --probe does"]
+            return [f"not tested: only writing a heartbeat to {topic} would show it: use --probe"]
         try:
             offset = ask(write_heartbeat(self._clients))
         except NotAllowedError as error:
             said = f'{error.problem}: grant Write on {topic}, or set ingest.heartbeat = "idle"'
             raise BrokerError(error.bootstrap, said) from None
-        return [f"ok  one was written into {topic}, partition 0, offset {offset:,}"]
+        return [f"ok  one was written to {topic}, partition 0, offset {offset:,}"]
 
     def snapshot(self) -> list[str]:
         """See whether snapshots can be written, and the log be read on from the last."""
         path = self._settings.detect.snapshot
         folder, shown = path.absolute().parent, escaped(str(path))
         if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-            said = f"{escaped(str(folder))} is no folder that we may write into: make it ours"
+            said = (
+                f"{escaped(str(folder))} is not a writable directory: check that it "
+                "exists and its permissions"
+            )
             raise SettingsError([("detect.snapshot", said)])
         try:
             policy, tables = self._policy(), load_tables(self._settings.detect)
@@ -178,7 +183,7 @@ class _Check(CheckedParts):
         place = f"at offset {begun.log_offset:,} of the log"
         what = f"{shown}: goes on {place}" if begun.found else f"none at {shown}: begins {place}"
         if self._clients is None:
-            return [*lines, f"ok  {what}, which was not looked at"]
+            return [*lines, f"ok  {what}, which was not checked"]
         if self._clients.log_topic in self._missing:
             if begun.found:
                 said = f"{what}, which is missing: {LOST_LOG}"
@@ -205,11 +210,11 @@ class _Check(CheckedParts):
         ]
         in_force = policy if self._begun is None else self._begun.engine.policy
         digest, ours = policy_digest(in_force), policy_digest(policy)
-        shadow = "shadow: nothing is published" if in_force.mode == "shadow" else "published"
+        shadow = "shadow mode: nothing is published" if in_force.mode == "shadow" else "published"
         lines.append(f"decides by policy {digest}: {shadow}")
         if digest != ours:
-            said = "`floodwatch control policy` puts it in force"
-            lines.append(f"the file's policy {ours} is another one: {said}")
+            said = "`floodwatch control policy` activates it"
+            lines.append(f"the file's policy {ours} differs: {said}")
         return lines
 
 
@@ -224,7 +229,7 @@ def _store(settings: LiveSettings) -> list[str]:
 def webhook_lines(webhook: WebhookSettings) -> list[str]:
     """Check what an alert needs; nobody is called."""
     if not webhook.url:
-        return ["none: nobody is told"]
+        return ["none: no alerts are sent"]
     problems: list[tuple[str, str]] = []
     for look in (checked_url, secrets_of, trust_of):
         try:
@@ -233,4 +238,4 @@ def webhook_lines(webhook: WebhookSettings) -> list[str]:
             problems += error.problems
     if problems:
         raise SettingsError(problems)
-    return [f"ok  {checked_url(webhook).host}, not called; its secret can sign"]
+    return [f"ok  {checked_url(webhook).host}, not contacted; its secret is valid"]

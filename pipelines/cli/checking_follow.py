@@ -43,7 +43,7 @@ def check_run(
     if config is not None and not inputs and "kafka" in settings.model_fields_set:
         return check_installation(settings, config, probe=probe, as_json=as_json)
     if probe:
-        raise UsageError("--probe: is for a run on Kafka: want --config with a [kafka] section")
+        raise UsageError("--probe: only for a run on Kafka: give --config with a [kafka] section")
     return _check_follower(settings, config, inputs, as_json=as_json)
 
 
@@ -71,7 +71,7 @@ def _input(path: str) -> list[str]:
     absolute, shown = str(Path(path).absolute()), escaped(path)
     check_input(absolute)
     if not os.path.lexists(absolute):
-        return [f"ok  {shown}: not there yet, the run waits for it"]
+        return [f"ok  {shown}: does not exist yet; the run waits for it"]
     file = open_log(absolute)
     try:
         kind = format_of(absolute, file.read_at(0, _LOOKED_AT_BYTES))
@@ -84,7 +84,10 @@ def _snapshot(settings: LiveSettings, inputs: Sequence[str]) -> list[str]:
     path = settings.detect.snapshot
     folder, shown = path.absolute().parent, escaped(str(path))
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        said = f"{escaped(str(folder))} is no folder that we may write into: make it ours"
+        said = (
+            f"{escaped(str(folder))} is not a writable directory: check that it "
+            "exists and its permissions"
+        )
         raise SettingsError([("detect.snapshot", said)])
     found = load_snapshot(path, read_state)
     if found is None:

@@ -11,7 +11,7 @@ from pipelines.cli.options import Address, AsJson, Config
 __all__ = ["control"]
 
 control = typer.Typer(
-    no_args_is_help=True, help="Tell the detectors of a live installation what to do."
+    no_args_is_help=True, help="Send a control to the detectors of a live installation."
 )
 
 Wait = Annotated[
@@ -22,13 +22,13 @@ _WAIT_S = 10.0
 
 @control.command(name="policy")
 def control_policy(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The new policy, whole, in TOML.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The complete new policy, in TOML.")],
     *,
     config: Config = None,
     wait: Wait = _WAIT_S,
     as_json: AsJson = False,
 ) -> None:
-    """Put a new policy in force at the end of a minute."""
+    """Put a new policy active at the end of a minute."""
     with guarded():
         from pipelines.cli.controlling import Sending
 
@@ -109,8 +109,8 @@ def control_purge(
 @control.command(name="gap")
 def control_gap(
     partition: Annotated[int, typer.Argument(min=0, help="Partition of the input.")],
-    first: Annotated[int, typer.Argument(min=1, help="Number of the first tally that is lost.")],
-    last: Annotated[int, typer.Argument(min=1, help="Number of the last one.")],
+    first: Annotated[int, typer.Argument(min=1, help="Number of the first lost tally.")],
+    last: Annotated[int, typer.Argument(min=1, help="Number of the last lost tally.")],
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Declare the loss.")] = False,
     config: Config = None,

@@ -45,7 +45,10 @@ def show_explanation(address: str, url: str, *, as_json: bool) -> None:
             return
         lines = [f"{subject} is {state} (as of {rfc3339(stored.now_ms)})"]
         if not changes:
-            lines.append("  nothing is stored of it: it was never listed, held or asked about")
+            lines.append(
+                "  the store has no record of it: it was never listed or held, and no "
+                "removal was requested"
+            )
         for number, (story, sources) in enumerate(zip(stories, beside, strict=True), 1):
             lines += ["", f"Listing {number} of {len(stories)}"]
             lines += columns(_rows(stored, story, sources), indent="  ")
@@ -101,7 +104,7 @@ def _cost(evidence: Change) -> str:
         return ""
     alert = ", above the alert level" if cost.get("alert") else ""
     own, in_all = per_cent(cost["own_share"], 1), per_cent(cost["share_in_all"], 1)
-    return f"{own} of normal mail comes from it; all listings together block {in_all}{alert}"
+    return f"{own} of normal mail comes from it; all listings together would block {in_all}{alert}"
 
 
 def _happened(change: Change) -> str:
@@ -112,7 +115,7 @@ def _happened(change: Change) -> str:
     if evidence.get("reason"):
         said += f": {escaped(str(evidence['reason']))}"
     if "quiet_needed_s" in evidence:
-        said += f" ({duration(evidence['quiet_needed_s'])} of quiet are needed)"
+        said += f" ({duration(evidence['quiet_needed_s'])} of quiet required)"
     if "earliest_ms" in evidence:
         said += f", earliest {rfc3339(evidence['earliest_ms'])}"
     return said
@@ -140,7 +143,7 @@ def _beside(stored: Stored, subject: str, first: Change) -> list[str]:
 
 
 _SPAN_MS: Final = 86_400_000
-"""Sources of one flood are listed within a day of each other, or told apart."""
+"""Sources of one flood are listed within a day of each other, or counted as separate floods."""
 
 
 def _named(subjects: Sequence[str]) -> str:

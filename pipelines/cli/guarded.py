@@ -77,10 +77,10 @@ def guarded() -> Iterator[None]:
         say(f"floodwatch: {error}")
         raise typer.Exit(exit_code(error)) from None
     except KeyboardInterrupt:
-        say("floodwatch: interrupted: no file was left half-written, the store holds whole steps")
+        say("floodwatch: interrupted: no file is incomplete, and the store is consistent")
         raise typer.Exit(_STOPPED + signal.SIGINT) from None
     except Terminated:
-        say("floodwatch: asked to stop: no file was left half-written, the store holds whole steps")
+        say("floodwatch: stopped by a signal: no file is incomplete, and the store is consistent")
         raise typer.Exit(_STOPPED + signal.SIGTERM) from None
     except BrokenPipeError:
         # Who read our output has seen enough; Python's own flush at exit must not complain.
@@ -95,7 +95,7 @@ def guarded() -> Iterator[None]:
         say(f"floodwatch: the block store is damaged or in use ({error}): replay into another one")
         raise typer.Exit(FAILED) from None
     except MemoryError:
-        say("floodwatch: out of memory: lower the bounds in the policy ([memory]), or add some")
+        say("floodwatch: out of memory: lower the limits in the policy ([memory]), or add memory")
         raise typer.Exit(FAILED) from None
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -66,7 +66,7 @@ def _facts(
     rows = [
         ("tier", listing.tier + (" (shadow: recorded, not published)" if listing.shadow else "")),
         ("rule", listing.rule),
-        ("why", fired(evidence) or "its evidence holds no window"),
+        ("why", fired(evidence) or "its evidence has no window"),
         ("part", part_in_flood(evidence)),
         ("judged", chance(evidence)),
         ("network", stored.network(listing.asn, listing.provider)),
@@ -77,7 +77,9 @@ def _facts(
         ("until", _until(listing)),
     ]
     if state == "held":
-        rows.append(("held", "it would block too much normal mail: an operator decides"))
+        rows.append(
+            ("held", "held, because it would block too much normal mail: an operator must decide")
+        )
     return [row for row in rows if row[1]]
 
 
@@ -93,7 +95,7 @@ def _where(url: str) -> str:
 
 def _until(listing: Listing) -> str:
     quiet, hard = rfc3339(listing.until_ms), rfc3339(listing.hard_until_ms)
-    return f"{quiet} if it stays quiet, in any case {hard}"
+    return f"{quiet} if it stays quiet, at the latest {hard}"
 
 
 def _history(changes: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
@@ -122,7 +124,7 @@ class Filters:
     tier: str | None = None
     asn: int | None = None
     limit: int | None = None
-    """Show at most so many."""
+    """Maximum number of listings to show."""
 
     def keep(self, listing: Listing) -> bool:
         """Say whether a listing is shown."""

@@ -19,7 +19,7 @@ Evidence = Mapping[str, Any]
 def victims(evidence: Evidence) -> str:
     """Name the victims, masked as they are stored."""
     names = evidence.get("victims") or [evidence.get("victim", "")]
-    return ", ".join(escaped(str(name)) for name in names if name) or "a victim not named"
+    return ", ".join(escaped(str(name)) for name in names if name) or "unnamed victim"
 
 
 def fired(evidence: Evidence) -> str:
@@ -28,7 +28,7 @@ def fired(evidence: Evidence) -> str:
         return ""
     count, span = evidence.get("count", 0), duration(int(evidence["window_s"]))
     return (
-        f"{many(count, 'message')} beyond the usual to {victims(evidence)} in {span}, "
+        f"{many(count, 'message')} above the usual number to {victims(evidence)} in {span}, "
         f"the limit is {evidence.get('limit', 0):,}"
     )
 
@@ -37,14 +37,14 @@ def chance(evidence: Evidence) -> str:
     """Say how likely the source is innocent, and what speaks for it; "" where that is not stored.
 
     >>> chance({"innocent": 0.004, "messages_to_others": 1})
-    'chance of being innocent 0.4 %; it sent 1 message to others'
+    'probability of being legitimate 0.4 %; it sent 1 message to others'
     """
     if "innocent" not in evidence:
         return ""
     share = evidence["innocent"]
     said = per_cent(share, 1) if share >= _LEAST_SHOWN else f"below {per_cent(_LEAST_SHOWN, 1)}"
     others = many(evidence.get("messages_to_others", 0), "message")
-    return f"chance of being innocent {said}; it sent {others} to others"
+    return f"probability of being legitimate {said}; it sent {others} to others"
 
 
 def expected(evidence: Evidence) -> str:
@@ -64,13 +64,15 @@ def usual(evidence: Evidence) -> str:
     """Say what the victim usually gets, in all and from the source's network."""
     said = []
     if "normal_10min" in evidence:
-        said.append(f"the victim gets {evidence['normal_10min']:.2g} messages in 10 minutes")
+        said.append(
+            f"the victim normally receives {evidence['normal_10min']:.2g} messages in 10 minutes"
+        )
     if "known_before" in evidence:
         network = evidence.get("usual_from_asn_10min", 0.0)
         said.append(
             f"{network:.2g} of them from its network"
             if evidence["known_before"]
-            else "its network is not known to have written before"
+            else "its network has not been seen before"
         )
     return "; ".join(said)
 

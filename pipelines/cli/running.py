@@ -67,7 +67,9 @@ def needs_input(*options: object) -> None:
     """Refuse options that say how a log is followed where none is."""
     if any(options):
         words = "--format, --store, --rejects, --trusted-relay and --utc-offset"
-        raise UsageError(f"{words}: go with --input, a log to follow; --config is for Kafka too")
+        raise UsageError(
+            f"{words}: only with --input (a log to follow); --config also works with Kafka"
+        )
 
 
 async def _run(settings: LiveSettings, roles: Sequence[Role]) -> None:
@@ -80,7 +82,7 @@ async def _run(settings: LiveSettings, roles: Sequence[Role]) -> None:
     log = logger_of("run")
     log.info("starts", roles=roles, kafka=settings.kafka.bootstrap)
     await Live(settings, roles).run(stop)
-    log.info("has stopped in order")
+    log.info("stopped")
 
 
 def in_loop(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -10,7 +10,7 @@ from pipelines.cli.options import AsJson, Config
 
 __all__ = ["topics"]
 
-topics = typer.Typer(no_args_is_help=True, help="Check or create the topics in Kafka.")
+topics = typer.Typer(no_args_is_help=True, help="Check or create the Kafka topics.")
 
 
 @topics.command(name="check")
@@ -27,7 +27,9 @@ def topics_check(config: Config = None, *, as_json: AsJson = False) -> None:
 def topics_create(
     config: Config = None,
     *,
-    partitions: Annotated[int, typer.Option(min=1, help="Of the input, where it is made.")] = 8,
+    partitions: Annotated[
+        int, typer.Option(min=1, help="Partitions of the input topic, if it is created.")
+    ] = 8,
     as_json: AsJson = False,
 ) -> None:
     """Create the topics that are missing; what is there is left as it is."""
@@ -43,7 +45,8 @@ def topics_dump(
         str, typer.Argument(metavar="WHAT", help="log, listings, input or dead-letters.")
     ],
     target: Annotated[
-        Path, typer.Argument(metavar="TARGET", help="File to write; of the input a new folder.")
+        Path,
+        typer.Argument(metavar="TARGET", help="File to write; for the input, a new directory."),
     ],
     *,
     config: Config = None,

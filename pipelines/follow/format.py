@@ -42,7 +42,7 @@ def format_of(path: str, lines: bytes) -> str:
         return ""
     shown = ascii(head[:_SHOWN_BYTES])[2:-1]
     raise InputError(
-        path, f"in no format that can be followed: it begins with '{shown}', want a raw Postfix "
+        path, f"not a format that can be followed: it starts with '{shown}', want a raw Postfix "
         "log, or events in JSON, one a line (or say --format postfix or ndjson)",
     )  # fmt: skip
 

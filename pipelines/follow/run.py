@@ -139,7 +139,8 @@ class Follower:
         }
         for path in ahead.keys() - was_ahead:
             self._health.log.warning(
-                "a log is ahead of the time of day, and lists nobody until that is reached",
+                "the times in a log are in the future, nothing is listed until the "
+                    "clock reaches them",
                 file=escaped(path), ahead_s=ahead[path],
                 do="check the clock of the host that wrote it; to start over, name another store"
                 " and snapshot",
@@ -171,7 +172,7 @@ class Follower:
             told = one.read()
         except UnreadableInputError as error:
             if one.log.path not in self._told:
-                self._health.log.warning("an input waits until it can be read", reason=str(error))
+                self._health.log.warning("an input cannot be read, retrying", reason=str(error))
             self._told.add(one.log.path)
             return Told()
         self._told.discard(one.log.path)

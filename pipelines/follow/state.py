@@ -63,7 +63,8 @@ def read_state(blob: bytes) -> tuple[Head, bytes]:
     words = first.rsplit(b" ", 2)
     if words[0] != _MAGIC or len(words) < 3:  # noqa: PLR2004 - magic, version, checksum
         raise SnapshotError(
-            "it is something else (of a run on Kafka, perhaps): name another file, detect.snapshot"
+            "it is not a snapshot of a followed log (perhaps one of a run on Kafka): "
+            "name another file in detect.snapshot"
         )
     if words[1] != b"%d" % VERSION:
         raise SnapshotError(
@@ -72,7 +73,7 @@ def read_state(blob: bytes) -> tuple[Head, bytes]:
         )
     line, _, snapshot = rest.partition(b"\n")
     if hashlib.sha256(line).hexdigest().encode() != words[2]:
-        raise SnapshotError("torn or damaged: its head does not match its checksum")
+        raise SnapshotError("incomplete or damaged: its header does not match its checksum")
     return Head(**orjson.loads(line)), snapshot
 
 

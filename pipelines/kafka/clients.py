@@ -75,8 +75,8 @@ class LostRecordsError(FloodwatchError):
 
     def __init__(self, topic: str, partition: int, first: int, last: int, advice: str) -> None:
         super().__init__(
-            f"topic {topic}: records {first} to {last} of partition {partition} are gone, "
-            f"retention has passed them ({last - first + 1:,} records): {advice}"
+            f"topic {topic}: records {first} to {last} of partition {partition} were deleted by "
+            f"retention ({last - first + 1:,} records): {advice}"
         )
         self.topic = topic
         self.partition = partition
@@ -89,8 +89,8 @@ class ShorterTopicError(FloodwatchError):
 
     def __init__(self, topic: str, partition: int, wanted: int, end: int, advice: str) -> None:
         super().__init__(
-            f"topic {topic}: partition {partition} ends at offset {end}, and we stopped at "
-            f"{wanted}: it was made anew, or has lost its end: {advice}"
+            f"topic {topic}: partition {partition} ends at offset {end}, but it was read up to "
+            f"{wanted}: it was recreated, or lost its last records: {advice}"
         )
         self.topic = topic
         self.partition = partition
@@ -197,7 +197,7 @@ class KafkaClients:
             # through, it would end our task without a word.
             if is_asked_to_end():
                 raise
-            raise BrokerError(self.bootstrap, "the client gave up in the middle") from error
+            raise BrokerError(self.bootstrap, "the client gave up before it finished") from error
 
     def in_words(self, error: BaseException) -> BrokerError:
         """Say what a failure of a client means."""
@@ -210,7 +210,7 @@ class KafkaClients:
         for broker in self._arguments["bootstrap_servers"]:
             if await _takes_connections(broker):
                 return (
-                    f"{broker} takes connections and does not let us in: check kafka.security, "
+                    f"{broker} takes connections and refused the login: check kafka.security, "
                     "user, password and TLS settings"
                 )
         return "no broker answers: check kafka.bootstrap and the network, or start the broker"

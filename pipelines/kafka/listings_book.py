@@ -39,7 +39,7 @@ class ListingsConflictError(LogError):
             f"{topic}: {what or f'change {seq}'} stands as "
             f"...{stands[begin : at + 60].decode()!r}, we decide "
             f"...{ours[begin : at + 60].decode()!r}: two builds, policies or ASN tables follow one "
-            "log. Stop the newer one; a replay of the dumped log says who is right",
+            "log. Stop the newer one; a replay of the dumped log shows which is right",
         )
         self.seq = seq
 

@@ -29,7 +29,7 @@ class TokenFile(AbstractTokenProvider):  # type: ignore[misc] # aiokafka has no 
         self._path = path
 
     async def token(self) -> str:
-        """Give the token as it stands in the file now."""
+        """Give the current token in the file."""
         return await asyncio.to_thread(read_secret, self._path, "kafka.sasl.token_file")
 
 

@@ -49,7 +49,7 @@ def planned_topics(clients: KafkaClients) -> tuple[TopicPlan, ...]:
     timed = "the broker's clock says when a record came, and how long it is kept"
     why = {
         "message.timestamp.type": timed,
-        "partitions": "it is one ordered record of everything",
+        "partitions": "its order must be total",
         "cleanup.policy": "compaction would take records out of its order",
         "max.message.bytes": "a part of a tally has up to 8,192 rows",
     }
@@ -171,7 +171,7 @@ async def _differences(
     count = len(topic["partitions"])
     if plan.partitions is not None and count != plan.partitions:
         why = plan.why.get("partitions", "")
-        out.append(f"partitions: has {count}, want {plan.partitions} ({why}): make it anew")
+        out.append(f"partitions: has {count}, want {plan.partitions} ({why}): recreate it")
     now = await _settings(admin, plan.name)
     for name, wanted in plan.exact.items():
         if now.get(name, wanted) != wanted:

@@ -102,8 +102,8 @@ def _parts(blob: bytes) -> tuple[int, bytes]:
         body = orjson.loads(head)
         version, offset = body["v"], int(body["listings_offset"])
     except (ValueError, KeyError, TypeError):
-        raise SnapshotError("it is something else, or damaged in its first line") from None
+        raise SnapshotError("it is not a snapshot, or its first line is damaged") from None
     if version != _VERSION:
         said = f"got version {version!a}, want version {_VERSION}"
-        raise SnapshotError(f"{said[:80]}: read it with the floodwatch that wrote it")
+        raise SnapshotError(f"{said[:80]}: use the version of floodwatch that wrote it")
     return offset, state

@@ -36,7 +36,7 @@ _MOST_RECORDS: Final = 2_000
 """Log records at a time: the more are closed together, the less each costs."""
 _PROGRESS_S: Final = 1.0
 LOST_LOG: Final = (
-    "give the snapshot that goes on there, or begin anew with an empty log and a new group; the "
+    "restore the snapshot that matches it, or start over with an empty log and a new group; the "
     "log's retention should be some days, and a snapshot is taken every minute"
 )
 
@@ -94,11 +94,11 @@ class DetectStage:
         """Make an engine that stands where the last snapshot was taken."""
         begun = begin_at_snapshot(self.settings.snapshot, self._policy, self._tables)
         for error in begun.passed_over:
-            self.health.log.warning("goes on from the snapshot before", reason=str(error))
+            self.health.log.warning("resumes from the previous snapshot", reason=str(error))
         if begun.engine.policy != self._policy:
             self.health.log.warning(
-                "the policy in force is that of the log, not that of the file: floodwatch control "
-                "policy FILE puts another in force",
+                "the active policy is the one in the log, not in the file: floodwatch control "
+                "policy FILE activates another",
                 in_force=policy_digest(begun.engine.policy), file=policy_digest(self._policy),
             )  # fmt: skip
         return begun
@@ -123,7 +123,8 @@ class DetectStage:
             self.health.telemetry.snapshot_written(await asyncio.to_thread(write))
         except (SnapshotError, TallyGapError) as error:
             self.health.log.warning(
-                "no snapshot, a restart would go on from the one before", reason=str(error)
+                "snapshot not written, a restart would resume from the previous one",
+                reason=str(error),
             )
 
 
@@ -178,7 +179,7 @@ class _Life:
         await self._book.record(floods)
         listings, telemetry = self._engine.listings, self._health.telemetry
         for complaint in listings.complaints:
-            self._health.log.error("leaves out a control of the log", reason=complaint)
+            self._health.log.error("ignores a control in the log", reason=complaint)
         listings.complaints.clear()
         self._complain_of_missing()
         telemetry.log_records.inc(len(records))
@@ -194,7 +195,7 @@ class _Life:
         missing = self._engine.closer.missing()
         said = "" if missing is None else str(missing)
         if said and said != self._missing:
-            self._health.log.error("waits for tallies that the log does not have", reason=said)
+            self._health.log.error("waiting for tallies that are missing from the log", reason=said)
         self._missing = said
 
     def _accept(self, records: Sequence[Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -248,7 +249,7 @@ class _Life:
                 await self._appender.append(self._stage.clients.log_topic, dead)
                 self._health.log.warning(
                     "a partition of the input is silent: the others no longer wait for it, and "
-                    "quiet time stands still", partition=partition, silent_s=limit_s,
+                    "its time does not count as quiet", partition=partition, silent_s=limit_s,
                 )  # fmt: skip
 
     async def _save(self) -> None:

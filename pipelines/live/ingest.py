@@ -190,7 +190,10 @@ class _Life:
             return point
         start = end if self._settings.start == "newest" else first
         if start and await log_has_tallies(self._clients, partition):
-            advice = "the group's place is lost, and the log has tallies of it: begin with new ones"
+            advice = (
+                "the committed offset of the group is lost, but the log has its "
+                "tallies: use a new group and a new log"
+            )
             raise LostRecordsError(topic, partition, 0, start - 1, advice)
         return ResumePoint(start, UNSET_MS)
 
@@ -321,7 +324,7 @@ class _Life:
         """Raise where records wait and none come: some failures leave a consumer dead for good.
 
         Raises:
-            BrokerError: it is time to begin anew.
+            BrokerError: it is time to restart.
         """
         now_s = elapsed_s()
         stuck_s = _STUCK_S + (0.0 if self._group.settled else self._clients.kafka.session_s)
@@ -331,5 +334,7 @@ class _Life:
         elif self._generation == self._group.generation and not self._owned:
             self._moved_s = now_s  # more members than partitions: nothing to do
         elif now_s - self._moved_s > stuck_s:
-            said = f"no record and no partition for {stuck_s:.0f} s, although there should be"
+            said = (
+                f"no record and no partition assigned for {stuck_s:.0f} s, although there should be"
+            )
             raise BrokerError(self._clients.bootstrap, said)

@@ -49,7 +49,7 @@ class Outage:
         }
         waiting = {_WAITS.get(name, name): None for name in lately}
         self._log.warning(
-            "restarts after a failure of Kafka", stage=stage, reason=reason, wait_s=wait_s,
+            "restarts after a Kafka failure", stage=stage, reason=reason, wait_s=wait_s,
             failures=self._failures, for_s=round(now_s - min(lately.values())),
             waiting=list(waiting),
         )  # fmt: skip

@@ -76,7 +76,9 @@ class PublishStage:
         def failed(error: StoreError) -> None:
             nonlocal told
             if not told:
-                self.health.log.warning("listings wait for the store", reason=str(error))
+                self.health.log.warning(
+                    "store unavailable, listings are waiting", reason=str(error)
+                )
             told = True
 
         return await insist(lambda: self._call(call), self._stop, self.health, failed)
@@ -145,7 +147,7 @@ class _Life:
         if not stage.seq and changes and changes[0]["seq"] > 1:
             gone = changes[0]["seq"] - 1
             await stage.with_store(lambda store: store.start_behind(gone))
-            stage.health.log.warning("older changes are gone by retention", first=gone + 1)
+            stage.health.log.warning("older changes were deleted by retention", first=gone + 1)
             stage.seq = gone
         try:
             await stage.with_store(lambda store: store.apply(changes, facts, floods))
@@ -169,7 +171,7 @@ class _Life:
         if now >= stage.seq and error is not None:
             raise error
         stage.health.log.warning(
-            "the store was emptied or put back: it is filled from the listings again",
+            "the store was emptied or restored: refilling it from the listings",
             store_seq=now, our_seq=stage.seq,
         )  # fmt: skip
         stage.seq = now

@@ -129,7 +129,7 @@ class Live:
         self, stop: asyncio.Event, steps: list[tuple[_Step, list[asyncio.Task[None]]]]
     ) -> None:
         await stop.wait()
-        _log.info("asked to stop", within_s=self.settings.shutdown_s)
+        _log.info("stopping", within_s=self.settings.shutdown_s)
         try:
             async with asyncio.timeout(self.settings.shutdown_s):
                 for step, running in steps:
@@ -137,7 +137,7 @@ class Live:
                     if running:
                         await asyncio.wait(running)
         except TimeoutError:
-            _log.warning("out of time: whoever goes on does it from the committed places")
+            _log.warning("shutdown timed out: the next run resumes from the committed offsets")
             for _, running in steps:
                 for task in running:
                     task.cancel()

@@ -83,7 +83,7 @@ async def until_told(run: Run, stop: asyncio.Event) -> None:
         if is_asked_to_end():
             raise
     if not stop.is_set():
-        raise FloodwatchError("a stage ended although nobody asked it to; please report this")
+        raise FloodwatchError("a stage ended unexpectedly; please report this")
 
 
 @contextlib.contextmanager

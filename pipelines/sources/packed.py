@@ -91,9 +91,9 @@ class PackedFile:
                 self._unpack = self._unpacker()
             return self._unpack()
         except (EOFError, zlib.error, zstandard.ZstdError) as error:
-            said = f"its packing is broken or cut short ({error})"
+            said = f"its compression is damaged or incomplete ({error})"
             raise UnreadableInputError(
-                self.path, f"{said}: what came before counts; fetch the file again"
+                self.path, f"{said}: the data before it was used; fetch the file again"
             ) from None
         except OSError as error:
             raise reading_problem(self.path, error) from None

@@ -95,13 +95,13 @@ def open_log(path: str) -> OpenedLog:
     """
     try:
         if not stat.S_ISREG(Path(path).stat().st_mode):  # to open a pipe would wait for its writer
-            raise InputError(path, "no regular file: only a file can be followed")
+            raise InputError(path, "not a regular file: only a file can be followed")
         plain = _Plain(path)
         head = plain.read_at(0, _MAGIC_BYTES)
     except OSError as error:
         raise reading_problem(path, error) from None
     except ValueError:
-        raise InputError(path, "no path of a file: it holds a NUL character") from None
+        raise InputError(path, "not a file path: it contains a NUL character") from None
     return _Packed(plain) if head.startswith(_PACKED) else plain
 
 

@@ -292,7 +292,8 @@ class RedisStore:
     def _foreign(self, found: str) -> StoreForeignError:
         return StoreForeignError(
             self._name,
-            f"its keys floodwatch:* are not a store of ours ({ascii(found)[1:-1]}), and were left "
+            f"its keys floodwatch:* are not a floodwatch store ({ascii(found)[1:-1]}), "
+            "and were left "
             "as they are: name another database, or delete them",
         )
 

@@ -232,7 +232,7 @@ def test_a_full_disk_leaves_no_half_written_decisions(floodwatch: Call, disk: Pa
     Path("mail.ndjson").write_bytes(lines(story()))
     named = disk / "d.ndjson"
     result = floodwatch("replay", "mail.ndjson", "--decisions", named, "--store", "memory:")
-    assert is_one_message(result, "d.ndjson", "No space left", "nothing of it was kept", code=1)
+    assert is_one_message(result, "d.ndjson", "No space left", "no part of it was kept", code=1)
     assert list(disk.iterdir()) == []
 
 

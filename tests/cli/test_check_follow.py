@@ -46,7 +46,7 @@ def test_everything_that_keeps_a_follower_from_starting_is_told_at_once(
     for said in (
         "in no format that can be followed", "there is no such directory",
         "it is something else (of a run on Kafka, perhaps)", "name sqlite:///PATH",
-        "would not start: see WRONG",
+        "would not start: see the lines marked WRONG",
     ):  # fmt: skip
         assert said in result.out
 

@@ -38,7 +38,7 @@ def test_words_and_numbers_at_once_are_a_usage_error(floodwatch: Call) -> None:
 def test_check_says_what_a_replay_would_do_and_changes_nothing(floodwatch: Call) -> None:
     result = floodwatch("check")
     assert result.code == 0
-    assert "a replay would make it" in result.out
+    assert "a replay would create it" in result.out
     assert list(Path().iterdir()) == []
     Path("mail.ndjson").write_bytes(lines(story()))
     floodwatch("replay", "mail.ndjson")

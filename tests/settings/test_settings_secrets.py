@@ -61,7 +61,7 @@ def test_a_secret_that_everybody_may_read_gets_a_warning(secret: Path) -> None:
     assert settings_warnings(settings) == []
     secret.chmod(0o644)
     (said,) = settings_warnings(settings)
-    assert said.startswith("kafka.sasl.password_file: everybody on this machine may read ")
+    assert said.startswith("kafka.sasl.password_file: every user of this machine can read ")
     assert SECRET not in said
     assert settings_warnings(LiveSettings()) == []
 

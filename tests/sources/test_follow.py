@@ -122,8 +122,8 @@ def test_a_renamed_file_is_read_to_its_end_before_the_next_one(path: Path) -> No
     add(path, "five\n")
     assert reader.read() == b"four\nfive\n"
     assert reader.said == [
-        "mail.log is not there for now: waits for the next file of the log",
-        "mail.log goes on in the next file of the log",
+        "mail.log does not exist at present: waiting for the next file of the log",
+        "mail.log continues with the next file of the log",
     ]
 
 
