@@ -29,7 +29,7 @@ _log = logger_of("alerts")
 
 
 class WebhookAlerts:
-    """Takes changes in the order of their `seq` and delivers those that are to be told.
+    """Takes changes in the order of their `seq` and delivers those that are to be reported.
 
     One task calls `take`, one runs `run`. `delivered_seq` is where the reader begins: changes up
     to it are ignored. The secret file is read once: to change a secret add the new one, restart,
@@ -138,7 +138,7 @@ class WebhookAlerts:
             await self._clock.wait(self._news, self._incidents.due_in(now_s))
 
     async def _deliver(self, client: httpx.AsyncClient, message: Message) -> None:
-        """Send until it is taken; each attempt is signed with its own time."""
+        """Send until it is accepted; each attempt is signed with its own time."""
         body = body_of(message, self._settings.source)
         while not await self._attempt(client, message, body):
             pass

@@ -194,7 +194,7 @@ def run_command(
         ),
     ] = None,
 ) -> None:
-    """Run on Kafka, or follow a log (--input): decide as mail comes, keep the store current."""
+    """Run on Kafka, or follow a log (--input): decide as mail arrives, keep the store current."""
     with guarded(), contextlib.suppress(Terminated):  # told to stop before anything has begun
         if inputs:
             from pipelines.cli.following import FollowOptions, run_follow
@@ -251,7 +251,7 @@ def list_command(
         bool, typer.Option("--json", help="Print JSON lines, one listing each.")
     ] = False,
 ) -> None:
-    """List what is listed."""
+    """Show the current listings."""
     with guarded():
         from pipelines.cli.listings import Filters, show_list
         from pipelines.cli.shown import asn_of
@@ -267,7 +267,7 @@ def remove(
     reason: Annotated[str, typer.Option(help="Text stored with the request.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Ask for the removal of an address."""
+    """Request the removal of an address."""
     with guarded():
         from pipelines.cli.removal import file_removal
 
@@ -276,7 +276,7 @@ def remove(
 
 @app.command()
 def explain(address: Address, store: Store = DEFAULT_STORE, as_json: AsJson = False) -> None:
-    """Show why an address was listed, from stored facts."""
+    """Show why an address was listed, from the stored evidence."""
     with guarded():
         from pipelines.cli.explaining import show_explanation
 
@@ -392,7 +392,7 @@ _PASSED_ON: dict[str, Any] = {
 
 @app.command(context_settings=_PASSED_ON)
 def simulate(context: typer.Context) -> None:
-    """Write mail traffic with known floods, by a seed."""
+    """Generate mail traffic with known floods from a seed."""
     with guarded():
         from pipelines.simulate.__main__ import main as simulation
 

@@ -1,4 +1,4 @@
-"""`floodwatch check --config`: all that a live run on Kafka needs, tried without changing it."""
+"""`floodwatch check --config`: tests everything a live run on Kafka needs, without changes."""
 
 import os
 from collections.abc import Callable
@@ -37,7 +37,7 @@ _CREATE: Final = "run floodwatch topics create first"
 
 
 def check_installation(settings: LiveSettings, config: Path, *, probe: bool, as_json: bool) -> int:
-    """Say all problems at once, then what `run` would do; give the exit code.
+    """Report all problems at once, then what `run` would do; give the exit code.
 
     2 where settings must be changed, else 1 where a service does not answer as it should.
     """
@@ -61,7 +61,7 @@ class CheckedParts:
         self.code = 0
 
     def part(self, name: str, say: Callable[[], list[str]]) -> None:
-        """Try one thing; the others are tried all the same."""
+        """Run one check; a failure does not stop the others."""
         try:
             said = say()
         except FloodwatchError as error:
@@ -89,7 +89,7 @@ class CheckedParts:
 def settings_part(
     check: CheckedParts, mode: str, config: Path | None, settings: LiveSettings
 ) -> None:
-    """Name the mode and where the settings came from, with what is unwise in them."""
+    """Show the mode and the source of the settings, with warnings."""
     named = "the environment" if config is None else f"{escaped(str(config))} and the environment"
     warnings = [f"unwise: {warning}" for warning in settings_warnings(settings)]
     check.add("settings", [f"ok  {named}, for {mode}", *warnings])
@@ -126,7 +126,7 @@ class _Check(CheckedParts):
         return [f"ok  {kafka.bootstrap}: {count} of cluster {seen.cluster}, {signed}"]
 
     def topics(self) -> None:
-        """Compare the topics with what they should be."""
+        """Compare the topics with their required settings."""
         clients = self._clients
         if clients is None:
             self.rows.append(("topics", f"{_SKIPPED}Kafka refused the login"))
@@ -145,7 +145,7 @@ class _Check(CheckedParts):
         self.part("topics", say)
 
     def heartbeat(self, *, probe: bool) -> list[str]:
-        """See whether heartbeats may be written; only writing one tells."""
+        """Check whether heartbeats may be written; only writing one proves it."""
         ingest = self._settings.ingest
         if ingest.heartbeat != "write":
             return [f'nothing is written to the input (ingest.heartbeat = "{ingest.heartbeat}")']
@@ -164,7 +164,7 @@ class _Check(CheckedParts):
         return [f"ok  one was written to {topic}, partition 0, offset {offset:,}"]
 
     def snapshot(self) -> list[str]:
-        """See whether snapshots can be written, and the log be read on from the last."""
+        """Check that snapshots can be written, and that the log reaches back to the last one."""
         path = self._settings.detect.snapshot
         folder, shown = path.absolute().parent, escaped(str(path))
         if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
@@ -227,7 +227,7 @@ def _store(settings: LiveSettings) -> list[str]:
 
 
 def webhook_lines(webhook: WebhookSettings) -> list[str]:
-    """Check what an alert needs; nobody is called."""
+    """Check what an alert needs; no request is sent."""
     if not webhook.url:
         return ["none: no alerts are sent"]
     problems: list[tuple[str, str]] = []

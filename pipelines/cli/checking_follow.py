@@ -50,7 +50,7 @@ def check_run(
 def _check_follower(
     settings: LiveSettings, config: Path | None, inputs: Sequence[str], *, as_json: bool
 ) -> int:
-    """Say all problems at once, then what `run --input` would do; give the exit code.
+    """Report all problems at once, then what `run --input` would do; give the exit code.
 
     Without inputs only what the settings name is checked.
     """

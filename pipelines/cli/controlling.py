@@ -1,4 +1,4 @@
-"""`floodwatch control`: what an operator wants goes to the log of a live installation."""
+"""`floodwatch control`: appends an operator's control to the log of a live installation."""
 
 import secrets
 import sys
@@ -27,7 +27,7 @@ __all__ = ["Sending"]
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """How a control is sent, and how is told what became of it. Each verb gives the exit code.
+    """Sends a control and reports its outcome. Each verb gives the exit code.
 
     Raises (all of them): what is wrong with the control, before anything is sent; a `BrokerError`.
     """
@@ -129,7 +129,7 @@ def _unread(sent: Sent, wait_s: float) -> list[str]:
 
 
 def _told(control: Operator, sent: Sent, wait_s: float) -> list[str]:
-    """Say what became of a control."""
+    """Report the outcome of a control."""
     answers = [
         f"{answer['subject']}: {answer['change']}, {answer['evidence'].get('reason', '')}"
         for answer in sent.answers

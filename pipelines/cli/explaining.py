@@ -1,4 +1,4 @@
-"""`floodwatch explain`: the story of an address, told from the stored changes alone."""
+"""`floodwatch explain`: the history of an address, from the stored changes alone."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ Change = Mapping[str, Any]
 
 
 def show_explanation(address: str, url: str, *, as_json: bool) -> None:
-    """Show every listing of an address with its evidence, and what became of it."""
+    """Show every listing of an address with its evidence and its outcome."""
     subject = subject_of(address)
     with opened(url) as stored:
         state, _ = stored.state(subject)
@@ -122,7 +122,7 @@ def _happened(change: Change) -> str:
 
 
 def _beside(stored: Stored, subject: str, first: Change) -> list[str]:
-    """Give the other sources in force that were listed for the same flood."""
+    """Give the other active sources that were listed for the same flood."""
     flood = [first["evidence"].get(name) for name in _SAME_FLOOD]
     if flood[-1] is None:
         return []

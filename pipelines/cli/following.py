@@ -46,7 +46,7 @@ class FollowOptions:
 
 
 def run_follow(options: FollowOptions) -> None:
-    """Follow logs until SIGTERM or SIGINT; both end it in order, with exit code 0."""
+    """Follow logs until SIGTERM or SIGINT; both stop it cleanly, with exit code 0."""
     spec = _spec(options)
     handler = start_logging()
     try:
@@ -90,7 +90,7 @@ def _alerts(settings: LiveSettings, health: Health, telemetry: Telemetry) -> Fol
 
 
 async def _follow(follower: Follower, alerts: FollowAlerts | None, stop: asyncio.Event) -> None:
-    """Follow until told to stop; alerts go on until the last change is stored."""
+    """Follow until asked to stop; alerts go on until the last change is stored."""
     if alerts is None:
         await follower.run(stop)
         return

@@ -55,17 +55,17 @@ class UsageError(FloodwatchError):
 
 
 class Terminated(BaseException):
-    """The system asks to stop; like Ctrl-C it leaves nothing half-written."""
+    """A signal to stop; like Ctrl-C it leaves no incomplete file."""
 
 
 def say(text: str) -> None:
-    """Say something to the person in front of the terminal."""
+    """Print a message for the user."""
     sys.stderr.write(f"{text}\n")
 
 
 @contextlib.contextmanager
 def guarded() -> Iterator[None]:
-    """Turn what goes wrong inside into a message and an exit code."""
+    """Turn an exception of the body into a message and an exit code."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -102,7 +102,7 @@ def guarded() -> Iterator[None]:
 
 
 def exit_code(error: FloodwatchError) -> int:
-    """Give 2 for a command line or settings that somebody must change, else 1."""
+    """Give 2 for a command line or settings that must be changed, else 1."""
     from pipelines.replay.same_input import OtherReplayError
     from pipelines.sources.files import InputError, UnreadableInputError
     from pipelines.stages.publish import OutputError

@@ -30,7 +30,7 @@ def print_json(value: object, *, indent: bool = True, stream: TextIO | None = No
 
 
 def show_lookup(address: str, url: str, *, as_json: bool) -> None:
-    """Say whether an address is listed; why, until when, what next."""
+    """Say whether an address is listed, why, until when, and the next step."""
     subject = subject_of(address)
     with opened(url) as stored:
         state, listing = stored.state(subject)
@@ -89,7 +89,7 @@ def _next(subject: str, url: str) -> str:
 
 
 def _where(url: str) -> str:
-    """Give the option that a further command needs; a password in it is left to the reader."""
+    """Give the option that a further command needs; a password is left out."""
     return "" if url == DEFAULT_STORE else f" --store {shlex.quote(masked_url(url))}"
 
 
@@ -136,7 +136,7 @@ class Filters:
 
 
 def show_list(url: str, filters: Filters, *, as_json: bool) -> None:
-    """List what is in force, in the order of the addresses."""
+    """List the active listings, ordered by address."""
     if filters.tier not in (None, *_TIERS):
         raise UsageError(f"--tier: got {filters.tier!a}, must be {' or '.join(_TIERS)}")
     if filters.rule is not None:

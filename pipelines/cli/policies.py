@@ -58,7 +58,7 @@ def check_settings(
     policy_file: Path | None, asn_tables: tuple[Path, ...], providers: Path | None, url: str,
     *, as_json: bool,
 ) -> int:  # fmt: skip
-    """Check everything a replay needs, change nothing; say all problems; give the exit code."""
+    """Check everything a replay needs without changes; report all problems; give the exit code."""
     rows: list[tuple[str, str]] = []
     wrong = 0
     parts: tuple[tuple[str, Callable[[], list[str]]], ...] = (

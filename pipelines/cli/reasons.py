@@ -1,4 +1,4 @@
-"""Evidence in words: every number of it stands in the stored change."""
+"""Evidence in words: every number is from the stored change."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -23,7 +23,7 @@ def victims(evidence: Evidence) -> str:
 
 
 def fired(evidence: Evidence) -> str:
-    """Say what passed which limit; "" where the evidence holds no window."""
+    """Say what exceeded which limit; "" if the evidence has no window."""
     if "window_s" not in evidence:
         return ""
     count, span = evidence.get("count", 0), duration(int(evidence["window_s"]))
@@ -34,7 +34,7 @@ def fired(evidence: Evidence) -> str:
 
 
 def chance(evidence: Evidence) -> str:
-    """Say how likely the source is innocent, and what speaks for it; "" where that is not stored.
+    """Give the probability that the source is legitimate, and why; "" if it is not stored.
 
     >>> chance({"innocent": 0.004, "messages_to_others": 1})
     'probability of being legitimate 0.4 %; it sent 1 message to others'
@@ -48,7 +48,7 @@ def chance(evidence: Evidence) -> str:
 
 
 def expected(evidence: Evidence) -> str:
-    """Say what would have come without a flood; "" where that is not stored.
+    """Give the traffic expected without a flood; "" if it is not stored.
 
     >>> expected({"expected_from_source": 0.1, "expected_from_asn": 0.3, "asn_messages": 24})
     '0.1 messages from it; 0.3 from its network, which sent 24'
@@ -61,7 +61,7 @@ def expected(evidence: Evidence) -> str:
 
 
 def usual(evidence: Evidence) -> str:
-    """Say what the victim usually gets, in all and from the source's network."""
+    """Give what the victim normally receives, in total and from the source's network."""
     said = []
     if "normal_10min" in evidence:
         said.append(
@@ -78,7 +78,7 @@ def usual(evidence: Evidence) -> str:
 
 
 def part_in_flood(evidence: Evidence) -> str:
-    """Say what the source itself had sent when it was listed; "" where that is not stored."""
+    """Give what the source had sent when it was listed; "" if it is not stored."""
     own = evidence.get("source_messages")
     if own is None:
         return ""

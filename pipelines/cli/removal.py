@@ -1,4 +1,4 @@
-"""`floodwatch remove`: a request is filed, and what is known of its answer is said at once."""
+"""`floodwatch remove`: files a request and shows its expected answer."""
 
 import sys
 from collections.abc import Sequence
@@ -85,7 +85,7 @@ def _expectation(listing: Listing, needed_s: int, earliest_ms: int, *, refused: 
 def _earliest(
     listing: Listing, changes: Sequence[dict[str, Any]], terms: ListingTerms
 ) -> tuple[int, int]:
-    """Give the quiet that a request needs, in seconds, and when it can be over at the earliest."""
+    """Give the quiet time that a request needs, in seconds, and its earliest end."""
     began = listing.listed_ms // 1000
     earlier = [
         change

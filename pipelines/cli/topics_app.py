@@ -15,7 +15,7 @@ topics = typer.Typer(no_args_is_help=True, help="Check or create the Kafka topic
 
 @topics.command(name="check")
 def topics_check(config: Config = None, *, as_json: AsJson = False) -> None:
-    """Compare the topics with what they should be, and explain every difference."""
+    """Compare the topics with their required settings, and explain every difference."""
     with guarded():
         from pipelines.cli.running import show_topics
 
@@ -32,7 +32,7 @@ def topics_create(
     ] = 8,
     as_json: AsJson = False,
 ) -> None:
-    """Create the topics that are missing; what is there is left as it is."""
+    """Create missing topics; existing ones are not changed."""
     with guarded():
         from pipelines.cli.running import make_topics
 
@@ -51,7 +51,7 @@ def topics_dump(
     *,
     config: Config = None,
 ) -> None:
-    """Write a topic to files: the log for replay, decisions, events or dead letters as NDJSON."""
+    """Write a topic to files: the log for replay; decisions, events or dead letters as NDJSON."""
     with guarded():
         from pipelines.cli.dumping import run_dump
 

@@ -1,4 +1,4 @@
-"""How follow mode begins: anew, or where the last snapshot was taken."""
+"""How follow mode starts: from the beginning, or from the last snapshot."""
 
 import contextlib
 import os
@@ -53,8 +53,8 @@ _ID: Final = "follow_id"
 class FollowSpec:
     """Which logs to follow, and how.
 
-    `kind` is their format (None: told by their first lines), `utc_offset_s` the zone of times that
-    name none (None: that of this machine, also when its clocks are put forward or back).
+    `kind` is their format (None: detected from their first lines), `utc_offset_s` the UTC offset of
+    times without one (None: that of this machine, with its summer time).
     """
 
     inputs: tuple[str, ...]
@@ -74,7 +74,7 @@ def local_offset_s() -> int:
 
 @dataclass(slots=True)
 class Begun:
-    """All that a run goes on with; `due` are the records that the detector gets first."""
+    """The state from which a run resumes; `due` are the records that the detector gets first."""
 
     head: Head
     store: BlockStore
@@ -89,7 +89,7 @@ class Begun:
 
 
 def begin(spec: FollowSpec, health: StageHealth, stack: contextlib.ExitStack) -> Begun:
-    """Take the store and the snapshot for us, and go on from the latter.
+    """Lock the store and the snapshot, and resume from the snapshot.
 
     Raises:
         FloodwatchError: an input, store, snapshot, policy or table that cannot be used.
@@ -152,7 +152,7 @@ def begin(spec: FollowSpec, health: StageHealth, stack: contextlib.ExitStack) ->
 
 
 def check_input(path: str) -> None:
-    """See at once what waiting would not mend."""
+    """Find at once the errors that waiting does not repair."""
     if Path(path).is_dir():
         raise InputError(path, "it is a directory: name the log in it")
     if not Path(path).parent.is_dir():

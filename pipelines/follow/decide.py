@@ -87,10 +87,10 @@ class Deciding:
     # -- the store -----------------------------------------------------------------------------
 
     async def publish(self, stop: asyncio.Event, *, facts: bool = False) -> None:
-        """Store what waits, again and again until the store takes it; `facts` even if nothing does.
+        """Store pending changes, retrying until accepted; `facts` even if there are none.
 
         Raises:
-            StoreError: one that waiting does not mend, or we are to stop.
+            StoreError: one that waiting does not repair, or we are to stop.
         """
         self._listed.tell(all_of_it=facts)
         waiting = self._waiting or self._floods
@@ -191,7 +191,7 @@ class Deciding:
         """Write a snapshot of what has been published.
 
         Raises:
-            SnapshotError: it is `needed` and cannot be written; else the one before stands.
+            SnapshotError: it is `needed` and cannot be written; else the previous one is kept.
         """
         try:
             size = await asyncio.to_thread(self._save)

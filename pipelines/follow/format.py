@@ -1,4 +1,4 @@
-"""What a followed log holds, told by its first lines, and the reader for it."""
+"""Detects the format of a followed log from its first lines, and makes its reader."""
 
 import re
 from typing import Final

@@ -90,7 +90,7 @@ class Journal:
 
     @classmethod
     def of(cls, store: BlockStore) -> "Journal":
-        """Read the journal that stands in a store."""
+        """Read the journal of a store."""
         journal = cls()
         journal.beats = [Beat(*beat) for beat in orjson.loads(store.fact(_BEATS) or "[]")]
         given = orjson.loads(store.fact(_GIVEN) or "[]")
@@ -118,7 +118,7 @@ class Journal:
         ]
 
     def saved(self, records: Mapping[int, int], given: int) -> None:
-        """Note a snapshot, and let go of what the one before it does not need either."""
+        """Note a snapshot, and drop what the previous one does not need either."""
         old, old_given = self._marks
         self.beats = [beat for beat in self.beats if beat.record >= old.get(beat.partition, 0)]
         self.given = [one for one in self.given if one[0] > old_given]

@@ -71,7 +71,7 @@ class MissingTopicError(FloodwatchError):
 
 
 class LostRecordsError(FloodwatchError):
-    """Retention has passed the place where we stopped: records `first` to `last` are gone."""
+    """Retention has passed the position of the reader: records `first` to `last` are gone."""
 
     def __init__(self, topic: str, partition: int, first: int, last: int, advice: str) -> None:
         super().__init__(
@@ -132,7 +132,7 @@ class KafkaClients:
         return AIOKafkaConsumer(*topics, **(self._arguments | arguments | more))
 
     def producer(self) -> AIOKafkaProducer:
-        """Make an idempotent producer: what it repeats stands once, and in order."""
+        """Make an idempotent producer: a repeated message is stored once, and in order."""
         return AIOKafkaProducer(
             **self._arguments,
             enable_idempotence=True,
@@ -149,10 +149,10 @@ class KafkaClients:
 
     @contextlib.asynccontextmanager
     async def started(self, client: T) -> AsyncIterator[T]:
-        """Connect a client and let go of it in the end, whatever happens.
+        """Connect a client and always disconnect it at the end.
 
         Raises:
-            BrokerError: no broker answers, or it does not let us in.
+            BrokerError: no broker answers, or it refuses the login.
         """
         running: Any = client
         try:
@@ -187,7 +187,7 @@ class KafkaClients:
 
     @contextlib.contextmanager
     def speaking(self) -> Iterator[None]:
-        """Put what goes wrong inside into words, as a `BrokerError`."""
+        """Put a failure of the client into words, as a `BrokerError`."""
         try:
             yield
         except KafkaError as error:

@@ -110,7 +110,7 @@ class ListingsBook:
         return written
 
     async def say(self, progress: Progress, detector: str) -> None:
-        """Tell how far we have come; the key of the message is the name of this detector."""
+        """Write the progress; the key of the message is the name of this detector."""
         line = progress_line(progress)
         await self._appender.append(self._topic, line, key=detector.encode())
 

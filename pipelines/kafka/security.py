@@ -59,7 +59,7 @@ def client_arguments(kafka: KafkaSettings) -> dict[str, Any]:
 
 
 def _tls(tls: TlsSettings) -> ssl.SSLContext:
-    """Make a context that checks the broker's certificate and name, unless told not to."""
+    """Make a context that checks the broker's certificate and name, unless disabled."""
     try:
         context = ssl.create_default_context(cafile=tls.ca_file)
     except (OSError, ValueError) as error:

@@ -104,7 +104,7 @@ def cannot_be_made(differences: list[str]) -> bool:
 
 
 async def create_topics(clients: KafkaClients, input_partitions: int) -> list[tuple[str, str]]:
-    """Make the topics that are missing; give each name and what was done.
+    """Create the missing topics; give each name and what was done.
 
     Raises:
         BrokerError: one could not be made.

@@ -66,10 +66,10 @@ class Begun:
 
 
 def begin_at_snapshot(path: Path, policy: Policy, tables: Tables) -> Begun:
-    """Make an engine that stands where the last snapshot was taken; `policy` is for the first.
+    """Make an engine with the state of the last snapshot; `policy` is for the first.
 
     Raises:
-        SnapshotError: there are snapshots, and none is of use.
+        SnapshotError: there are snapshots, and none is usable.
     """
 
     def engine_of(chosen: Policy) -> Engine:
@@ -91,7 +91,7 @@ def begin_at_snapshot(path: Path, policy: Policy, tables: Tables) -> Begun:
 
 
 def snapshot_bytes(engine: Engine, log_offset: int, listings_offset: int) -> bytes:
-    """Give what stands in the file of a snapshot."""
+    """Read the file of a snapshot."""
     head = orjson.dumps({"v": _VERSION, "listings_offset": listings_offset}) + b"\n"
     return head + snapshot(engine, log_offset)
 

@@ -61,13 +61,13 @@ class DetectStage:
         """Tells copies apart: no two of them share a snapshot."""
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Follow the log until told to stop; then read it to its end and take a snapshot.
+        """Follow the log until asked to stop; then read it to its end and take a snapshot.
 
         Raises:
             LogError: the log cannot be followed, or another detector decides otherwise.
             LostRecordsError: what comes next of the log is gone.
             ShorterTopicError: the log ends before the place of the snapshot.
-            SnapshotError: there are snapshots, and none is of use.
+            SnapshotError: there are snapshots, and none is usable.
         """
 
         async def life() -> None:
@@ -91,7 +91,7 @@ class DetectStage:
         await supervise(self.health, life, stop, self.clients.kafka.patience_s)
 
     def _begin(self) -> Begun:
-        """Make an engine that stands where the last snapshot was taken."""
+        """Make an engine with the state of the last snapshot."""
         begun = begin_at_snapshot(self.settings.snapshot, self._policy, self._tables)
         for error in begun.passed_over:
             self.health.log.warning("resumes from the previous snapshot", reason=str(error))
@@ -112,7 +112,7 @@ class DetectStage:
             engine.offer_table(table)
 
     async def save(self, engine: Engine, log_offset: int, listings_offset: int) -> None:
-        """Write a snapshot; where that fails the one before stands, and the operator hears it."""
+        """Write a snapshot; if that fails the previous one is kept, and a warning is logged."""
 
         def write() -> int:
             blob = snapshot_bytes(engine, log_offset, listings_offset)
@@ -129,7 +129,7 @@ class DetectStage:
 
 
 class _Life:
-    """From one connection to its loss."""
+    """One run, from connecting to the loss of the connection."""
 
     def __init__(
         self, stage: DetectStage, engine: Engine, log: TopicReader, book: ListingsBook,
@@ -146,7 +146,7 @@ class _Life:
         self._saved_s = elapsed_s()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Follow the log; a snapshot stands at the end."""
+        """Follow the log; take a snapshot at the end."""
         while not stop.is_set():
             self._health.pulse.beat()
             await self._follow(_POLL_S)
@@ -237,7 +237,7 @@ class _Life:
             )
 
     async def _watch(self) -> None:
-        """Say `dead` of partitions that keep the others waiting and were not heard for too long."""
+        """Write `dead` for partitions that delay the others and were silent for too long."""
         if self._at_end_s is None:
             return
         now_s, limit_s = elapsed_s(), self._stage.settings.dead_after_s

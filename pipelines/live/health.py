@@ -46,7 +46,7 @@ class StageHealth:
         )  # fmt: skip
 
     def look_at_input(self, counts: IngestCounts) -> None:
-        """Be not ready while the newest stretch of the input was not understood."""
+        """Be not ready while the newest stretch of the input could not be interpreted."""
         if not self._watch.look(counts):
             return
         found = self._watch.verdict

@@ -1,4 +1,4 @@
-"""A Kafka that is away is reported once a minute, with all that waits for it."""
+"""Reports a Kafka outage once a minute, with the stages that wait for it."""
 
 from collections.abc import Callable, Mapping
 from typing import Final

@@ -107,10 +107,10 @@ class Live:
         return [AlertStage(self._clients, self.settings.webhook, self._stage_health("alert")).run]
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Run until told to stop, then let each step finish, first to last, within the budget.
+        """Run until asked to stop, then let each step finish, first to last, within the budget.
 
         Raises:
-            FloodwatchError: what no waiting mends.
+            FloodwatchError: one that waiting does not repair.
         """
         with first_error():
             async with asyncio.TaskGroup() as group:

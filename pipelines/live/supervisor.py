@@ -21,7 +21,7 @@ _LONG_LIFE_S: Final = 30.0
 
 
 async def pause(stop: asyncio.Event, seconds: float) -> None:
-    """Wait, but not longer than until told to stop."""
+    """Wait, but not longer than until asked to stop."""
     # Not `wait_for`: in Python 3.11 it loses a cancellation that comes as the wait ends.
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):

@@ -42,7 +42,7 @@ class InputError(FloodwatchError):
 
 
 class UnreadableInputError(InputError):
-    """Reading an input failed: permissions, the disk, or packing that is broken or cut short."""
+    """Reading an input failed: permissions, the disk, or damaged or incomplete compression."""
 
 
 @dataclass(frozen=True, slots=True)

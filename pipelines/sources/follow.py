@@ -140,7 +140,7 @@ class FollowedLog:
         )
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -243,7 +243,7 @@ class FollowedLog:
         return None
 
     def _cut_back(self) -> None:
-        """The file has other content than we read: it was copied and emptied, or begun anew."""
+        """The file has other content than we read: it was copied and truncated, or replaced."""
         assert self._file is not None  # noqa: S101 - the caller opened
         copy = find_place(self.path, self._place) if self._place.head_bytes else None
         self.moved += 1
@@ -282,7 +282,7 @@ class FollowedLog:
         return NOTHING
 
     def _say(self, words: str, path: str) -> None:
-        """Say once what goes on for a while."""
+        """Report a lasting condition once."""
         if words != self._said:
             self._said = words
             self._tell(words, escaped(path))

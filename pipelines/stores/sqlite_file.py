@@ -222,7 +222,7 @@ class SqliteFile:
         )
 
     def _is_new(self) -> bool:
-        """Whether the file is empty; a file that is not a store of ours is refused."""
+        """Whether the file is empty; a file that is not a floodwatch store is refused."""
         application = self.connection.execute("PRAGMA application_id").fetchone()[0]
         found = self.connection.execute("PRAGMA user_version").fetchone()[0]
         if application == APPLICATION_ID:

@@ -1,4 +1,4 @@
-"""Serves an application inside the running event loop, and leaves signals to whoever owns it."""
+"""Serves an application inside the running event loop, without handling signals."""
 
 import asyncio
 import contextlib

@@ -66,7 +66,7 @@ async def failing(target: WebhookTarget, answer: Answer | None) -> AsyncIterator
 
 
 async def wanted(site: Site) -> set[str]:
-    """Give the ids of the changes that are to be told."""
+    """Give the ids of the changes that are to be reported."""
     changes = [orjson.loads(line) for line in await site.decisions()]
     return {
         change["id"]
