@@ -181,7 +181,7 @@ class _Check(CheckedParts):
         self._begun = begun
         lines = [f"left out: {error}" for error in begun.passed_over]
         place = f"at offset {begun.log_offset:,} of the log"
-        what = f"{shown}: goes on {place}" if begun.found else f"none at {shown}: begins {place}"
+        what = f"{shown}: resumes {place}" if begun.found else f"none at {shown}: starts {place}"
         if self._clients is None:
             return [*lines, f"ok  {what}, which was not checked"]
         if self._clients.log_topic in self._missing:

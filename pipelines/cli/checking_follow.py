@@ -91,7 +91,7 @@ def _snapshot(settings: LiveSettings, inputs: Sequence[str]) -> list[str]:
         raise SettingsError([("detect.snapshot", said)])
     found = load_snapshot(path, read_state)
     if found is None:
-        return [f"ok  none at {shown}: begins at the start of each log"]
+        return [f"ok  none at {shown}: starts at the beginning of each log"]
     (head, _), passed_over = found
     names = [os.fsencode(name.encode("latin-1")).decode(errors="replace") for name in head.inputs]
     if inputs and names != [str(Path(one).absolute()) for one in inputs]:

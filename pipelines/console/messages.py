@@ -158,7 +158,7 @@ class _Handler(logging.StreamHandler[TextIO]):
         for throttle in self._throttles:
             owed = throttle.owed(all_of_it=all_of_it)
             if owed is not None:
-                said = "%d similar lines were suppressed, the most frequent:  %s"
+                said = "%d similar lines were suppressed, the most frequent: %s"
                 record = logging.LogRecord(throttle.name, logging.WARNING, "", 0, said, owed, None)
                 super().emit(record)
 

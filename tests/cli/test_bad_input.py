@@ -118,7 +118,7 @@ def test_a_file_cut_short_fails_and_its_good_records_count(floodwatch: Call, pac
     packed = pack(content)
     result = replayed(floodwatch, packed[: len(packed) * 3 // 4], "--decisions", "d")
     assert result.code == 1
-    assert "broken or cut short" in result.err
+    assert "damaged or incomplete" in result.err
     events, rejected = counted(result)
     assert (events > 1_000, rejected) == (True, {})
     assert Path("d").exists()
@@ -130,7 +130,7 @@ def test_a_file_cut_short_fails_and_its_good_records_count(floodwatch: Call, pac
     [
         (["nowhere.log"], ("nowhere.log", "no such file")),
         (["*.nothing"], ("no file matches",)),
-        (["empty"], ("holds no file",)),
+        (["empty"], ("has no files",)),
         (["a\x1bmb"], ("a\\u001bmb", "no such file")),
         (["mail.ndjson", "--format", "exim"], ("--format", "exim", "ndjson")),
         (["mail.ndjson", "--utc-offset", "two"], ("--utc-offset", "+HH:MM")),

@@ -19,7 +19,7 @@ def test_settings_without_kafka_are_checked_without_kafka(floodwatch: Call) -> N
     assert (result.code, result.err) == (0, ""), result.out
     assert "for a run that follows logs, without Kafka" in result.out
     assert "Kafka at" not in result.out
-    assert "none at state: begins at the start of each log" in result.out
+    assert "none at state: starts at the beginning of each log" in result.out
 
 
 def test_an_input_is_checked_even_where_the_settings_name_kafka(

@@ -60,7 +60,7 @@ def test_a_whole_installation_is_right_and_says_what_it_would_do(
             )
         ]  # fmt: skip
         assert parts["heartbeat"][0].startswith(f"ok  one was written to {topics.input}, part")
-        assert "snapshot1: goes on at offset " in parts["snapshot"][0]
+        assert "snapshot1: resumes at offset " in parts["snapshot"][0]
         assert parts["snapshot"][0].endswith(" of the log, 0 records before its end")
         assert parts["run"] == [
             f"as ingest, detect, publish, no alert (webhook.url is empty); group {site.name}",

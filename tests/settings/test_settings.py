@@ -301,7 +301,7 @@ def test_any_settings_survive_being_written_and_read(file: Path) -> None:
 
 def test_settings_keep_their_meaning_behind_them() -> None:
     assert (
-        "# Port to listen on; 0 serves none (whole number from 0 to 65535).\nport = 0\n"
+        "# Port to listen on; 0 disables it (whole number from 0 to 65535).\nport = 0\n"
         in settings_toml()
     )
 

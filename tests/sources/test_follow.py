@@ -326,7 +326,7 @@ def test_a_broken_packing_is_left_with_a_word(path: Path) -> None:
     add(path, "two\n")
     again = reader.again()
     assert again.read().endswith(b"\ntwo\n")
-    assert any("broken or cut short" in words for words in again.said)
+    assert any("damaged or incomplete" in words for words in again.said)
 
 
 @pytest.mark.parametrize(
