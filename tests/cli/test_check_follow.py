@@ -44,8 +44,8 @@ def test_everything_that_keeps_a_follower_from_starting_is_told_at_once(
     )  # fmt: skip
     assert result.code == 2
     for said in (
-        "in no format that can be followed", "there is no such directory",
-        "it is something else (of a run on Kafka, perhaps)", "name sqlite:///PATH",
+        "not a format that can be followed", "there is no such directory",
+        "it is not a snapshot of a followed log", "name sqlite:///PATH",
         "would not start: see the lines marked WRONG",
     ):  # fmt: skip
         assert said in result.out
@@ -53,4 +53,4 @@ def test_everything_that_keeps_a_follower_from_starting_is_told_at_once(
 
 def test_a_probe_is_refused_where_kafka_is_not_used(floodwatch: Call) -> None:
     result = floodwatch("check", "--config", "follow.toml", "--probe")
-    assert (result.code, "want --config with a [kafka] section" in result.err) == (2, True)
+    assert (result.code, "give --config with a [kafka] section" in result.err) == (2, True)

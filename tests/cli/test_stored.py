@@ -129,7 +129,7 @@ def test_an_explanation_tells_the_evidence_as_stored(replayed: Call) -> None:
 
 
 def test_an_address_that_nothing_is_known_of_is_explained_too(replayed: Call) -> None:
-    assert "nothing is stored of it" in replayed("explain", "192.0.2.1").out
+    assert "the store has no record of it" in replayed("explain", "192.0.2.1").out
 
 
 def test_a_request_in_mid_flood_is_told_to_be_refused_and_is(replayed: Call) -> None:

@@ -140,7 +140,7 @@ def test_a_removal_request_is_answered_by_the_running_detector(
     assert (json.loads(text)["change"], json.loads(text)["request"]) == ("refuse", "1")
     second = floodwatch("run", "--input", "mail.log")
     assert second.code == 1
-    assert f"another follower (process {process.pid}) works on it" in second.err
+    assert f"another follower (process {process.pid}) uses it" in second.err
     stopped(process)
 
 
@@ -210,8 +210,8 @@ def test_a_log_that_is_not_there_yet_is_waited_for(tmp_path: Path, follow: Start
     [
         (("--input", "."), 2, "it is a directory"),
         (("--input", "no/mail.log"), 2, "there is no such directory"),
-        (("--input", "binary"), 2, "in no format that can be followed"),
-        (("--input", "packed.gz"), 2, "it is packed"),
+        (("--input", "binary"), 2, "not a format that can be followed"),
+        (("--input", "packed.gz"), 2, "it is compressed"),
         (("--input", "mail.log", "--format", "csv"), 2, "--format: got 'csv'"),
         (("--input", "mail.log", "--input", "mail.log"), 2, "the same file is named twice"),
         (("--input", "mail.log", "--role", "ingest"), 2, "--role"),
@@ -222,10 +222,10 @@ def test_a_log_that_is_not_there_yet_is_waited_for(tmp_path: Path, follow: Start
         (
             ("--input", "mail.log", "--store", "sqlite:///replayed.db"),
             2,
-            "decisions of another run",
+            "decisions of a different run",
         ),
         (("--input", "other.log", "--store", "sqlite:///floodwatch.db"), 2, "from other inputs"),
-        (("--store", "sqlite:///floodwatch.db"), 2, "go with --input"),
+        (("--store", "sqlite:///floodwatch.db"), 2, "only with --input"),
     ],
 )
 def test_what_cannot_be_followed_is_refused_in_words(

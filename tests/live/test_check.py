@@ -163,7 +163,7 @@ def test_settings_that_cannot_be_read_and_options_that_contradict(
     assert (result.code, result.out) == (2, "")
     assert "live.toml:2 kafka.botstrap: unknown key, did you mean kafka.bootstrap?" in result.err
     result = floodwatch("check", "--config", "live.toml", "--store", "memory:")
-    assert (result.code, "--config names policy" in result.err) == (2, True)
+    assert (result.code, "--config already names policy" in result.err) == (2, True)
     result = floodwatch("check", "--probe")
     assert (result.code, "--probe: want --config" in result.err) == (2, True)
 

@@ -147,7 +147,7 @@ def test_a_damaged_file_is_said_in_words(tmp_path: Path) -> None:
         SqliteStore(path)
     path.write_bytes(whole[:4096] + os.urandom(len(whole) - 4096))
     with (
-        pytest.raises(StoreCorruptError, match="move it away, and restore a copy"),
+        pytest.raises(StoreCorruptError, match="move it away, then restore a backup"),
         closing(SqliteStore(path)) as store,
     ):
         store.listings(FAR)

@@ -145,7 +145,7 @@ async def test_an_address_that_cannot_be_had_is_told_in_words(health: Health) ->
     with pytest.raises(WebBindError, match=r"web\.port \d+: cannot listen: already in use"):
         WebServer(app, WebSettings(port=first.port))
     await first.close()
-    with pytest.raises(WebBindError, match="this machine has no such address"):
+    with pytest.raises(WebBindError, match="this machine does not have this address"):
         WebServer(app, WebSettings(host="192.0.2.1", port=0))
     with pytest.raises(WebBindError, match="check its spelling"):
         WebServer(app, WebSettings(host="no such host", port=0))
