@@ -259,10 +259,10 @@ def test_a_snapshot_that_is_gone_or_strange_stops_the_start(
     previous.unlink()
     for blob, words in (
         (kept.replace(b"follow 1", b"follow 2", 1), "got version 2, want version 1"),
-        (kept[:200] + b"x" + kept[201:], "torn or damaged"),
-        (kept[:-1], "torn or damaged"),
-        (b'{"v":1,"listings_offset":3}\n', "it is something else"),
-        (None, "its snapshot floodwatch.snapshot, is gone"),
+        (kept[:200] + b"x" + kept[201:], "or damaged"),
+        (kept[:-1], "or damaged"),
+        (b'{"v":1,"listings_offset":3}\n', "it is not a snapshot"),
+        (None, "its snapshot floodwatch.snapshot is missing"),
     ):
         snapshot.unlink()
         if blob is not None:
