@@ -188,7 +188,7 @@ def test_lines_of_an_asn_table_that_are_wrong_are_counted(floodwatch: Call) -> N
     [
         (None, "run a replay first", 2),
         (b"", "run a replay first", 2),
-        (b"a letter", "no SQLite database", 2),
+        (b"a letter", "not an SQLite database", 2),
         (b"SQLite format 3\x00" + b"\xff" * 5_000, "", 2),
     ],
 )

@@ -253,7 +253,7 @@ def test_fresh_moves_nothing_aside_that_is_not_ours(floodwatch: Call) -> None:
     Path("mail.ndjson").write_bytes(lines(story()))
     Path("floodwatch.db").write_text("a letter")
     result = floodwatch("replay", "mail.ndjson", "--fresh")
-    assert (result.code, "no SQLite database" in result.err) == (2, True)
+    assert (result.code, "not an SQLite database" in result.err) == (2, True)
     assert Path("floodwatch.db").read_text() == "a letter"
 
 

@@ -51,7 +51,7 @@ def test_check_tells_everything_that_is_wrong(floodwatch: Call) -> None:
     named = ("--policy", "policy.toml", "--asn-table", "no.tsv", "--providers", "no.toml")
     result = floodwatch("check", *named)
     assert result.code == 2
-    for words in ("policy.toml:1", "policy.toml:3", "no.tsv", "no.toml", "no SQLite database"):
+    for words in ("policy.toml:1", "policy.toml:3", "no.tsv", "no.toml", "not an SQLite database"):
         assert words in result.out
 
 
