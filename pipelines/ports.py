@@ -108,7 +108,7 @@ class BlockStore(Protocol):
         after: str = "",
         limit: int | None = None,
     ) -> list[Listing]:
-        """Give the listings in force by subject, those behind the subject `after`."""
+        """Give the active listings by subject, those behind the subject `after`."""
         ...
 
     def held(self, now_ms: int) -> list[Listing]:

@@ -66,7 +66,7 @@ def load_snapshot(path: Path, read: Callable[[bytes], T]) -> tuple[T, list[Snaps
     called anew for the previous snapshot. The errors are those of newer snapshots passed over.
 
     Raises:
-        SnapshotError: there are snapshots, and none is of use.
+        SnapshotError: there are snapshots, and none is usable.
     """
     errors: list[SnapshotError] = []
     for place in (path, previous_path(path)):

@@ -1,4 +1,4 @@
-"""Which changes are told, and which of them together: pure, time is an argument.
+"""Which changes are reported, and which of them together: pure, time is an argument.
 
 An incident is a wave of listings of one provider by one rule for one victim. Its first message
 goes almost at once, with what came in `lead_s`; after that one goes at most every `window_s`,
@@ -113,7 +113,7 @@ class Incidents:
 
     @property
     def full(self) -> bool:
-        """Whether no more changes that are to be told may be taken now."""
+        """Whether no more changes that are to be reported may be taken now."""
         return self.waiting >= self._grouping.waiting
 
     @property
@@ -125,7 +125,7 @@ class Incidents:
         return int(min(firsts)) - 1 if firsts else self._taken_seq
 
     def wants(self, change: Change) -> bool:
-        """Say whether the change is to be told.
+        """Say whether the change is to be reported.
 
         Told are new listings (`list`, `release`) of a provider, and whatever is held, because a
         listing that is held waits for a person. Nothing of it in shadow.

@@ -25,7 +25,7 @@ Outcome = Literal[
 _MAX_BODY_BYTES: Final = 1 << 16
 _EXCERPT_BYTES: Final = 200
 _BUSY: Final = {408, 425, 429}
-_REDIRECT: Final = "a redirect, which is never followed: put the final address into webhook.url"
+_REDIRECT: Final = "a redirect, which is not followed: set webhook.url to the final address"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ async def post(
             finally:
                 await response.aclose()
     except (TimeoutError, httpx.TimeoutException):
-        return seen or Attempt("timed_out", f"no whole answer within {within_s:g} s")
+        return seen or Attempt("timed_out", f"no complete response within {within_s:g} s")
     except (httpx.HTTPError, httpx.StreamError, OSError, ValueError) as error:
         return seen or _failure(error)
     return seen
@@ -115,7 +115,7 @@ def _failure(error: Exception) -> Attempt:
             return Attempt("untrusted", said)
         cause = cause.__cause__ or cause.__context__
     if isinstance(error, httpx.ProtocolError):
-        return Attempt("garbled", f"no HTTP: {_ascii(str(error))}")
+        return Attempt("garbled", f"not an HTTP response: {_ascii(str(error))}")
     return Attempt("unreachable", _ascii(f"{type(error).__name__}: {error}"))
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with the settings of the webhook, told before anything runs."""
+"""Checks the settings of the webhook before anything runs."""
 
 import base64
 import binascii

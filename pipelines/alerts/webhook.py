@@ -29,7 +29,7 @@ _log = logger_of("alerts")
 
 
 class WebhookAlerts:
-    """Takes changes in the order of their `seq` and delivers those that are to be told.
+    """Takes changes in the order of their `seq` and delivers those that are to be reported.
 
     One task calls `take`, one runs `run`. `delivered_seq` is where the reader begins: changes up
     to it are ignored. The secret file is read once: to change a secret add the new one, restart,
@@ -122,7 +122,7 @@ class WebhookAlerts:
             self._scope.reschedule(asyncio.get_running_loop().time())
         if self._incidents.waiting:
             _log.warning(
-                "alerts are left for the next start",
+                "undelivered alerts are kept for the next start",
                 changes=self._incidents.waiting, behind_seq=self.delivered_seq,
             )  # fmt: skip
 
@@ -138,7 +138,7 @@ class WebhookAlerts:
             await self._clock.wait(self._news, self._incidents.due_in(now_s))
 
     async def _deliver(self, client: httpx.AsyncClient, message: Message) -> None:
-        """Send until it is taken; each attempt is signed with its own time."""
+        """Send until it is accepted; each attempt is signed with its own time."""
         body = body_of(message, self._settings.source)
         while not await self._attempt(client, message, body):
             pass
@@ -180,7 +180,7 @@ class WebhookAlerts:
 
     def _tell_failed(self, message: Message, attempt: Attempt, wait_s: float) -> None:
         _log.warning(
-            "alert was not taken, trying again",
+            "alert was not accepted, retrying",
             host=self._url.host, id=message.id, outcome=attempt.outcome, status=attempt.status,
             said=attempt.said, failures=self._backoff.failures, next_try_in_s=round(wait_s, 1),
         )  # fmt: skip

@@ -19,7 +19,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Find the sources of mail floods in mail server logs, list them, and say why.",
+    help="Find the sources of mail floods in mail server logs, list them and explain why.",
 )
 
 Store = Annotated[
@@ -29,17 +29,22 @@ Store = Annotated[
     ),
 ]
 PolicyFile = Annotated[
-    Path | None, typer.Option("--policy", metavar="FILE", help="Policy in TOML (else the default).")
+    Path | None,
+    typer.Option(
+        "--policy", metavar="FILE", help="Policy file in TOML (default: built-in policy)."
+    ),
 ]
 AsnTables = Annotated[
     list[Path] | None,
     typer.Option(
-        "--asn-table", metavar="FILE", help="IP to ASN table: TSV, CSV or MMDB. May be repeated."
+        "--asn-table", metavar="FILE", help="IP-to-ASN table: TSV, CSV or MMDB. Repeatable."
     ),
 ]
 Providers = Annotated[
     Path | None,
-    typer.Option("--providers", metavar="FILE", help="Providers in TOML (else those shipped)."),
+    typer.Option(
+        "--providers", metavar="FILE", help="Providers file in TOML (default: the one shipped)."
+    ),
 ]
 
 
@@ -66,7 +71,7 @@ def main(
         ),
     ] = False,
 ) -> None:
-    """Find the sources of mail floods in mail server logs, list them, and say why."""
+    """Find the sources of mail floods in mail server logs, list them and explain why."""
 
 
 @app.command()
@@ -75,7 +80,7 @@ def replay(
         list[str],
         typer.Argument(
             metavar="INPUT...",
-            help="Files, folders, globs, or - for standard input; .gz and .zst as they are.",
+            help="Files, directories, globs, or - for standard input; may be .gz or .zst.",
         ),
     ],
     *,
@@ -83,51 +88,54 @@ def replay(
         str, typer.Option("--format", help="auto, ndjson, postfix, parquet or log (a dump).")
     ] = "auto",
     config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Settings file: its [site] is used.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Settings file; only its [site] section is used."),
     ] = None,
     policy: PolicyFile = None,
     asn_table: AsnTables = None,
     providers: Providers = None,
     store: Store = DEFAULT_STORE,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Move the store that is there aside and start anew.")
+        bool, typer.Option("--fresh", help="Move an existing store aside and start with a new one.")
     ] = False,
     decisions: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write every change, one JSON a line; - is stdout."),
+        typer.Option(metavar="FILE", help="Write every change as JSON lines; - is stdout."),
     ] = None,
     floods: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write the figures of every flood, one JSON a line."),
+        typer.Option(metavar="FILE", help="Write the totals of every flood as JSON lines."),
     ] = None,
     rejects: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write what could not be read, and why.")
+        Path | None, typer.Option(metavar="FILE", help="Write rejected records, with the reason.")
     ] = None,
     log: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the log, which can be replayed.")
+        Path | None, typer.Option(metavar="FILE", help="Write the log, for a later replay.")
     ] = None,
     trusted_relay: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NETWORK", help="Postfix: a relay whose orig_client is believed. Repeatable."
+            metavar="NETWORK", help="Postfix: a relay whose orig_client is trusted. Repeatable."
         ),
     ] = None,
     log_ends: Annotated[
         str | None,
         typer.Option(
-            metavar="DATE", help="Postfix: latest date in a log without years (else the file's)."
+            metavar="DATE",
+            help="Postfix: latest date in a log without years (default: the file's date).",
         ),
     ] = None,
     utc_offset: Annotated[
-        str, typer.Option(metavar="+HH:MM", help="Postfix: zone of times that name none.")
+        str, typer.Option(metavar="+HH:MM", help="Postfix: UTC offset of times without one.")
     ] = "+00:00",
     preset: Annotated[
-        str, typer.Option(metavar="NAME", help="JSON, Parquet: whose records they are, as ecs.")
+        str, typer.Option(metavar="NAME", help="JSON, Parquet: preset of field names, such as ecs.")
     ] = "",
     field: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="FIELD=NAME", help="JSON, Parquet: name of a field, client_ip=ip. Repeatable."
+            metavar="FIELD=NAME",
+            help="JSON, Parquet: name of a field, such as client_ip=ip. Repeatable.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
@@ -151,14 +159,14 @@ def run_command(
     *,
     role: Annotated[
         list[str] | None,
-        typer.Option(help="ingest, detect, publish or alert; repeatable (else all of them)."),
+        typer.Option(help="ingest, detect, publish or alert; repeatable (default: all)."),
     ] = None,
     inputs: Annotated[
         list[str] | None,
         typer.Option(
             "--input",
             metavar="FILE",
-            help="Follow a growing log instead, without Kafka. Repeatable.",
+            help="Follow a growing log, without Kafka. Repeatable.",
         ),
     ] = None,
     input_format: Annotated[
@@ -170,23 +178,23 @@ def run_command(
     ] = None,
     rejects: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="With --input: add what could not be read, and why."),
+        typer.Option(
+            metavar="FILE", help="With --input: append rejected records, with the reason."
+        ),
     ] = None,
     trusted_relay: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NETWORK", help="With --input: a relay whose orig_client is believed."
-        ),
+        typer.Option(metavar="NETWORK", help="With --input: a relay whose orig_client is trusted."),
     ] = None,
     utc_offset: Annotated[
         str | None,
         typer.Option(
             metavar="+HH:MM",
-            help="With --input: zone of times that name none (else this machine's).",
+            help="With --input: UTC offset of times without one (default: this machine's).",
         ),
     ] = None,
 ) -> None:
-    """Run on Kafka, or follow a log (--input): decide as mail comes, keep the store current."""
+    """Run on Kafka, or follow a log (--input): decide as mail arrives, keep the store current."""
     with guarded(), contextlib.suppress(Terminated):  # told to stop before anything has begun
         if inputs:
             from pipelines.cli.following import FollowOptions, run_follow
@@ -236,13 +244,14 @@ def list_command(
         str | None, typer.Option(metavar="ASN", help="Only addresses of this AS: AS64501 or 64501.")
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, metavar="NUMBER", help="Show at most so many.")
+        int | None,
+        typer.Option(min=1, metavar="NUMBER", help="Maximum number of listings to show."),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON, one listing a line.")
+        bool, typer.Option("--json", help="Print JSON lines, one listing each.")
     ] = False,
 ) -> None:
-    """List what is listed."""
+    """Show the current listings."""
     with guarded():
         from pipelines.cli.listings import Filters, show_list
         from pipelines.cli.shown import asn_of
@@ -255,10 +264,10 @@ def list_command(
 def remove(
     address: Address,
     store: Store = DEFAULT_STORE,
-    reason: Annotated[str, typer.Option(help="What the request says; kept with it.")] = "",
+    reason: Annotated[str, typer.Option(help="Text stored with the request.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Ask for the removal of an address."""
+    """Request the removal of an address."""
     with guarded():
         from pipelines.cli.removal import file_removal
 
@@ -267,7 +276,7 @@ def remove(
 
 @app.command()
 def explain(address: Address, store: Store = DEFAULT_STORE, as_json: AsJson = False) -> None:
-    """Show why an address was listed, from stored facts."""
+    """Show why an address was listed, from the stored evidence."""
     with guarded():
         from pipelines.cli.explaining import show_explanation
 
@@ -280,7 +289,7 @@ def export(
         str, typer.Argument(metavar="FORMAT", help="rbldnsd, rpz, postfix, plain or json.")
     ],
     *,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the files.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Directory for the files.")],
     store: Store = DEFAULT_STORE,
     watch: Annotated[
         bool, typer.Option("--watch", help="Keep the files current until stopped.")
@@ -288,22 +297,26 @@ def export(
     lookup_url: Annotated[
         str,
         typer.Option(
-            metavar="URL", help="Where a sender can look up {ip}; part of every rejection."
+            metavar="URL", help="URL where a sender can look up {ip}; included in every rejection."
         ),
     ] = "",
     on_change: Annotated[
         str,
         typer.Option(
-            metavar="COMMAND", help="With --watch: run it after changes, at most once a minute."
+            metavar="COMMAND",
+            help="With --watch: command to run after changes, at most once a minute.",
         ),
     ] = "",
     listen: Annotated[
         str,
-        typer.Option(metavar="HOST:PORT", help="With --watch: serve health and metrics there."),
+        typer.Option(
+            metavar="HOST:PORT",
+            help="With --watch: HOST:PORT on which to serve health and metrics.",
+        ),
     ] = "",
     force: Annotated[
         str,
-        typer.Option(metavar="REASON", help="Drop listings that the store lost; say why."),
+        typer.Option(metavar="REASON", help="Drop listings that the store lost; give the reason."),
     ] = "",
     as_json: AsJson = False,
 ) -> None:
@@ -321,7 +334,7 @@ def policy(
     file: PolicyFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
     toml: Annotated[
-        bool, typer.Option("--toml", help="Print the policy as a file to start from.")
+        bool, typer.Option("--toml", help="Print the complete policy as a TOML file.")
     ] = False,
 ) -> None:
     """Print the listing and removal criteria in words."""
@@ -341,7 +354,7 @@ def check(
     *,
     as_json: AsJson = False,
     probe: Annotated[
-        bool, typer.Option("--probe", help="With --config: write one heartbeat into the input.")
+        bool, typer.Option("--probe", help="With --config: write one heartbeat to the input.")
     ] = False,
     inputs: Annotated[
         list[str] | None,
@@ -356,7 +369,9 @@ def check(
             from pipelines.cli.checking_follow import check_run
 
             if policy or asn_table or providers or (store != DEFAULT_STORE and not inputs):
-                raise UsageError("--config names policy, tables and store itself: leave them out")
+                raise UsageError(
+                    "--config already names policy, tables and store: leave these options out"
+                )
             url = None if store == DEFAULT_STORE else store
             code = check_run(config, tuple(inputs or ()), url, probe=probe, as_json=as_json)
         elif probe:
@@ -377,7 +392,7 @@ _PASSED_ON: dict[str, Any] = {
 
 @app.command(context_settings=_PASSED_ON)
 def simulate(context: typer.Context) -> None:
-    """Write mail traffic with known floods, by a seed."""
+    """Generate mail traffic with known floods from a seed."""
     with guarded():
         from pipelines.simulate.__main__ import main as simulation
 

@@ -1,4 +1,4 @@
-"""`floodwatch check --config`: all that a live run on Kafka needs, tried without changing it."""
+"""`floodwatch check --config`: tests everything a live run on Kafka needs, without changes."""
 
 import os
 from collections.abc import Callable
@@ -32,12 +32,12 @@ from pipelines.settings.warnings import settings_warnings
 __all__ = ["CheckedParts", "check_installation", "detect_parts", "settings_part", "webhook_lines"]
 
 _SQLITE: Final = "sqlite:///"
-_SKIPPED: Final = "not looked at: "
+_SKIPPED: Final = "not checked: "
 _CREATE: Final = "run floodwatch topics create first"
 
 
 def check_installation(settings: LiveSettings, config: Path, *, probe: bool, as_json: bool) -> int:
-    """Say all problems at once, then what `run` would do; give the exit code.
+    """Report all problems at once, then what `run` would do; give the exit code.
 
     2 where settings must be changed, else 1 where a service does not answer as it should.
     """
@@ -61,7 +61,7 @@ class CheckedParts:
         self.code = 0
 
     def part(self, name: str, say: Callable[[], list[str]]) -> None:
-        """Try one thing; the others are tried all the same."""
+        """Run one check; a failure does not stop the others."""
         try:
             said = say()
         except FloodwatchError as error:
@@ -79,7 +79,9 @@ class CheckedParts:
 
     def finish(self, run: list[str], *, as_json: bool) -> int:
         """Print everything, at last what a run would do; give the exit code."""
-        self.add("run", ["would not start: see WRONG"] if self.code == USAGE else run)
+        self.add(
+            "run", ["would not start: see the lines marked WRONG"] if self.code == USAGE else run
+        )
         print_rows(self.rows, as_json=as_json, ok=not self.code)
         return self.code
 
@@ -87,7 +89,7 @@ class CheckedParts:
 def settings_part(
     check: CheckedParts, mode: str, config: Path | None, settings: LiveSettings
 ) -> None:
-    """Name the mode and where the settings came from, with what is unwise in them."""
+    """Show the mode and the source of the settings, with warnings."""
     named = "the environment" if config is None else f"{escaped(str(config))} and the environment"
     warnings = [f"unwise: {warning}" for warning in settings_warnings(settings)]
     check.add("settings", [f"ok  {named}, for {mode}", *warnings])
@@ -108,7 +110,7 @@ class _Check(CheckedParts):
         super().__init__()
         self._settings = settings
         self._clients: KafkaClients | None = None
-        """None where Kafka does not let us in."""
+        """None where Kafka refused the login."""
         self._missing: set[str] = set()
         """Topics that are not there yet."""
         self._begun: Begun | None = None
@@ -124,10 +126,10 @@ class _Check(CheckedParts):
         return [f"ok  {kafka.bootstrap}: {count} of cluster {seen.cluster}, {signed}"]
 
     def topics(self) -> None:
-        """Compare the topics with what they should be."""
+        """Compare the topics with their required settings."""
         clients = self._clients
         if clients is None:
-            self.rows.append(("topics", f"{_SKIPPED}Kafka does not let us in"))
+            self.rows.append(("topics", f"{_SKIPPED}Kafka refused the login"))
             return
 
         def say() -> list[str]:
@@ -143,30 +145,33 @@ class _Check(CheckedParts):
         self.part("topics", say)
 
     def heartbeat(self, *, probe: bool) -> list[str]:
-        """See whether heartbeats may be written; only writing one tells."""
+        """Check whether heartbeats may be written; only writing one proves it."""
         ingest = self._settings.ingest
         if ingest.heartbeat != "write":
-            return [f'nothing is written into the input (ingest.heartbeat = "{ingest.heartbeat}")']
+            return [f'nothing is written to the input (ingest.heartbeat = "{ingest.heartbeat}")']
         if self._clients is None:
-            return [f"{_SKIPPED}Kafka does not let us in"]
+            return [f"{_SKIPPED}Kafka refused the login"]
         topic = self._clients.input_topic
         if topic in self._missing:
             return [f"{_SKIPPED}topic {topic} is missing: {_CREATE}"]
         if not probe:
-            return [f"not tested: only writing one into {topic} tells: --probe does"]
+            return [f"not tested: only writing a heartbeat to {topic} would show it: use --probe"]
         try:
             offset = ask(write_heartbeat(self._clients))
         except NotAllowedError as error:
             said = f'{error.problem}: grant Write on {topic}, or set ingest.heartbeat = "idle"'
             raise BrokerError(error.bootstrap, said) from None
-        return [f"ok  one was written into {topic}, partition 0, offset {offset:,}"]
+        return [f"ok  one was written to {topic}, partition 0, offset {offset:,}"]
 
     def snapshot(self) -> list[str]:
-        """See whether snapshots can be written, and the log be read on from the last."""
+        """Check that snapshots can be written, and that the log reaches back to the last one."""
         path = self._settings.detect.snapshot
         folder, shown = path.absolute().parent, escaped(str(path))
         if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-            said = f"{escaped(str(folder))} is no folder that we may write into: make it ours"
+            said = (
+                f"{escaped(str(folder))} is not a writable directory: check that it "
+                "exists and its permissions"
+            )
             raise SettingsError([("detect.snapshot", said)])
         try:
             policy, tables = self._policy(), load_tables(self._settings.detect)
@@ -176,9 +181,9 @@ class _Check(CheckedParts):
         self._begun = begun
         lines = [f"left out: {error}" for error in begun.passed_over]
         place = f"at offset {begun.log_offset:,} of the log"
-        what = f"{shown}: goes on {place}" if begun.found else f"none at {shown}: begins {place}"
+        what = f"{shown}: resumes {place}" if begun.found else f"none at {shown}: starts {place}"
         if self._clients is None:
-            return [*lines, f"ok  {what}, which was not looked at"]
+            return [*lines, f"ok  {what}, which was not checked"]
         if self._clients.log_topic in self._missing:
             if begun.found:
                 said = f"{what}, which is missing: {LOST_LOG}"
@@ -205,11 +210,11 @@ class _Check(CheckedParts):
         ]
         in_force = policy if self._begun is None else self._begun.engine.policy
         digest, ours = policy_digest(in_force), policy_digest(policy)
-        shadow = "shadow: nothing is published" if in_force.mode == "shadow" else "published"
+        shadow = "shadow mode: nothing is published" if in_force.mode == "shadow" else "published"
         lines.append(f"decides by policy {digest}: {shadow}")
         if digest != ours:
-            said = "`floodwatch control policy` puts it in force"
-            lines.append(f"the file's policy {ours} is another one: {said}")
+            said = "`floodwatch control policy` activates it"
+            lines.append(f"the file's policy {ours} differs: {said}")
         return lines
 
 
@@ -222,9 +227,9 @@ def _store(settings: LiveSettings) -> list[str]:
 
 
 def webhook_lines(webhook: WebhookSettings) -> list[str]:
-    """Check what an alert needs; nobody is called."""
+    """Check what an alert needs; no request is sent."""
     if not webhook.url:
-        return ["none: nobody is told"]
+        return ["none: no alerts are sent"]
     problems: list[tuple[str, str]] = []
     for look in (checked_url, secrets_of, trust_of):
         try:
@@ -233,4 +238,4 @@ def webhook_lines(webhook: WebhookSettings) -> list[str]:
             problems += error.problems
     if problems:
         raise SettingsError(problems)
-    return [f"ok  {checked_url(webhook).host}, not called; its secret can sign"]
+    return [f"ok  {checked_url(webhook).host}, not contacted; its secret is valid"]

@@ -43,14 +43,14 @@ def check_run(
     if config is not None and not inputs and "kafka" in settings.model_fields_set:
         return check_installation(settings, config, probe=probe, as_json=as_json)
     if probe:
-        raise UsageError("--probe: is for a run on Kafka: want --config with a [kafka] section")
+        raise UsageError("--probe: only for a run on Kafka: give --config with a [kafka] section")
     return _check_follower(settings, config, inputs, as_json=as_json)
 
 
 def _check_follower(
     settings: LiveSettings, config: Path | None, inputs: Sequence[str], *, as_json: bool
 ) -> int:
-    """Say all problems at once, then what `run --input` would do; give the exit code.
+    """Report all problems at once, then what `run --input` would do; give the exit code.
 
     Without inputs only what the settings name is checked.
     """
@@ -71,7 +71,7 @@ def _input(path: str) -> list[str]:
     absolute, shown = str(Path(path).absolute()), escaped(path)
     check_input(absolute)
     if not os.path.lexists(absolute):
-        return [f"ok  {shown}: not there yet, the run waits for it"]
+        return [f"ok  {shown}: does not exist yet; the run waits for it"]
     file = open_log(absolute)
     try:
         kind = format_of(absolute, file.read_at(0, _LOOKED_AT_BYTES))
@@ -84,11 +84,14 @@ def _snapshot(settings: LiveSettings, inputs: Sequence[str]) -> list[str]:
     path = settings.detect.snapshot
     folder, shown = path.absolute().parent, escaped(str(path))
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        said = f"{escaped(str(folder))} is no folder that we may write into: make it ours"
+        said = (
+            f"{escaped(str(folder))} is not a writable directory: check that it "
+            "exists and its permissions"
+        )
         raise SettingsError([("detect.snapshot", said)])
     found = load_snapshot(path, read_state)
     if found is None:
-        return [f"ok  none at {shown}: begins at the start of each log"]
+        return [f"ok  none at {shown}: starts at the beginning of each log"]
     (head, _), passed_over = found
     names = [os.fsencode(name.encode("latin-1")).decode(errors="replace") for name in head.inputs]
     if inputs and names != [str(Path(one).absolute()) for one in inputs]:

@@ -11,7 +11,7 @@ from pipelines.cli.options import Address, AsJson, Config
 __all__ = ["control"]
 
 control = typer.Typer(
-    no_args_is_help=True, help="Tell the detectors of a live installation what to do."
+    no_args_is_help=True, help="Send a control to the detectors of a live installation."
 )
 
 Wait = Annotated[
@@ -22,13 +22,13 @@ _WAIT_S = 10.0
 
 @control.command(name="policy")
 def control_policy(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The new policy, whole, in TOML.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The complete new policy, in TOML.")],
     *,
     config: Config = None,
     wait: Wait = _WAIT_S,
     as_json: AsJson = False,
 ) -> None:
-    """Put a new policy in force at the end of a minute."""
+    """Activate a new policy at the end of a minute."""
     with guarded():
         from pipelines.cli.controlling import Sending
 
@@ -46,7 +46,7 @@ def control_allowlist(
     wait: Wait = _WAIT_S,
     as_json: AsJson = False,
 ) -> None:
-    """Replace the allowlist of the operators; what it covers is removed."""
+    """Replace the operators' allowlist; listings that it covers are removed."""
     with guarded():
         from pipelines.cli.controlling import Sending
 
@@ -58,7 +58,7 @@ def control_allowlist(
 def control_asn_table(
     *, config: Config = None, wait: Wait = _WAIT_S, as_json: AsJson = False
 ) -> None:
-    """Put the ASN table in force that the files of detect.asn_tables hold by now."""
+    """Activate the ASN table that the files of detect.asn_tables now contain."""
     with guarded():
         from pipelines.cli.controlling import Sending
 
@@ -70,7 +70,7 @@ def control_asn_table(
 def control_remove(
     address: Address, *, config: Config = None, wait: Wait = _WAIT_S, as_json: AsJson = False
 ) -> None:
-    """Remove an address from the list, whatever its quiet time."""
+    """Remove an address from the list, regardless of its quiet time."""
     with guarded():
         from pipelines.cli.controlling import Sending
 
@@ -82,7 +82,7 @@ def control_remove(
 def control_release(
     address: Address, *, config: Config = None, wait: Wait = _WAIT_S, as_json: AsJson = False
 ) -> None:
-    """List an address that is held because of what its listing would cost."""
+    """List a held address, although that may block normal mail."""
     with guarded():
         from pipelines.cli.controlling import Sending
 
@@ -98,7 +98,7 @@ def control_purge(
     wait: Wait = _WAIT_S,
     as_json: AsJson = False,
 ) -> None:
-    """Remove all that a rule or a policy has listed, as if it had never been."""
+    """Remove all listings of a rule or a policy."""
     with guarded():
         from pipelines.cli.controlling import Sending
 
@@ -109,15 +109,15 @@ def control_purge(
 @control.command(name="gap")
 def control_gap(
     partition: Annotated[int, typer.Argument(min=0, help="Partition of the input.")],
-    first: Annotated[int, typer.Argument(min=1, help="Number of the first tally that is lost.")],
-    last: Annotated[int, typer.Argument(min=1, help="Number of the last one.")],
+    first: Annotated[int, typer.Argument(min=1, help="Number of the first lost tally.")],
+    last: Annotated[int, typer.Argument(min=1, help="Number of the last lost tally.")],
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Declare the loss.")] = False,
     config: Config = None,
     wait: Wait = _WAIT_S,
     as_json: AsJson = False,
 ) -> None:
-    """Declare tallies of a partition lost, so that the others go on without them."""
+    """Declare tallies of a partition lost, so that the other partitions continue."""
     with guarded():
         from pipelines.cli.controlling import Sending
 

@@ -1,6 +1,6 @@
-"""What operators send, validated before it goes: files, names and digests, with all their errors.
+"""Validates what operators send: files, names and digests, reporting all errors.
 
-Whoever follows the log must get past a bad control, and can only complain; here a person is told.
+A detector can only ignore a bad control and log it; here the operator sees the error.
 """
 
 import ipaddress
@@ -31,10 +31,10 @@ _DIGEST: Final = re.compile(r"[0-9a-f]{12}")
 
 
 def read_new_policy(path: Path, now: Policy) -> Policy:
-    """Read the policy that is to come after `now`.
+    """Read the policy that is to replace `now`.
 
     Raises:
-        PolicyError: with everything that is wrong in it, or it has another clock.
+        PolicyError: with all its errors, or because it has another clock.
     """
     name = escaped(str(path))
     try:

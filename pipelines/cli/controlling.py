@@ -1,4 +1,4 @@
-"""`floodwatch control`: what an operator wants goes to the log of a live installation."""
+"""`floodwatch control`: appends an operator's control to the log of a live installation."""
 
 import secrets
 import sys
@@ -27,7 +27,7 @@ __all__ = ["Sending"]
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """How a control is sent, and how is told what became of it. Each verb gives the exit code.
+    """Sends a control and reports its outcome. Each verb gives the exit code.
 
     Raises (all of them): what is wrong with the control, before anything is sent; a `BrokerError`.
     """
@@ -55,7 +55,9 @@ class Sending:
         """Send the digest of the ASN table that the settings name."""
         settings = load(self.config)
         if not settings.detect.asn_tables:
-            raise UsageError("detect.asn_tables: names no table: a detector could not find it")
+            raise UsageError(
+                "detect.asn_tables: not among the tables there: a detector could not find it"
+            )
         table = load_asn_files(settings.detect.asn_tables)
         for problem in table.problems:
             say(f"left out: {problem}")
@@ -123,17 +125,17 @@ def _unread(sent: Sent, wait_s: float) -> list[str]:
         for name, heard in sent.detectors.items()
     ] or ["no detector has written to the listings lately"]
     lines.insert(0, f"no detector has read it within {wait_s:g} s")
-    return [*lines, "start a detector (floodwatch run --role detect): it acts on the control then"]
+    return [*lines, "start a detector (floodwatch run --role detect): it then applies the control"]
 
 
 def _told(control: Operator, sent: Sent, wait_s: float) -> list[str]:
-    """Say what became of a control."""
+    """Report the outcome of a control."""
     answers = [
         f"{answer['subject']}: {answer['change']}, {answer['evidence'].get('reason', '')}"
         for answer in sent.answers
     ]
     if not wait_s:
-        return ["sent; nobody waited for an answer"]
+        return ["sent; not waiting for an answer (--wait 0)"]
     if not sent.read:
         return [*answers, *_unread(sent, wait_s)]
     if isinstance(control, Gap):
@@ -141,10 +143,13 @@ def _told(control: Operator, sent: Sent, wait_s: float) -> list[str]:
     assert sent.tick is not None  # noqa: S101 - known once it was read
     at = rfc3339(sent.tick * 1000)
     if isinstance(control, PolicyChange | AsnTableChange):
-        return [f"a detector has read it: in force from the end of {at} of event time on"]
+        return [f"a detector has read it: active from the end of {at} of event time"]
     if not sent.acted:
-        said = f"a detector has read it, and acts when it closes {at} of event time"
-        return [*answers, f"{said}, which has not come within {wait_s:g} s: does mail come in?"]
+        said = f"a detector has read it and applies it when it closes {at} of event time"
+        return [
+            *answers,
+            f"{said}, which was not reached within {wait_s:g} s: check that mail is arriving",
+        ]
     if isinstance(control, AllowlistChange):
-        return [f"in force since the close of {at} of event time"]
+        return [f"active since the close of {at} of event time"]
     return answers or ["nothing matched"]

@@ -86,8 +86,8 @@ async def dump_topic(
         lost = [(p, first) for p, (first, _) in topic.bounds.items() if first and kind == "log"]
         for _, first in lost:
             done.problems.append(
-                f"the log begins at offset {first:,}, what came before is gone by retention: a "
-                "replay of it does not come to the same decisions"
+                f"the log begins at offset {first:,}, earlier records were deleted by retention: a "
+                "replay cannot make the same decisions"
             )
         with SideFile(target) as file:
             taking = _taker(kind, file, clients.topic(kind), done)
@@ -139,10 +139,12 @@ class _Decisions:
         if self._first <= seq < self._next:
             at = (seq - self._first) * _DIGEST_BYTES
             if self._digests[at : at + _DIGEST_BYTES] != digest:
-                self._complain(f"change {seq} stands twice, differently: the first one is kept")
+                self._complain(
+                    f"change {seq} occurs twice with different contents: the first one is kept"
+                )
             return False
         if seq != self._next:
-            self._complain(f"change {seq} stands where change {self._next} is due: as it stands")
+            self._complain(f"change {seq} found where change {self._next} is expected: kept")
             self._first, self._digests = seq, bytearray()
         self._next = seq + 1
         self._digests += digest

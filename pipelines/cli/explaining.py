@@ -1,4 +1,4 @@
-"""`floodwatch explain`: the story of an address, told from the stored changes alone."""
+"""`floodwatch explain`: the history of an address, from the stored changes alone."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ Change = Mapping[str, Any]
 
 
 def show_explanation(address: str, url: str, *, as_json: bool) -> None:
-    """Show every listing of an address with its evidence, and what became of it."""
+    """Show every listing of an address with its evidence and its outcome."""
     subject = subject_of(address)
     with opened(url) as stored:
         state, _ = stored.state(subject)
@@ -45,7 +45,10 @@ def show_explanation(address: str, url: str, *, as_json: bool) -> None:
             return
         lines = [f"{subject} is {state} (as of {rfc3339(stored.now_ms)})"]
         if not changes:
-            lines.append("  nothing is stored of it: it was never listed, held or asked about")
+            lines.append(
+                "  the store has no record of it: it was never listed or held, and no "
+                "removal was requested"
+            )
         for number, (story, sources) in enumerate(zip(stories, beside, strict=True), 1):
             lines += ["", f"Listing {number} of {len(stories)}"]
             lines += columns(_rows(stored, story, sources), indent="  ")
@@ -101,7 +104,7 @@ def _cost(evidence: Change) -> str:
         return ""
     alert = ", above the alert level" if cost.get("alert") else ""
     own, in_all = per_cent(cost["own_share"], 1), per_cent(cost["share_in_all"], 1)
-    return f"{own} of normal mail comes from it; all listings together block {in_all}{alert}"
+    return f"{own} of normal mail comes from it; all listings together would block {in_all}{alert}"
 
 
 def _happened(change: Change) -> str:
@@ -112,14 +115,14 @@ def _happened(change: Change) -> str:
     if evidence.get("reason"):
         said += f": {escaped(str(evidence['reason']))}"
     if "quiet_needed_s" in evidence:
-        said += f" ({duration(evidence['quiet_needed_s'])} of quiet are needed)"
+        said += f" ({duration(evidence['quiet_needed_s'])} of quiet required)"
     if "earliest_ms" in evidence:
         said += f", earliest {rfc3339(evidence['earliest_ms'])}"
     return said
 
 
 def _beside(stored: Stored, subject: str, first: Change) -> list[str]:
-    """Give the other sources in force that were listed for the same flood."""
+    """Give the other active sources that were listed for the same flood."""
     flood = [first["evidence"].get(name) for name in _SAME_FLOOD]
     if flood[-1] is None:
         return []
@@ -140,7 +143,7 @@ def _beside(stored: Stored, subject: str, first: Change) -> list[str]:
 
 
 _SPAN_MS: Final = 86_400_000
-"""Sources of one flood are listed within a day of each other, or told apart."""
+"""Sources of one flood are listed within a day of each other, or counted as separate floods."""
 
 
 def _named(subjects: Sequence[str]) -> str:

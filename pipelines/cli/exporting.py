@@ -90,7 +90,7 @@ def _problems(done: Published) -> list[str]:
     if done.kept:
         found.append(
             f"{many(done.kept, 'listing')} left the store without a change that ended them; "
-            "exported until their latest end. If this is meant: --force REASON"
+            "they stay exported until their latest end. If this is intended: --force REASON"
         )
     if done.grown:
         found.append("the list is more than ten times as long as before")
@@ -166,7 +166,7 @@ class _Watcher:
             self._telemetry.store_errors.add("export")
         if now_s - self._failed_s >= _WRITE_EVERY_S:
             self._failed_s = now_s
-            self._log.warning("export failed, the files stay as they are", problem=str(error))
+            self._log.warning("export failed, the files are unchanged", problem=str(error))
 
     def _tell(self, done: Published) -> None:
         if done.changed:

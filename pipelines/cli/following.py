@@ -46,7 +46,7 @@ class FollowOptions:
 
 
 def run_follow(options: FollowOptions) -> None:
-    """Follow logs until SIGTERM or SIGINT; both end it in order, with exit code 0."""
+    """Follow logs until SIGTERM or SIGINT; both stop it cleanly, with exit code 0."""
     spec = _spec(options)
     handler = start_logging()
     try:
@@ -79,7 +79,7 @@ async def _run(spec: FollowSpec) -> None:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-    stage.log.info("has stopped in order")
+    stage.log.info("stopped")
 
 
 def _alerts(settings: LiveSettings, health: Health, telemetry: Telemetry) -> FollowAlerts | None:
@@ -90,7 +90,7 @@ def _alerts(settings: LiveSettings, health: Health, telemetry: Telemetry) -> Fol
 
 
 async def _follow(follower: Follower, alerts: FollowAlerts | None, stop: asyncio.Event) -> None:
-    """Follow until told to stop; alerts go on until the last change is stored."""
+    """Follow until asked to stop; alerts go on until the last change is stored."""
     if alerts is None:
         await follower.run(stop)
         return
@@ -106,13 +106,13 @@ async def _follow(follower: Follower, alerts: FollowAlerts | None, stop: asyncio
 def _spec(options: FollowOptions) -> FollowSpec:
     kind = options.input_format
     if options.roles:
-        raise UsageError("--role: is for a run on Kafka; with --input one process does it all")
+        raise UsageError("--role: only for a run on Kafka; with --input one process runs all roles")
     if kind not in {_AUTO, *FOLLOWED_FORMATS}:
         wanted = ", ".join((_AUTO, *FOLLOWED_FORMATS))
         raise UsageError(f"--format: got {kind!a}, must be one of {wanted}")
     paths = [Path(text).absolute() for text in options.inputs]
     if len(set(paths)) < len(paths):
-        raise UsageError("--input: names a file twice")
+        raise UsageError("--input: the same file is named twice")
     if options.rejects is not None and options.rejects.absolute() in paths:
         raise UsageError("--rejects: is an input, and cannot be written")
     check_relays(options.trusted_relays)

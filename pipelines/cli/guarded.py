@@ -55,17 +55,17 @@ class UsageError(FloodwatchError):
 
 
 class Terminated(BaseException):
-    """The system asks to stop; like Ctrl-C it leaves nothing half-written."""
+    """A signal to stop; like Ctrl-C it leaves no incomplete file."""
 
 
 def say(text: str) -> None:
-    """Say something to the person in front of the terminal."""
+    """Print a message for the user."""
     sys.stderr.write(f"{text}\n")
 
 
 @contextlib.contextmanager
 def guarded() -> Iterator[None]:
-    """Turn what goes wrong inside into a message and an exit code."""
+    """Turn an exception of the body into a message and an exit code."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -77,10 +77,10 @@ def guarded() -> Iterator[None]:
         say(f"floodwatch: {error}")
         raise typer.Exit(exit_code(error)) from None
     except KeyboardInterrupt:
-        say("floodwatch: interrupted: no file was left half-written, the store holds whole steps")
+        say("floodwatch: interrupted: no file is incomplete, and the store is consistent")
         raise typer.Exit(_STOPPED + signal.SIGINT) from None
     except Terminated:
-        say("floodwatch: asked to stop: no file was left half-written, the store holds whole steps")
+        say("floodwatch: stopped by a signal: no file is incomplete, and the store is consistent")
         raise typer.Exit(_STOPPED + signal.SIGTERM) from None
     except BrokenPipeError:
         # Who read our output has seen enough; Python's own flush at exit must not complain.
@@ -95,14 +95,14 @@ def guarded() -> Iterator[None]:
         say(f"floodwatch: the block store is damaged or in use ({error}): replay into another one")
         raise typer.Exit(FAILED) from None
     except MemoryError:
-        say("floodwatch: out of memory: lower the bounds in the policy ([memory]), or add some")
+        say("floodwatch: out of memory: lower the limits in the policy ([memory]), or add memory")
         raise typer.Exit(FAILED) from None
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
 def exit_code(error: FloodwatchError) -> int:
-    """Give 2 for a command line or settings that somebody must change, else 1."""
+    """Give 2 for a command line or settings that must be changed, else 1."""
     from pipelines.replay.same_input import OtherReplayError
     from pipelines.sources.files import InputError, UnreadableInputError
     from pipelines.stages.publish import OutputError

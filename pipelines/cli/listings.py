@@ -30,7 +30,7 @@ def print_json(value: object, *, indent: bool = True, stream: TextIO | None = No
 
 
 def show_lookup(address: str, url: str, *, as_json: bool) -> None:
-    """Say whether an address is listed; why, until when, what next."""
+    """Say whether an address is listed, why, until when, and the next step."""
     subject = subject_of(address)
     with opened(url) as stored:
         state, listing = stored.state(subject)
@@ -66,7 +66,7 @@ def _facts(
     rows = [
         ("tier", listing.tier + (" (shadow: recorded, not published)" if listing.shadow else "")),
         ("rule", listing.rule),
-        ("why", fired(evidence) or "its evidence holds no window"),
+        ("why", fired(evidence) or "its evidence has no window"),
         ("part", part_in_flood(evidence)),
         ("judged", chance(evidence)),
         ("network", stored.network(listing.asn, listing.provider)),
@@ -77,7 +77,9 @@ def _facts(
         ("until", _until(listing)),
     ]
     if state == "held":
-        rows.append(("held", "it would block too much normal mail: an operator decides"))
+        rows.append(
+            ("held", "held, because it would block too much normal mail: an operator must decide")
+        )
     return [row for row in rows if row[1]]
 
 
@@ -87,13 +89,13 @@ def _next(subject: str, url: str) -> str:
 
 
 def _where(url: str) -> str:
-    """Give the option that a further command needs; a password in it is left to the reader."""
+    """Give the option that a further command needs; a password is left out."""
     return "" if url == DEFAULT_STORE else f" --store {shlex.quote(masked_url(url))}"
 
 
 def _until(listing: Listing) -> str:
     quiet, hard = rfc3339(listing.until_ms), rfc3339(listing.hard_until_ms)
-    return f"{quiet} if it stays quiet, in any case {hard}"
+    return f"{quiet} if it stays quiet, at the latest {hard}"
 
 
 def _history(changes: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
@@ -122,7 +124,7 @@ class Filters:
     tier: str | None = None
     asn: int | None = None
     limit: int | None = None
-    """Show at most so many."""
+    """Maximum number of listings to show."""
 
     def keep(self, listing: Listing) -> bool:
         """Say whether a listing is shown."""
@@ -134,7 +136,7 @@ class Filters:
 
 
 def show_list(url: str, filters: Filters, *, as_json: bool) -> None:
-    """List what is in force, in the order of the addresses."""
+    """List the active listings, ordered by address."""
     if filters.tier not in (None, *_TIERS):
         raise UsageError(f"--tier: got {filters.tier!a}, must be {' or '.join(_TIERS)}")
     if filters.rule is not None:

@@ -12,6 +12,8 @@ Address = Annotated[str, typer.Argument(metavar="IP", help="An address, or a sub
 Config = Annotated[
     Path | None,
     typer.Option(
-        "--config", metavar="FILE", help="Settings in TOML; FLOODWATCH__... variables win over it."
+        "--config",
+        metavar="FILE",
+        help="Settings file in TOML; FLOODWATCH__... variables override it.",
     ),
 ]

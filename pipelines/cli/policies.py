@@ -42,7 +42,7 @@ def show_policy(file: Path | None, *, as_json: bool, toml: bool) -> None:
 
 def policy_toml(policy: Policy) -> Iterator[str]:
     """Give a policy as a file, each setting behind its meaning."""
-    yield "# The policy of floodwatch, whole. What is left out of a file keeps its default."
+    yield "# The complete policy of floodwatch. Keys left out of a file keep their defaults."
     section = ""
     for key, value, meaning in numbers(policy):
         now, _, name = key.rpartition(".")
@@ -58,7 +58,7 @@ def check_settings(
     policy_file: Path | None, asn_tables: tuple[Path, ...], providers: Path | None, url: str,
     *, as_json: bool,
 ) -> int:  # fmt: skip
-    """Check everything a replay needs, change nothing; say all problems; give the exit code."""
+    """Check everything a replay needs without changes; report all problems; give the exit code."""
     rows: list[tuple[str, str]] = []
     wrong = 0
     parts: tuple[tuple[str, Callable[[], list[str]]], ...] = (
@@ -111,7 +111,7 @@ def policy_lines(file: Path | None) -> list[str]:
 def asn_lines(files: tuple[Path, ...], how: str = "give --asn-table") -> list[str]:
     """Say what ASN tables hold; `how` says what to do where there is none."""
     if not files:
-        return [f"none: networks would be told apart by their prefix ({how})"]
+        return [f"none: networks would be identified by their prefix ({how})"]
     from pipelines.tables.asn_file import load_asn_files
 
     found = load_asn_files(files)
@@ -138,7 +138,7 @@ def store_lines(url: str, maker: str) -> list[str]:
     if url.startswith(_SQLITE) and not path.exists():
         if not path.absolute().parent.is_dir():
             open_store(url)  # raises the error that says so
-        return [f"ok  {shown}: {maker} would make it"]
+        return [f"ok  {shown}: {maker} would create it"]
     with opened(url) as stored:
         changes = stored.store.last_seq()
         if not changes:

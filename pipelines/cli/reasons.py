@@ -1,4 +1,4 @@
-"""Evidence in words: every number of it stands in the stored change."""
+"""Evidence in words: every number is from the stored change."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -19,36 +19,36 @@ Evidence = Mapping[str, Any]
 def victims(evidence: Evidence) -> str:
     """Name the victims, masked as they are stored."""
     names = evidence.get("victims") or [evidence.get("victim", "")]
-    return ", ".join(escaped(str(name)) for name in names if name) or "a victim not named"
+    return ", ".join(escaped(str(name)) for name in names if name) or "unnamed victim"
 
 
 def fired(evidence: Evidence) -> str:
-    """Say what passed which limit; "" where the evidence holds no window."""
+    """Say what exceeded which limit; "" if the evidence has no window."""
     if "window_s" not in evidence:
         return ""
     count, span = evidence.get("count", 0), duration(int(evidence["window_s"]))
     return (
-        f"{many(count, 'message')} beyond the usual to {victims(evidence)} in {span}, "
+        f"{many(count, 'message')} above the usual number to {victims(evidence)} in {span}, "
         f"the limit is {evidence.get('limit', 0):,}"
     )
 
 
 def chance(evidence: Evidence) -> str:
-    """Say how likely the source is innocent, and what speaks for it; "" where that is not stored.
+    """Give the probability that the source is legitimate, and why; "" if it is not stored.
 
     >>> chance({"innocent": 0.004, "messages_to_others": 1})
-    'chance of being innocent 0.4 %; it sent 1 message to others'
+    'probability of being legitimate 0.4 %; it sent 1 message to others'
     """
     if "innocent" not in evidence:
         return ""
     share = evidence["innocent"]
     said = per_cent(share, 1) if share >= _LEAST_SHOWN else f"below {per_cent(_LEAST_SHOWN, 1)}"
     others = many(evidence.get("messages_to_others", 0), "message")
-    return f"chance of being innocent {said}; it sent {others} to others"
+    return f"probability of being legitimate {said}; it sent {others} to others"
 
 
 def expected(evidence: Evidence) -> str:
-    """Say what would have come without a flood; "" where that is not stored.
+    """Give the traffic expected without a flood; "" if it is not stored.
 
     >>> expected({"expected_from_source": 0.1, "expected_from_asn": 0.3, "asn_messages": 24})
     '0.1 messages from it; 0.3 from its network, which sent 24'
@@ -61,22 +61,24 @@ def expected(evidence: Evidence) -> str:
 
 
 def usual(evidence: Evidence) -> str:
-    """Say what the victim usually gets, in all and from the source's network."""
+    """Give what the victim normally receives, in total and from the source's network."""
     said = []
     if "normal_10min" in evidence:
-        said.append(f"the victim gets {evidence['normal_10min']:.2g} messages in 10 minutes")
+        said.append(
+            f"the victim normally receives {evidence['normal_10min']:.2g} messages in 10 minutes"
+        )
     if "known_before" in evidence:
         network = evidence.get("usual_from_asn_10min", 0.0)
         said.append(
             f"{network:.2g} of them from its network"
             if evidence["known_before"]
-            else "its network is not known to have written before"
+            else "its network has not been seen before"
         )
     return "; ".join(said)
 
 
 def part_in_flood(evidence: Evidence) -> str:
-    """Say what the source itself had sent when it was listed; "" where that is not stored."""
+    """Give what the source had sent when it was listed; "" if it is not stored."""
     own = evidence.get("source_messages")
     if own is None:
         return ""

@@ -1,4 +1,4 @@
-"""`floodwatch remove`: a request is filed, and what is known of its answer is said at once."""
+"""`floodwatch remove`: files a request and shows its expected answer."""
 
 import sys
 from collections.abc import Sequence
@@ -58,10 +58,10 @@ def file_removal(address: str, url: str, reason: str, *, as_json: bool) -> None:
                 "quiet_needed_s": needed_s,
                 "earliest": earliest_ms,
             }
-            again = " (it was pending already)" if pending else ""
+            again = " (it was already pending)" if pending else ""
             lines.append(f"  request {number} is filed{again}")
             lines += _expectation(listing, needed_s, earliest_ms, refused=refused)
-            lines.append(f"  it is answered by {_BY_RUNNING if stored.live else _BY_REPLAY}")
+            lines.append(f"  it will be answered by {_BY_RUNNING if stored.live else _BY_REPLAY}")
     if as_json:
         print_json(answer)
     else:
@@ -73,8 +73,11 @@ def _expectation(listing: Listing, needed_s: int, earliest_ms: int, *, refused: 
     last = f"its last attempt is from {rfc3339(listing.last_seen_ms)}"
     if refused:
         return [
-            f"  as things stand it will be refused: rule {listing.rule}, {last}, and {quiet}",
-            f"  earliest grant {rfc3339(earliest_ms)}, if it stays quiet and observed until then",
+            f"  at present it would be refused: rule {listing.rule}, {last}, and {quiet}",
+            (
+                f"  earliest grant {rfc3339(earliest_ms)}, if it stays quiet and is "
+                "observed until then"
+            ),
         ]
     return [f"  pending until the next close: {last}, and {quiet}"]
 
@@ -82,7 +85,7 @@ def _expectation(listing: Listing, needed_s: int, earliest_ms: int, *, refused: 
 def _earliest(
     listing: Listing, changes: Sequence[dict[str, Any]], terms: ListingTerms
 ) -> tuple[int, int]:
-    """Give the quiet that a request needs, in seconds, and when it can be over at the earliest."""
+    """Give the quiet time that a request needs, in seconds, and its earliest end."""
     began = listing.listed_ms // 1000
     earlier = [
         change

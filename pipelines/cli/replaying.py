@@ -78,7 +78,7 @@ def run_replay(options: ReplayOptions) -> int:
     for failure in summary.failures:
         say(f"floodwatch: {failure}")
     if summary.misread is not None:
-        say(f"floodwatch: the input was not understood: {summary.misread}")
+        say(f"floodwatch: the input could not be interpreted: {summary.misread}")
     return FAILED if summary.failures or summary.misread else 0
 
 
@@ -144,7 +144,9 @@ def _move_aside(url: str) -> None:
             stack.enter_context(contextlib.closing(Lock(path)))
         except TakenError as error:
             holder = f" (process {error.holder})" if error.holder else ""
-            problem = f"a run writes to it{holder}: stop that run, or name another store"
+            problem = (
+                f"a running process writes to it{holder}: stop that run, or name another store"
+            )
             raise StoreLockedError(url, problem) from None
         with contextlib.closing(SqliteStore(path)) as store:  # refuses what is not ours
             store.make_movable()
@@ -152,7 +154,7 @@ def _move_aside(url: str) -> None:
         while (aside := path.with_name(f"{path.name}.{number}")).exists():
             number += 1
         path.rename(aside)
-    say(f"floodwatch: the store that was there is now {ascii(str(aside))[1:-1]}")
+    say(f"floodwatch: the previous store was moved to {ascii(str(aside))[1:-1]}")
 
 
 @contextlib.contextmanager

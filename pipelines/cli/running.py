@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 
 def load(config: Path | None, store_url: str | None = None) -> LiveSettings:
-    """Read the settings from a file and the environment; `store_url` stands above both."""
+    """Read the settings from a file and the environment; `store_url` overrides both."""
     settings = load_settings(config, os.environ)
     if store_url is None:
         return settings
@@ -46,7 +46,7 @@ def load(config: Path | None, store_url: str | None = None) -> LiveSettings:
 
 
 def run_live(config: Path | None, roles: Sequence[str]) -> None:
-    """Run until SIGTERM or SIGINT; both end it in order, with exit code 0."""
+    """Run until SIGTERM or SIGINT; both stop it cleanly, with exit code 0."""
     for role in roles:
         if role not in ROLES:
             raise UsageError(f"--role: got {role!a}, must be one of {', '.join(ROLES)}")
@@ -64,10 +64,12 @@ def run_live(config: Path | None, roles: Sequence[str]) -> None:
 
 
 def needs_input(*options: object) -> None:
-    """Refuse options that say how a log is followed where none is."""
+    """Refuse options for following a log if none is followed."""
     if any(options):
         words = "--format, --store, --rejects, --trusted-relay and --utc-offset"
-        raise UsageError(f"{words}: go with --input, a log to follow; --config is for Kafka too")
+        raise UsageError(
+            f"{words}: only with --input (a log to follow); --config also works with Kafka"
+        )
 
 
 async def _run(settings: LiveSettings, roles: Sequence[Role]) -> None:
@@ -80,11 +82,11 @@ async def _run(settings: LiveSettings, roles: Sequence[Role]) -> None:
     log = logger_of("run")
     log.info("starts", roles=roles, kafka=settings.kafka.bootstrap)
     await Live(settings, roles).run(stop)
-    log.info("has stopped in order")
+    log.info("stopped")
 
 
 def in_loop(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine in the loop of the house."""
+    """Run a coroutine in floodwatch's event loop."""
     if sys.platform == "win32":
         return asyncio.run(coroutine)
     import uvloop
@@ -94,7 +96,7 @@ def in_loop(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 def ask(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run what talks to Kafka for a command; its client is quiet, our errors say what it says."""
+    """Run a command's calls to Kafka with the client's own log lines off."""
     library = logging.getLogger("aiokafka")
     quiet = logging.NullHandler()
     library.addHandler(quiet)
@@ -110,7 +112,7 @@ def show_settings(config: Path | None) -> None:
 
 
 def show_topics(config: Path | None, *, as_json: bool) -> int:
-    """Compare the topics with what they should be; give the exit code."""
+    """Compare the topics with their required settings; give the exit code."""
     found = ask(check_topics(KafkaClients(load(config).kafka)))
     wrong = any(differences for _, differences in found)
     if as_json:
@@ -124,7 +126,7 @@ def show_topics(config: Path | None, *, as_json: bool) -> int:
 
 
 def make_topics(config: Path | None, partitions: int, *, as_json: bool) -> None:
-    """Make the topics that are missing."""
+    """Create the missing topics."""
     clients = KafkaClients(load(config).kafka)
     done = ask(create_topics(clients, partitions))
     if as_json:

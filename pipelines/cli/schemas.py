@@ -38,7 +38,7 @@ EVENT: Final[dict[str, Any]] = {
             "required": ["time", "client_ip", "action"],
             "properties": {
                 "time": _TIME,
-                "client_ip": {"type": "string", "description": "the MTA's own field"},
+                "client_ip": {"type": "string", "description": "from the MTA's own field"},
                 "action": {"enum": ["accept", "reject", "defer", "discard"]},
                 "recipient": {
                     "description": "may be missing only on a reject at connect",
@@ -50,7 +50,7 @@ EVENT: Final[dict[str, Any]] = {
                 },
                 "received": _optional(_TIME),
                 "asn": _optional({"type": "integer", "minimum": 0, "maximum": 2**32 - 1}),
-                "sender": _optional({"type": "string", "description": "empty: the null sender"}),
+                "sender": _optional({"type": "string", "description": "empty for the null sender"}),
                 "cause": _optional(
                     {"enum": ["blocklist", "unknown_user", "rate", "content", "other"]}
                 ),
@@ -70,13 +70,13 @@ EVENT: Final[dict[str, Any]] = {
 
 _DECISION_FIELDS: Final[dict[str, Any]] = {
     "v": {"const": 1, "description": "version of this contract"},
-    "seq": {"type": "integer", "minimum": 1, "description": "without gaps, in order"},
+    "seq": {"type": "integer", "minimum": 1, "description": "in order, without gaps"},
     "id": _TEXT,
-    "time": {**_MILLISECONDS, "description": "Unix ms at which it was knowable"},
+    "time": {**_MILLISECONDS, "description": "Unix ms from which it could be known"},
     "change": {"enum": ["list", "extend", "remove", "expire", "refuse", "hold", "release"]},
     "shadow": {"type": "boolean", "description": "recorded, not published"},
     "subject": {"type": "string", "description": "192.0.2.7 or 2001:db8:1:2::/64"},
-    "tier": {"enum": ["temporary", "standing", ""], "description": "empty: was never listed"},
+    "tier": {"enum": ["temporary", "standing", ""], "description": "empty if it was never listed"},
     "rule": _TEXT,
     "asn": _optional({"type": "integer"}),
     "provider": _TEXT,
@@ -85,7 +85,7 @@ _DECISION_FIELDS: Final[dict[str, Any]] = {
     "until": {**_MILLISECONDS, "description": "Unix ms at which it ends if it stays quiet"},
     "hard_until": {**_MILLISECONDS, "description": "Unix ms at which readers drop it"},
     "policy": {"type": "string", "pattern": "^[0-9a-f]{12}$"},
-    "evidence": {"type": "object", "description": "numbers enough to recompute the offence"},
+    "evidence": {"type": "object", "description": "the numbers needed to recompute the offence"},
 }
 DECISION: Final[dict[str, Any]] = {
     "$schema": _DRAFT,
@@ -126,7 +126,7 @@ _FLOOD_FIELDS: Final[dict[str, Any]] = {
 }
 FLOOD: Final[dict[str, Any]] = {
     "$schema": _DRAFT,
-    "title": "floodwatch flood record: what a flood came to by a close; one object a line",
+    "title": "floodwatch flood record: the totals of a flood at a close; one object a line",
     "type": "object",
     "required": list(_FLOOD_FIELDS),
     "properties": _FLOOD_FIELDS,

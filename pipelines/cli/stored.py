@@ -1,4 +1,4 @@
-"""What a store knows, opened to be read: its time, its policy, names of networks."""
+"""A store opened for reading: its time, its policy, names of networks."""
 
 import json
 from collections.abc import Iterator, Mapping

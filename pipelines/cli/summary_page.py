@@ -43,8 +43,10 @@ def _input(s: Summary) -> list[tuple[str, str]]:
         total = sum(s.skipped.values())
         rows.append(("", f"{total:,} lines skipped: {_counts(s.skipped, 3)}"))
     if s.forgotten:
-        rows.append(("", f"{s.forgotten:,} messages forgotten before their end, to bound memory"))
-    rows += [("", f"left out, in no format we know: {name}") for name in s.left_out[:_MOST_NAMED]]
+        rows.append(
+            ("", f"{s.forgotten:,} messages dropped before they were complete, to limit memory")
+        )
+    rows += [("", f"skipped, unknown format: {name}") for name in s.left_out[:_MOST_NAMED]]
     return rows
 
 
@@ -56,15 +58,15 @@ def _result(s: Summary) -> list[tuple[str, str]]:
     cost = per_cent(s.cost, others)
     rows = [
         ("Floods", f"{s.floods_found:,} found"),
-        ("Listed", f"{listed:,} times, {s.in_force:,} in force at the end{held}{shadow}"),
+        ("Listed", f"{listed:,} times, {s.in_force:,} active at the end{held}{shadow}"),
         (
             "Stopped",
-            f"{s.stopped:,} messages in floods, sent after their source was listed",
+            f"{s.stopped:,} flood messages sent after their source was listed",
         ),
         ("Cost", f"{s.cost:,} messages of listed sources to others ({cost} of all other mail)"),
     ]
     if s.alerts:
-        rows.append(("Alert", f"{s.alerts:,} listings pass the alert level on normal mail"))
+        rows.append(("Alert", f"{s.alerts:,} listings exceed the alert level for normal mail"))
     return rows
 
 
@@ -110,11 +112,12 @@ def _outputs(s: Summary, written: list[str]) -> list[tuple[str, str]]:
     rows.append(("Store", f"{s.store}: {new}"))
     rows += [("Written", name) for name in written]
     if not s.asn_table:
-        rows.append(("Note", "no --asn-table: networks are told apart by their prefix alone"))
+        rows.append(("Note", "no --asn-table: networks are identified by their prefix only"))
     if s.gateways:
         named = ", ".join(s.gateways[:_MOST_NAMED])
         note = (
-            f"held: {named} bring much of all mail. If they are your own gateways, name them in "
+            f"held: {named} send a large share of all mail. If they are your own "
+            "gateways, name them in "
             "guard.never_list, site.networks or --trusted-relay; if not, `floodwatch control "
             "release` lists them"
         )

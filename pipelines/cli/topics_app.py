@@ -10,12 +10,12 @@ from pipelines.cli.options import AsJson, Config
 
 __all__ = ["topics"]
 
-topics = typer.Typer(no_args_is_help=True, help="Check or create the topics in Kafka.")
+topics = typer.Typer(no_args_is_help=True, help="Check or create the Kafka topics.")
 
 
 @topics.command(name="check")
 def topics_check(config: Config = None, *, as_json: AsJson = False) -> None:
-    """Compare the topics with what they should be, and explain every difference."""
+    """Compare the topics with their required settings, and explain every difference."""
     with guarded():
         from pipelines.cli.running import show_topics
 
@@ -27,10 +27,12 @@ def topics_check(config: Config = None, *, as_json: AsJson = False) -> None:
 def topics_create(
     config: Config = None,
     *,
-    partitions: Annotated[int, typer.Option(min=1, help="Of the input, where it is made.")] = 8,
+    partitions: Annotated[
+        int, typer.Option(min=1, help="Partitions of the input topic, if it is created.")
+    ] = 8,
     as_json: AsJson = False,
 ) -> None:
-    """Create the topics that are missing; what is there is left as it is."""
+    """Create missing topics; existing ones are not changed."""
     with guarded():
         from pipelines.cli.running import make_topics
 
@@ -43,12 +45,13 @@ def topics_dump(
         str, typer.Argument(metavar="WHAT", help="log, listings, input or dead-letters.")
     ],
     target: Annotated[
-        Path, typer.Argument(metavar="TARGET", help="File to write; of the input a new folder.")
+        Path,
+        typer.Argument(metavar="TARGET", help="File to write; for the input, a new directory."),
     ],
     *,
     config: Config = None,
 ) -> None:
-    """Write a topic to files: the log for replay, decisions, events or dead letters as NDJSON."""
+    """Write a topic to files: the log for replay; decisions, events or dead letters as NDJSON."""
     with guarded():
         from pipelines.cli.dumping import run_dump
 

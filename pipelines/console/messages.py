@@ -1,4 +1,4 @@
-"""What the product says while it runs, on stderr: lines for people on a terminal, JSON elsewhere.
+"""Log lines of the running process, on stderr: lines for people on a terminal, JSON elsewhere.
 
 Every value is escaped, because most of them come from logs that attackers write. Loggers are bound
 to `logging` by themselves: nothing here depends on structlog's global configuration, and a program
@@ -32,7 +32,7 @@ _TRACES: Final = {"exception", "stack"}
 
 
 def logger_of(name: str) -> structlog.stdlib.BoundLogger:
-    """Give the logger of a part of the house: `floodwatch.<name>`; values go by name.
+    """Give the logger of a component: `floodwatch.<name>`; values go by name.
 
     Write `logger.warning("webhook answered", status=500)`: a fixed sentence, then its values.
     """
@@ -72,7 +72,7 @@ def start_logging(
 
 
 def stop_logging(handler: logging.Handler) -> None:
-    """Take the handler away; what it has held back is told as a count."""
+    """Remove the handler; suppressed lines are reported as a count."""
     logging.getLogger().removeHandler(handler)
     handler.close()
 
@@ -82,7 +82,7 @@ class Throttle(logging.Filter):
 
     It is about `name` and the loggers below it; all others pass. What was held back is counted by
     its template, the text before its values are filled in; `owed` gives the number and the template
-    that came most often once the span is over. At most 64 templates are told apart.
+    that came most often once the span is over. At most 64 templates are counted separately.
 
     >>> now = [0.0]
     >>> throttle = Throttle("noisy", span_s=10, elapsed_s=lambda: now[0])
@@ -139,7 +139,7 @@ class Throttle(logging.Filter):
 
 
 class _Handler(logging.StreamHandler[TextIO]):
-    """Writes to a stream, and tells what the throttles held back as soon as anything is said."""
+    """Writes to a stream; before each line it reports how many lines the throttles suppressed."""
 
     def __init__(self, stream: TextIO, throttles: Sequence[Throttle]) -> None:
         super().__init__(stream)
@@ -158,7 +158,7 @@ class _Handler(logging.StreamHandler[TextIO]):
         for throttle in self._throttles:
             owed = throttle.owed(all_of_it=all_of_it)
             if owed is not None:
-                said = "%d more lines like this were left out, most often: %s"
+                said = "%d similar lines were suppressed, the most frequent: %s"
                 record = logging.LogRecord(throttle.name, logging.WARNING, "", 0, said, owed, None)
                 super().emit(record)
 

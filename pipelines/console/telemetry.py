@@ -149,9 +149,13 @@ class Telemetry:
             "rejected_records", "records", "that could not be read", "reason", _REASONS
         )
         self.misread = labelled(
-            "misread_stretches", "stretches", "of input not understood", "kind", _MISREAD
+            "misread_stretches",
+            "stretches",
+            "of input that could not be interpreted",
+            "kind",
+            _MISREAD,
         )
-        self.late = counter("late_events", "events", "that came after the close of their tick")
+        self.late = counter("late_events", "events", "that arrived after the close of their tick")
         self.tallies = counter("written_tallies", "tallies", "that the log acknowledged")
         self.log_records = counter("log_records", "records", "of the log, read by the detector")
         self.changes = labelled(
@@ -164,23 +168,25 @@ class Telemetry:
         self.webhook_attempts = labelled(
             "webhook_attempts", "attempts", "to deliver an alert", "outcome", _OUTCOMES
         )
-        delay = gauge("watermark_delay_seconds", "seconds", "from the last close until now")
+        delay = gauge("watermark_delay_seconds", "seconds", "from the last close to now")
         delay.set_function(self._delay_s)
-        lag = "of an input partition that wait to be read"
+        lag = "of an input partition waiting to be read"
         self.input_lag = PartitionGauge(gauge("input_lag_records", "records", lag, "partition"))
-        age = gauge("snapshot_age_seconds", "seconds", "since the last snapshot was on the disk")
+        age = gauge("snapshot_age_seconds", "seconds", "since the last snapshot was written")
         age.set_function(self._age_s)
         self._snapshot_bytes = gauge("snapshot_size_bytes", "bytes", "of the last snapshot")
         self._exported_s: float | None = None
         age = gauge("export_age_seconds", "seconds", "since the exported files were written")
         age.set_function(self._export_age_s)
         self._exported = gauge("exported_listings", "listings", "in the exported files")
-        self.listed = gauge("listed_subjects", "subjects", "listed and in force, without shadow")
+        self.listed = gauge(
+            "listed_subjects", "subjects", "listed and active, without shadow listings"
+        )
         self.queue_depth = LabelledGauge(
-            gauge("queue_depth_items", "items", "that wait between two steps", "queue"), _QUEUES
+            gauge("queue_depth_items", "items", "waiting between two stages", "queue"), _QUEUES
         )
         self.loop_lag = self._histogram(
-            "loop_lag_seconds", "seconds", "that the event loop woke up too late", _LAG_STEPS_S
+            "loop_lag_seconds", "seconds", "by which the event loop woke up late", _LAG_STEPS_S
         )
 
     @property

@@ -15,10 +15,10 @@ _RESERVED: Final = NeverList()
 
 
 class ExportRefusedError(FloodwatchError):
-    """What was about to be published is wrong; the files that stand are kept."""
+    """What was about to be published is wrong; the existing files are kept."""
 
     def __init__(self, problem: str) -> None:
-        super().__init__(f"export refused: {problem}; the files that stand are kept")
+        super().__init__(f"export refused: {problem}; the existing files are kept")
         self.problem = problem
 
 

@@ -1,4 +1,4 @@
-"""Alerts of a run without Kafka: what the block store has not told yet, told to the webhook."""
+"""Alerts of a run without Kafka: posts the changes of the block store to the webhook."""
 
 import asyncio
 from collections.abc import Callable
@@ -29,7 +29,7 @@ class _StoredChanges:
         self._seq = 0
 
     async def begin(self) -> None:
-        """Go on where we stopped; the first start tells of what comes from now on."""
+        """Resume from the stored position; the first start reports changes from now on."""
         told = await self._call(lambda: self._store.fact(_TOLD))
         if told is None:
             told = str(await self._call(self._store.last_seq))
@@ -65,10 +65,10 @@ class FollowAlerts:
         self._alerts = WebhookAlerts(settings, telemetry=health.telemetry)
 
     async def run(self, begun: asyncio.Event, stop: asyncio.Event) -> None:
-        """Tell until told to stop; `begun` is set once it is known from which change on.
+        """Deliver until asked to stop; `begun` is set once it is known from which change on.
 
         Raises:
-            StoreError: one that waiting does not mend.
+            StoreError: one that waiting does not repair.
         """
         store = await insist(self._opened, stop, self._health, lambda _error: None)
         try:

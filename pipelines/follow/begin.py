@@ -1,4 +1,4 @@
-"""How follow mode begins: anew, or where the last snapshot was taken."""
+"""How follow mode starts: from the beginning, or from the last snapshot."""
 
 import contextlib
 import os
@@ -53,8 +53,8 @@ _ID: Final = "follow_id"
 class FollowSpec:
     """Which logs to follow, and how.
 
-    `kind` is their format (None: told by their first lines), `utc_offset_s` the zone of times that
-    name none (None: that of this machine, also when its clocks are put forward or back).
+    `kind` is their format (None: detected from their first lines), `utc_offset_s` the UTC offset of
+    times without one (None: that of this machine, with its summer time).
     """
 
     inputs: tuple[str, ...]
@@ -74,7 +74,7 @@ def local_offset_s() -> int:
 
 @dataclass(slots=True)
 class Begun:
-    """All that a run goes on with; `due` are the records that the detector gets first."""
+    """The state from which a run resumes; `due` are the records that the detector gets first."""
 
     head: Head
     store: BlockStore
@@ -89,7 +89,7 @@ class Begun:
 
 
 def begin(spec: FollowSpec, health: StageHealth, stack: contextlib.ExitStack) -> Begun:
-    """Take the store and the snapshot for us, and go on from the latter.
+    """Lock the store and the snapshot, and resume from the snapshot.
 
     Raises:
         FloodwatchError: an input, store, snapshot, policy or table that cannot be used.
@@ -133,7 +133,7 @@ def begin(spec: FollowSpec, health: StageHealth, stack: contextlib.ExitStack) ->
     else:
         (head, made, offset), passed_over = found
         for error in passed_over:
-            health.log.warning("goes on from the snapshot before", reason=str(error))
+            health.log.warning("resumes from the previous snapshot", reason=str(error))
     _check_pair(store, url, head, names, made.listings.seq, detect.snapshot, anew=found is None)
     begun = Begun(
         head, store, Detection(made, None, offset), [], IngestCounts(), asns,
@@ -152,7 +152,7 @@ def begin(spec: FollowSpec, health: StageHealth, stack: contextlib.ExitStack) ->
 
 
 def check_input(path: str) -> None:
-    """See at once what waiting would not mend."""
+    """Find at once the errors that waiting does not repair."""
     if Path(path).is_dir():
         raise InputError(path, "it is a directory: name the log in it")
     if not Path(path).parent.is_dir():
@@ -166,7 +166,7 @@ def check_input(path: str) -> None:
     packed = file.read_at(0, 1) and file.packed
     file.close()
     if packed:
-        raise InputError(path, "it is packed, and does not grow: floodwatch replay reads it")
+        raise InputError(path, "it is compressed and cannot grow: read it with floodwatch replay")
 
 
 def _lock(stack: contextlib.ExitStack, path: Path, name: str) -> None:
@@ -175,10 +175,10 @@ def _lock(stack: contextlib.ExitStack, path: Path, name: str) -> None:
     except TakenError as error:
         by = f" (process {error.holder})" if error.holder else ""
         raise StoreLockedError(
-            name, f"another follower{by} works on it: stop that one, or name another file"
+            name, f"another follower{by} uses it: stop that one, or name another file"
         ) from None
     except OSError as error:
-        words = f"no lock can be made beside it ({error.strerror}): check the directory"
+        words = f"no lock file can be created next to it ({error.strerror}): check the directory"
         raise StoreError(name, words) from None
 
 
@@ -191,13 +191,13 @@ def _check_pair(
     shown = escaped(str(snapshot))
     if anew and known is not None and stands:
         raise StoreError(
-            url, f"the snapshot that goes with it, {shown}, is gone: put it back (detect.snapshot),"
-            " or begin anew with another store"
+            url, f"its snapshot {shown} is missing: restore it (detect.snapshot),"
+            " or start over with another store"
         )  # fmt: skip
     if (known is None and stands) or (not anew and known not in (None, head.id)):
         raise StoreForeignError(
-            url, f"it holds the decisions of another run than {shown}: name the store that goes "
-            "with that snapshot, or another snapshot (detect.snapshot) and store"
+            url, f"it holds decisions of a different run than {shown}: name the store that belongs "
+            "to that snapshot, or another snapshot (detect.snapshot) and store"
         )  # fmt: skip
     if not anew and head.inputs != list(names):
         were = ", ".join(escaped(name) for name in head.inputs)
@@ -207,8 +207,8 @@ def _check_pair(
         )  # fmt: skip
     if stands < seq:
         raise SnapshotError(
-            f"{shown} has {seq} changes, and the store {url} only {stands}: put the newer store "
-            "back, or begin anew with another store and snapshot"
+            f"{shown} has {seq} changes, and the store {url} only {stands}: restore the newer "
+            "store, or start over with another store and snapshot"
         )
 
 
@@ -240,7 +240,7 @@ def _ask_for(policy: Policy, begun: Begun, now: int) -> None:
     engine = begun.detection.engine
     if policy.clock != engine.policy.clock:
         raise FloodwatchError(
-            "policy: [clock] cannot change while a log is followed: put it back, or begin anew "
+            "policy: [clock] cannot change while a log is followed: restore it, or start over "
             "with another store and snapshot (detect.snapshot)"
         )
     closed = engine.watermark()

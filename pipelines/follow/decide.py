@@ -63,7 +63,7 @@ class Deciding:
             self._floods += self._engine.flood_records
         listings, telemetry = self._engine.listings, self._health.telemetry
         for complaint in listings.complaints:
-            self._health.log.error("leaves out a control", reason=complaint)
+            self._health.log.error("ignores a control", reason=complaint)
         listings.complaints.clear()
         telemetry.log_records.inc(len(records))
         self._waiting += changes
@@ -87,10 +87,10 @@ class Deciding:
     # -- the store -----------------------------------------------------------------------------
 
     async def publish(self, stop: asyncio.Event, *, facts: bool = False) -> None:
-        """Store what waits, again and again until the store takes it; `facts` even if nothing does.
+        """Store pending changes, retrying until accepted; `facts` even if there are none.
 
         Raises:
-            StoreError: one that waiting does not mend, or we are to stop.
+            StoreError: one that waiting does not repair, or we are to stop.
         """
         self._listed.tell(all_of_it=facts)
         waiting = self._waiting or self._floods
@@ -140,7 +140,7 @@ class Deciding:
 
     def _tell_waiting(self, error: StoreError) -> None:
         if not self._is_waiting:
-            self._health.log.warning("decisions wait for the store", reason=str(error))
+            self._health.log.warning("store unavailable, decisions are waiting", reason=str(error))
         self._is_waiting = True
 
     def look_for_requests(self, now_ms: int) -> None:
@@ -191,7 +191,7 @@ class Deciding:
         """Write a snapshot of what has been published.
 
         Raises:
-            SnapshotError: it is `needed` and cannot be written; else the one before stands.
+            SnapshotError: it is `needed` and cannot be written; else the previous one is kept.
         """
         try:
             size = await asyncio.to_thread(self._save)
@@ -199,7 +199,8 @@ class Deciding:
             if needed:
                 raise
             self._health.log.warning(
-                "no snapshot, a restart would go on from the one before", reason=str(error)
+                "snapshot not written, a restart would resume from the previous one",
+                reason=str(error),
             )
         else:
             self._health.telemetry.snapshot_written(size)

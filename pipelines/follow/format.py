@@ -1,4 +1,4 @@
-"""What a followed log holds, told by its first lines, and the reader for it."""
+"""Detects the format of a followed log from its first lines, and makes its reader."""
 
 import re
 from typing import Final
@@ -42,7 +42,7 @@ def format_of(path: str, lines: bytes) -> str:
         return ""
     shown = ascii(head[:_SHOWN_BYTES])[2:-1]
     raise InputError(
-        path, f"in no format that can be followed: it begins with '{shown}', want a raw Postfix "
+        path, f"not a format that can be followed: it starts with '{shown}', want a raw Postfix "
         "log, or events in JSON, one a line (or say --format postfix or ndjson)",
     )  # fmt: skip
 

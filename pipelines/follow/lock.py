@@ -1,4 +1,4 @@
-"""That a file has one writer: a lock beside it, which the system takes back when we are gone."""
+"""A lock file for a single writer, which the system releases when the process ends."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ __all__ = ["Lock", "TakenError"]
 
 
 class TakenError(Exception):
-    """Somebody else holds the lock: `holder` is the number of the process, or empty."""
+    """Another process holds the lock: `holder` is the number of the process, or empty."""
 
     def __init__(self, holder: str) -> None:
         super().__init__(holder)
@@ -45,5 +45,5 @@ class Lock:
         self._file.flush()
 
     def close(self) -> None:
-        """Let others have it."""
+        """Release the lock."""
         self._file.close()

@@ -1,6 +1,6 @@
 """One followed log as a partition of the input: its lines and the heartbeats between them.
 
-What a restart needs stands in `state`. Rows that are still open are kept as columns, so that no
+`state` has what a restart needs. Rows that are still open are kept as columns, so that no
 line is read a second time on their account, and no parser is taken back to where it was.
 """
 
@@ -180,7 +180,7 @@ class FollowedPartition:
         )
 
     def state(self) -> dict[str, Any]:
-        """Give what another process needs to go on."""
+        """Give the state from which another process can resume."""
         parser, place = self.reader.parser, self.log.place
         return {
             "place": None if place is None else asdict(place),
@@ -191,7 +191,7 @@ class FollowedPartition:
         }
 
     def restore(self, state: Mapping[str, Any], beats: Sequence[Beat]) -> list[Tally]:
-        """Go on where another process gave its `state`; the log was opened at its place.
+        """Resume from the `state` of another process; the log was opened at its place.
 
         Raises:
             KeyError, TypeError, ValueError: it is no state of a partition.

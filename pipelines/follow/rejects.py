@@ -17,7 +17,7 @@ __all__ = ["RejectsFile"]
 class RejectsFile:
     """Adds one JSON object a reject; those behind the last snapshot come again after a crash.
 
-    A disk that fills up later stops nothing: it is told once, and rejects are counted all the same.
+    A disk that fills up later does not stop the run: it is logged once; rejects are still counted.
 
     Raises:
         OutputError: the file cannot be opened.
@@ -47,6 +47,6 @@ class RejectsFile:
             self._told = True
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._file is not None:
             self._file.close()

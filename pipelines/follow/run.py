@@ -37,7 +37,7 @@ _ROUND_BYTES: Final = 1 << 21
 
 
 class Follower:
-    """Follows logs until told to stop.
+    """Follows logs until asked to stop.
 
     Raises:
         FloodwatchError: an input, store, snapshot, policy or table that cannot be used.
@@ -65,10 +65,10 @@ class Follower:
             raise SnapshotError(f"cannot be used: {type(error).__name__}: {error}") from error
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Follow until told to stop; then finish the block, publish it and take a snapshot.
+        """Follow until asked to stop; then finish the block, publish it and take a snapshot.
 
         Raises:
-            StoreError: one that waiting does not mend, or the store is not to be had at the end.
+            StoreError: one that waiting does not repair, or the store is not to be had at the end.
             SnapshotError: the first or the last snapshot cannot be written.
         """
         await self.begin(stop)
@@ -79,7 +79,7 @@ class Follower:
         await self._deciding.save(needed=True)
 
     async def begin(self, stop: asyncio.Event) -> None:
-        """Keep what stands nowhere else: inputs, a new policy, requests that were given."""
+        """Store what has no other copy: inputs, a new policy, applied requests."""
         deciding = self._deciding
         await asyncio.to_thread(deciding.take, self._begun.due)
         await deciding.save(needed=True)
@@ -139,7 +139,8 @@ class Follower:
         }
         for path in ahead.keys() - was_ahead:
             self._health.log.warning(
-                "a log is ahead of the time of day, and lists nobody until that is reached",
+                "the times in a log are in the future, nothing is listed until the "
+                    "clock reaches them",
                 file=escaped(path), ahead_s=ahead[path],
                 do="check the clock of the host that wrote it; to start over, name another store"
                 " and snapshot",
@@ -171,7 +172,7 @@ class Follower:
             told = one.read()
         except UnreadableInputError as error:
             if one.log.path not in self._told:
-                self._health.log.warning("an input waits until it can be read", reason=str(error))
+                self._health.log.warning("an input cannot be read, retrying", reason=str(error))
             self._told.add(one.log.path)
             return Told()
         self._told.discard(one.log.path)

@@ -63,7 +63,8 @@ def read_state(blob: bytes) -> tuple[Head, bytes]:
     words = first.rsplit(b" ", 2)
     if words[0] != _MAGIC or len(words) < 3:  # noqa: PLR2004 - magic, version, checksum
         raise SnapshotError(
-            "it is something else (of a run on Kafka, perhaps): name another file, detect.snapshot"
+            "it is not a snapshot of a followed log (perhaps one of a run on Kafka): "
+            "name another file in detect.snapshot"
         )
     if words[1] != b"%d" % VERSION:
         raise SnapshotError(
@@ -72,7 +73,7 @@ def read_state(blob: bytes) -> tuple[Head, bytes]:
         )
     line, _, snapshot = rest.partition(b"\n")
     if hashlib.sha256(line).hexdigest().encode() != words[2]:
-        raise SnapshotError("torn or damaged: its head does not match its checksum")
+        raise SnapshotError("incomplete or damaged: its header does not match its checksum")
     return Head(**orjson.loads(line)), snapshot
 
 
@@ -89,7 +90,7 @@ class Journal:
 
     @classmethod
     def of(cls, store: BlockStore) -> "Journal":
-        """Read the journal that stands in a store."""
+        """Read the journal of a store."""
         journal = cls()
         journal.beats = [Beat(*beat) for beat in orjson.loads(store.fact(_BEATS) or "[]")]
         given = orjson.loads(store.fact(_GIVEN) or "[]")
@@ -117,7 +118,7 @@ class Journal:
         ]
 
     def saved(self, records: Mapping[int, int], given: int) -> None:
-        """Note a snapshot, and let go of what the one before it does not need either."""
+        """Note a snapshot, and drop what the previous one does not need either."""
         old, old_given = self._marks
         self.beats = [beat for beat in self.beats if beat.record >= old.get(beat.partition, 0)]
         self.given = [one for one in self.given if one[0] > old_given]

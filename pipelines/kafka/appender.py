@@ -15,7 +15,7 @@ class Appender(Connected):
     """One producer. Used as an async context; every method may raise a `BrokerError`.
 
     After the first failure nothing more can be appended in order, so that whoever appends has to
-    begin anew with another appender, from what is known to have arrived.
+    start again with another appender, from what is known to have arrived.
     """
 
     def __init__(self, clients: KafkaClients) -> None:
@@ -45,7 +45,7 @@ class Appender(Connected):
         def arrived(done: asyncio.Future[object]) -> None:
             self._waiting.discard(done)
             if done.cancelled():
-                self._failed = self._failed or KafkaError("an append was given up")
+                self._failed = self._failed or KafkaError("an append was abandoned")
             elif (error := done.exception()) is not None:
                 self._failed = self._failed or error
             elif self._failed is None and then is not None:

@@ -71,12 +71,12 @@ class MissingTopicError(FloodwatchError):
 
 
 class LostRecordsError(FloodwatchError):
-    """Retention has passed the place where we stopped: records `first` to `last` are gone."""
+    """Retention has passed the position of the reader: records `first` to `last` are gone."""
 
     def __init__(self, topic: str, partition: int, first: int, last: int, advice: str) -> None:
         super().__init__(
-            f"topic {topic}: records {first} to {last} of partition {partition} are gone, "
-            f"retention has passed them ({last - first + 1:,} records): {advice}"
+            f"topic {topic}: records {first} to {last} of partition {partition} were deleted by "
+            f"retention ({last - first + 1:,} records): {advice}"
         )
         self.topic = topic
         self.partition = partition
@@ -89,8 +89,8 @@ class ShorterTopicError(FloodwatchError):
 
     def __init__(self, topic: str, partition: int, wanted: int, end: int, advice: str) -> None:
         super().__init__(
-            f"topic {topic}: partition {partition} ends at offset {end}, and we stopped at "
-            f"{wanted}: it was made anew, or has lost its end: {advice}"
+            f"topic {topic}: partition {partition} ends at offset {end}, but it was read up to "
+            f"{wanted}: it was recreated, or lost its last records: {advice}"
         )
         self.topic = topic
         self.partition = partition
@@ -132,7 +132,7 @@ class KafkaClients:
         return AIOKafkaConsumer(*topics, **(self._arguments | arguments | more))
 
     def producer(self) -> AIOKafkaProducer:
-        """Make an idempotent producer: what it repeats stands once, and in order."""
+        """Make an idempotent producer: a repeated message is stored once, and in order."""
         return AIOKafkaProducer(
             **self._arguments,
             enable_idempotence=True,
@@ -149,10 +149,10 @@ class KafkaClients:
 
     @contextlib.asynccontextmanager
     async def started(self, client: T) -> AsyncIterator[T]:
-        """Connect a client and let go of it in the end, whatever happens.
+        """Connect a client and always disconnect it at the end.
 
         Raises:
-            BrokerError: no broker answers, or it does not let us in.
+            BrokerError: no broker answers, or it refuses the login.
         """
         running: Any = client
         try:
@@ -187,7 +187,7 @@ class KafkaClients:
 
     @contextlib.contextmanager
     def speaking(self) -> Iterator[None]:
-        """Put what goes wrong inside into words, as a `BrokerError`."""
+        """Put a failure of the client into words, as a `BrokerError`."""
         try:
             yield
         except KafkaError as error:
@@ -197,7 +197,7 @@ class KafkaClients:
             # through, it would end our task without a word.
             if is_asked_to_end():
                 raise
-            raise BrokerError(self.bootstrap, "the client gave up in the middle") from error
+            raise BrokerError(self.bootstrap, "the client gave up before it finished") from error
 
     def in_words(self, error: BaseException) -> BrokerError:
         """Say what a failure of a client means."""
@@ -210,7 +210,7 @@ class KafkaClients:
         for broker in self._arguments["bootstrap_servers"]:
             if await _takes_connections(broker):
                 return (
-                    f"{broker} takes connections and does not let us in: check kafka.security, "
+                    f"{broker} takes connections and refused the login: check kafka.security, "
                     "user, password and TLS settings"
                 )
         return "no broker answers: check kafka.bootstrap and the network, or start the broker"

@@ -41,7 +41,7 @@ class Heard:
 
 @dataclass(slots=True)
 class Sent:
-    """What became of a control: `offset` is its place in the log.
+    """The outcome of a control: `offset` is its place in the log.
 
     `read` says whether a detector has read past it, `tick` the close at which it acts (None: not
     known, or at once), `acted` whether that has come. `answers` are the changes made for it.

@@ -20,7 +20,7 @@ from pipelines.kafka.clients import (
 __all__ = ["InputGroup"]
 
 _ANEW: Final = (
-    "move the group to a new name (kafka.group) together with an empty log, which begins anew"
+    "move the group to a new name (kafka.group) together with an empty log, which starts again"
 )
 _GONE: Final = f"they cannot be counted any more; lengthen the retention, or {_ANEW}"
 

@@ -39,7 +39,7 @@ class ListingsConflictError(LogError):
             f"{topic}: {what or f'change {seq}'} stands as "
             f"...{stands[begin : at + 60].decode()!r}, we decide "
             f"...{ours[begin : at + 60].decode()!r}: two builds, policies or ASN tables follow one "
-            "log. Stop the newer one; a replay of the dumped log says who is right",
+            "log. Stop the newer one; a replay of the dumped log shows which is right",
         )
         self.seq = seq
 
@@ -110,7 +110,7 @@ class ListingsBook:
         return written
 
     async def say(self, progress: Progress, detector: str) -> None:
-        """Tell how far we have come; the key of the message is the name of this detector."""
+        """Write the progress; the key of the message is the name of this detector."""
         line = progress_line(progress)
         await self._appender.append(self._topic, line, key=detector.encode())
 

@@ -73,7 +73,7 @@ class TopicReader(Connected):
 
     @property
     def end(self) -> int:
-        """Where the topic ended when last heard of."""
+        """The last known end of the topic."""
         known = self._consumer.highwater(self._place)
         return self.position if known is None else max(known, self.position)
 

@@ -1,4 +1,4 @@
-"""What a check asks of Kafka: whether it lets us in, what the topics hold, what we may write."""
+"""What a check asks of Kafka: whether the login works, what the topics hold, what we may write."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ async def ask_brokers(clients: KafkaClients) -> Brokers:
     """Connect and sign in.
 
     Raises:
-        BrokerError: no broker answers, or it does not let us in.
+        BrokerError: no broker answers, or it refuses the login.
     """
     async with clients.started(clients.admin()) as admin:
         with clients.speaking():

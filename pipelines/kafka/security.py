@@ -29,7 +29,7 @@ class TokenFile(AbstractTokenProvider):  # type: ignore[misc] # aiokafka has no 
         self._path = path
 
     async def token(self) -> str:
-        """Give the token as it stands in the file now."""
+        """Give the current token in the file."""
         return await asyncio.to_thread(read_secret, self._path, "kafka.sasl.token_file")
 
 
@@ -59,7 +59,7 @@ def client_arguments(kafka: KafkaSettings) -> dict[str, Any]:
 
 
 def _tls(tls: TlsSettings) -> ssl.SSLContext:
-    """Make a context that checks the broker's certificate and name, unless told not to."""
+    """Make a context that checks the broker's certificate and name, unless disabled."""
     try:
         context = ssl.create_default_context(cafile=tls.ca_file)
     except (OSError, ValueError) as error:

@@ -49,7 +49,7 @@ def planned_topics(clients: KafkaClients) -> tuple[TopicPlan, ...]:
     timed = "the broker's clock says when a record came, and how long it is kept"
     why = {
         "message.timestamp.type": timed,
-        "partitions": "it is one ordered record of everything",
+        "partitions": "its order must be total",
         "cleanup.policy": "compaction would take records out of its order",
         "max.message.bytes": "a part of a tally has up to 8,192 rows",
     }
@@ -104,7 +104,7 @@ def cannot_be_made(differences: list[str]) -> bool:
 
 
 async def create_topics(clients: KafkaClients, input_partitions: int) -> list[tuple[str, str]]:
-    """Make the topics that are missing; give each name and what was done.
+    """Create the missing topics; give each name and what was done.
 
     Raises:
         BrokerError: one could not be made.
@@ -171,7 +171,7 @@ async def _differences(
     count = len(topic["partitions"])
     if plan.partitions is not None and count != plan.partitions:
         why = plan.why.get("partitions", "")
-        out.append(f"partitions: has {count}, want {plan.partitions} ({why}): make it anew")
+        out.append(f"partitions: has {count}, want {plan.partitions} ({why}): recreate it")
     now = await _settings(admin, plan.name)
     for name, wanted in plan.exact.items():
         if now.get(name, wanted) != wanted:

@@ -1,4 +1,4 @@
-"""The alert stage on Kafka: a reader of the listings of its own, which tells the webhook."""
+"""The alert stage on Kafka: reads the listings independently and posts to the webhook."""
 
 import asyncio
 from typing import Final
@@ -43,7 +43,7 @@ class AlertStage:
         self._clients, self._settings, self._health = clients, settings, health
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Tell until told to stop."""
+        """Deliver until asked to stop."""
 
         async def life() -> None:
             clients = self._clients

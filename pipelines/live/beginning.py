@@ -66,10 +66,10 @@ class Begun:
 
 
 def begin_at_snapshot(path: Path, policy: Policy, tables: Tables) -> Begun:
-    """Make an engine that stands where the last snapshot was taken; `policy` is for the first.
+    """Make an engine with the state of the last snapshot; `policy` is for the first.
 
     Raises:
-        SnapshotError: there are snapshots, and none is of use.
+        SnapshotError: there are snapshots, and none is usable.
     """
 
     def engine_of(chosen: Policy) -> Engine:
@@ -91,7 +91,7 @@ def begin_at_snapshot(path: Path, policy: Policy, tables: Tables) -> Begun:
 
 
 def snapshot_bytes(engine: Engine, log_offset: int, listings_offset: int) -> bytes:
-    """Give what stands in the file of a snapshot."""
+    """Read the file of a snapshot."""
     head = orjson.dumps({"v": _VERSION, "listings_offset": listings_offset}) + b"\n"
     return head + snapshot(engine, log_offset)
 
@@ -102,8 +102,8 @@ def _parts(blob: bytes) -> tuple[int, bytes]:
         body = orjson.loads(head)
         version, offset = body["v"], int(body["listings_offset"])
     except (ValueError, KeyError, TypeError):
-        raise SnapshotError("it is something else, or damaged in its first line") from None
+        raise SnapshotError("it is not a snapshot, or its first line is damaged") from None
     if version != _VERSION:
         said = f"got version {version!a}, want version {_VERSION}"
-        raise SnapshotError(f"{said[:80]}: read it with the floodwatch that wrote it")
+        raise SnapshotError(f"{said[:80]}: use the version of floodwatch that wrote it")
     return offset, state

@@ -16,19 +16,19 @@ _CLOSE_S: Final = 3.0
 
 
 class Feed(Protocol):
-    """Where changes come from, and where it is kept how far they were told."""
+    """The source of changes, and of the position up to which they were delivered."""
 
     async def next(self) -> Sequence[tuple[Change, int]]:
         """Give the next changes, each with the place behind it; none after a short while."""
         ...
 
     async def commit(self, place: int) -> None:
-        """Keep that everything before the place was told."""
+        """Store that everything before the place was delivered."""
         ...
 
 
 class Delivery:
-    """While the receiver is away the feed waits, and nothing else does."""
+    """While the receiver is unavailable only the feed waits."""
 
     def __init__(self, feed: Feed, alerts: WebhookAlerts, health: StageHealth) -> None:
         self._feed, self._alerts, self._health = feed, alerts, health
@@ -36,7 +36,7 @@ class Delivery:
         """Of changes taken and not yet committed: number, and the place behind."""
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Tell until told to stop; then deliver what waits within a short time.
+        """Deliver until asked to stop; then deliver what waits within a short time.
 
         What ends the feed ends this, as an error in a group.
         """

@@ -36,7 +36,7 @@ _MOST_RECORDS: Final = 2_000
 """Log records at a time: the more are closed together, the less each costs."""
 _PROGRESS_S: Final = 1.0
 LOST_LOG: Final = (
-    "give the snapshot that goes on there, or begin anew with an empty log and a new group; the "
+    "restore the snapshot that matches it, or start over with an empty log and a new group; the "
     "log's retention should be some days, and a snapshot is taken every minute"
 )
 
@@ -61,13 +61,13 @@ class DetectStage:
         """Tells copies apart: no two of them share a snapshot."""
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Follow the log until told to stop; then read it to its end and take a snapshot.
+        """Follow the log until asked to stop; then read it to its end and take a snapshot.
 
         Raises:
             LogError: the log cannot be followed, or another detector decides otherwise.
             LostRecordsError: what comes next of the log is gone.
             ShorterTopicError: the log ends before the place of the snapshot.
-            SnapshotError: there are snapshots, and none is of use.
+            SnapshotError: there are snapshots, and none is usable.
         """
 
         async def life() -> None:
@@ -91,14 +91,14 @@ class DetectStage:
         await supervise(self.health, life, stop, self.clients.kafka.patience_s)
 
     def _begin(self) -> Begun:
-        """Make an engine that stands where the last snapshot was taken."""
+        """Make an engine with the state of the last snapshot."""
         begun = begin_at_snapshot(self.settings.snapshot, self._policy, self._tables)
         for error in begun.passed_over:
-            self.health.log.warning("goes on from the snapshot before", reason=str(error))
+            self.health.log.warning("resumes from the previous snapshot", reason=str(error))
         if begun.engine.policy != self._policy:
             self.health.log.warning(
-                "the policy in force is that of the log, not that of the file: floodwatch control "
-                "policy FILE puts another in force",
+                "the active policy is the one in the log, not in the file: floodwatch control "
+                "policy FILE activates another",
                 in_force=policy_digest(begun.engine.policy), file=policy_digest(self._policy),
             )  # fmt: skip
         return begun
@@ -112,7 +112,7 @@ class DetectStage:
             engine.offer_table(table)
 
     async def save(self, engine: Engine, log_offset: int, listings_offset: int) -> None:
-        """Write a snapshot; where that fails the one before stands, and the operator hears it."""
+        """Write a snapshot; if that fails the previous one is kept, and a warning is logged."""
 
         def write() -> int:
             blob = snapshot_bytes(engine, log_offset, listings_offset)
@@ -123,12 +123,13 @@ class DetectStage:
             self.health.telemetry.snapshot_written(await asyncio.to_thread(write))
         except (SnapshotError, TallyGapError) as error:
             self.health.log.warning(
-                "no snapshot, a restart would go on from the one before", reason=str(error)
+                "snapshot not written, a restart would resume from the previous one",
+                reason=str(error),
             )
 
 
 class _Life:
-    """From one connection to its loss."""
+    """One run, from connecting to the loss of the connection."""
 
     def __init__(
         self, stage: DetectStage, engine: Engine, log: TopicReader, book: ListingsBook,
@@ -145,7 +146,7 @@ class _Life:
         self._saved_s = elapsed_s()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Follow the log; a snapshot stands at the end."""
+        """Follow the log; take a snapshot at the end."""
         while not stop.is_set():
             self._health.pulse.beat()
             await self._follow(_POLL_S)
@@ -178,7 +179,7 @@ class _Life:
         await self._book.record(floods)
         listings, telemetry = self._engine.listings, self._health.telemetry
         for complaint in listings.complaints:
-            self._health.log.error("leaves out a control of the log", reason=complaint)
+            self._health.log.error("ignores a control in the log", reason=complaint)
         listings.complaints.clear()
         self._complain_of_missing()
         telemetry.log_records.inc(len(records))
@@ -194,7 +195,7 @@ class _Life:
         missing = self._engine.closer.missing()
         said = "" if missing is None else str(missing)
         if said and said != self._missing:
-            self._health.log.error("waits for tallies that the log does not have", reason=said)
+            self._health.log.error("waiting for tallies that are missing from the log", reason=said)
         self._missing = said
 
     def _accept(self, records: Sequence[Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -236,7 +237,7 @@ class _Life:
             )
 
     async def _watch(self) -> None:
-        """Say `dead` of partitions that keep the others waiting and were not heard for too long."""
+        """Write `dead` for partitions that delay the others and were silent for too long."""
         if self._at_end_s is None:
             return
         now_s, limit_s = elapsed_s(), self._stage.settings.dead_after_s
@@ -248,7 +249,7 @@ class _Life:
                 await self._appender.append(self._stage.clients.log_topic, dead)
                 self._health.log.warning(
                     "a partition of the input is silent: the others no longer wait for it, and "
-                    "quiet time stands still", partition=partition, silent_s=limit_s,
+                    "its time does not count as quiet", partition=partition, silent_s=limit_s,
                 )  # fmt: skip
 
     async def _save(self) -> None:

@@ -38,7 +38,7 @@ class StageHealth:
         cls, name: str, health: Health, telemetry: Telemetry, outage: Outage | None = None
     ) -> "StageHealth":
         """Register a stage; `outage` is that of the process."""
-        understood = health.await_(f"{name}: an input that is understood")
+        understood = health.await_(f"{name}: an input in a known format")
         understood.open()
         return cls(
             name, telemetry, health.watch(name, _SILENT_S), health.await_(name), logger_of(name),
@@ -46,7 +46,7 @@ class StageHealth:
         )  # fmt: skip
 
     def look_at_input(self, counts: IngestCounts) -> None:
-        """Be not ready while the newest stretch of the input was not understood."""
+        """Be not ready while the newest stretch of the input could not be interpreted."""
         if not self._watch.look(counts):
             return
         found = self._watch.verdict
@@ -56,7 +56,10 @@ class StageHealth:
         self.understood.shut()
         self.telemetry.misread.add(found.kind)
         self.log.warning(
-            "the input is not understood", problem=found.problem, most=found.most, do=found.advice
+            "the input cannot be interpreted",
+            problem=found.problem,
+            most=found.most,
+            do=found.advice,
         )
 
     def starts_from(self, snapshot: Path, listed: int, watermark_ms: int | None) -> None:

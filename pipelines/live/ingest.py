@@ -1,8 +1,8 @@
 """The ingest stage on Kafka: our partitions of the input become tallies in the log.
 
-A stage restarts: after a failure of Kafka everything is let go and begun anew from what was
-committed, which is what a restart does too. What the log has already is computed again and not
-sent, and what a predecessor sends late is the same bytes, which the detector drops.
+After a failure of Kafka the stage discards its state and restarts from the committed offsets, as
+a restart of the process does. What the log already has is computed again and not sent. What a
+predecessor sends late is the same bytes, which the detector drops.
 """
 
 import asyncio
@@ -63,7 +63,7 @@ class _Owned:
 
 
 class IngestStage:
-    """Reads what the group gives us until told to stop."""
+    """Reads what the group gives us until asked to stop."""
 
     def __init__(
         self, clients: KafkaClients, settings: IngestSettings, policy: Policy,
@@ -76,11 +76,11 @@ class IngestStage:
         self.delimiters = delimiters
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Go on through every failure of Kafka until told to stop; then commit and leave.
+        """Go on through every failure of Kafka until asked to stop; then commit and leave.
 
         Raises:
             LostRecordsError: what comes next of the input is gone.
-            WireError: somebody else has committed for our group.
+            WireError: another program has committed for the group.
         """
 
         async def life() -> None:
@@ -91,7 +91,7 @@ class IngestStage:
 
 
 class _Life:
-    """From one connection to its loss."""
+    """One run, from connecting to the loss of the connection."""
 
     def __init__(self, stage: IngestStage, group: InputGroup, appender: Appender) -> None:
         self._group, self._appender = group, appender
@@ -107,7 +107,7 @@ class _Life:
         self._committed_s = self._moved_s = elapsed_s()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Read until told to stop; then see that all has arrived, commit and leave."""
+        """Read until asked to stop; then see that all has arrived, commit and leave."""
         while not stop.is_set():
             self._health.pulse.beat()
             if self._generation != self._group.generation and not await self._adopt():
@@ -131,7 +131,7 @@ class _Life:
     # -- whose partitions are whose ------------------------------------------------------------
 
     async def _adopt(self) -> bool:
-        """Begin with the partitions that are ours now; False where that is not settled yet."""
+        """Start with the assigned partitions; False while the group is not settled."""
         group, generation = self._group, self._group.generation
         for partition in self._owned:
             self._health.telemetry.input_lag.forget(partition)
@@ -176,11 +176,11 @@ class _Life:
     async def _begin(
         self, partition: int, commit: tuple[int, str] | None, first: int, end: int
     ) -> ResumePoint:
-        """Find where to read a partition on.
+        """Find where to resume a partition.
 
         Raises:
             LostRecordsError: what comes next is gone.
-            WireError: somebody else has committed there.
+            WireError: another program has committed there.
         """
         topic = self._clients.input_topic
         if commit is not None:
@@ -190,7 +190,10 @@ class _Life:
             return point
         start = end if self._settings.start == "newest" else first
         if start and await log_has_tallies(self._clients, partition):
-            advice = "the group's place is lost, and the log has tallies of it: begin with new ones"
+            advice = (
+                "the committed offset of the group is lost, but the log has its "
+                "tallies: use a new group and a new log"
+            )
             raise LostRecordsError(topic, partition, 0, start - 1, advice)
         return ResumePoint(start, UNSET_MS)
 
@@ -267,7 +270,7 @@ class _Life:
     # -- between records -----------------------------------------------------------------------
 
     async def _say_alive(self) -> None:
-        """At the end of a partition write the time into it, or say `idle` where we may not."""
+        """At the end of a partition write a heartbeat, or `idle` to the log if not permitted."""
         now_s, kind = elapsed_s(), self._settings.heartbeat
         if kind == "off":
             return
@@ -310,7 +313,7 @@ class _Life:
         )
 
     async def _commit(self) -> None:
-        """Commit what the log and the dead letters have, should we be gone next."""
+        """Commit what the log and the dead letters have acknowledged."""
         await self._appender.settle()
         if self._generation == self._group.generation:
             points = {p: one.ingest.resume_point() for p, one in self._owned.items()}
@@ -318,10 +321,10 @@ class _Life:
         self._committed_s = elapsed_s()
 
     def _watch(self, *, waiting: bool) -> None:
-        """Raise where records wait and none come: some failures leave a consumer dead for good.
+        """Raise if records wait and none arrive: some failures leave a consumer unusable.
 
         Raises:
-            BrokerError: it is time to begin anew.
+            BrokerError: it is time to restart.
         """
         now_s = elapsed_s()
         stuck_s = _STUCK_S + (0.0 if self._group.settled else self._clients.kafka.session_s)
@@ -331,5 +334,7 @@ class _Life:
         elif self._generation == self._group.generation and not self._owned:
             self._moved_s = now_s  # more members than partitions: nothing to do
         elif now_s - self._moved_s > stuck_s:
-            said = f"no record and no partition for {stuck_s:.0f} s, although there should be"
+            said = (
+                f"no record and no partition assigned for {stuck_s:.0f} s, although there should be"
+            )
             raise BrokerError(self._clients.bootstrap, said)

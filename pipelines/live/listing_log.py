@@ -15,7 +15,7 @@ _AT_ONCE: Final = 5
 """Floods whose first listing is logged at once within one span; further ones are summed up."""
 _REMEMBERED: Final = 1_000
 """Floods that are known not to be new."""
-_WORDS: Final = {"list": "listed", "hold": "held, an operator decides"}
+_WORDS: Final = {"list": "listed", "hold": "held for an operator"}
 
 
 class ListingLog:

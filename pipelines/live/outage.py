@@ -1,4 +1,4 @@
-"""A Kafka that is away is reported once a minute, with all that waits for it."""
+"""Reports a Kafka outage once a minute, with the stages that wait for it."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -49,7 +49,7 @@ class Outage:
         }
         waiting = {_WAITS.get(name, name): None for name in lately}
         self._log.warning(
-            "restarts after a failure of Kafka", stage=stage, reason=reason, wait_s=wait_s,
+            "restarts after a Kafka failure", stage=stage, reason=reason, wait_s=wait_s,
             failures=self._failures, for_s=round(now_s - min(lately.values())),
             waiting=list(waiting),
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Follows how far the detector has come, as it says in the listings."""
+"""Follows the detector's progress messages in the listings."""
 
 import asyncio
 from typing import Final
@@ -16,7 +16,7 @@ _LOOK_BACK: Final = 200
 
 
 class ProgressWatch:
-    """`closed` is the detector's last close, None as long as nobody has said.
+    """`closed` is the detector's last close, None until it is known.
 
     `torn` are the partitions that wait for a lost tally, as the detector says that is furthest.
     """
@@ -29,7 +29,7 @@ class ProgressWatch:
         self._health = health
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Follow until told to stop."""
+        """Follow until asked to stop."""
 
         async def life() -> None:
             topic = self._clients.listings_topic
@@ -46,7 +46,7 @@ class ProgressWatch:
         await supervise(self._health, life, stop, self._clients.kafka.patience_s)
 
     def _hear(self, progress: Progress) -> None:
-        """Take what is further than we know: a copy that is behind must not hold others back."""
+        """Take progress beyond the known one: a detector that lags must not hold others back."""
         if progress.closed is not None:
             self.closed = max(progress.closed, self.closed or progress.closed)
         if progress.log_offset >= self._torn_offset:

@@ -43,10 +43,10 @@ class PublishStage:
         self.seq = 0
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Apply changes until told to stop, and what the listings hold by then.
+        """Apply changes until asked to stop, and what the listings hold by then.
 
         Raises:
-            StoreError: one that waiting does not mend.
+            StoreError: one that waiting does not repair.
         """
         self._stop = stop
 
@@ -65,18 +65,20 @@ class PublishStage:
                 await asyncio.to_thread(self._store.close)
 
     async def with_store(self, call: Callable[[BlockStore], T]) -> T:
-        """Call the store in a thread, again and again until it answers.
+        """Call the store in a thread, and retry until it answers.
 
         Raises:
             StoreGapError: the store is not where we left it.
-            StoreError: one that waiting does not mend, or we are to stop.
+            StoreError: one that waiting does not repair, or we are to stop.
         """
         told = False
 
         def failed(error: StoreError) -> None:
             nonlocal told
             if not told:
-                self.health.log.warning("listings wait for the store", reason=str(error))
+                self.health.log.warning(
+                    "store unavailable, listings are waiting", reason=str(error)
+                )
             told = True
 
         return await insist(lambda: self._call(call), self._stop, self.health, failed)
@@ -88,7 +90,7 @@ class PublishStage:
 
 
 class _Life:
-    """From one connection to its loss."""
+    """One run, from connecting to the loss of the connection."""
 
     def __init__(self, stage: PublishStage, listings: TopicReader, appender: Appender) -> None:
         self._stage, self._listings, self._appender = stage, listings, appender
@@ -96,7 +98,7 @@ class _Life:
         self._watermark_ms = 0
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Apply what comes; at the end what is there already."""
+        """Apply changes as they arrive; at the end those that are already there."""
         await self._find_place()
         self._stage.health.gate.open()
         while not stop.is_set():
@@ -111,7 +113,7 @@ class _Life:
         await self._look()
 
     async def _find_place(self) -> None:
-        """Go to where the store has come, or to the oldest change for a store without any."""
+        """Seek to the last change of the store, or to the oldest change for an empty store."""
         stage = self._stage
         stage.seq = await stage.with_store(lambda store: store.last_seq())
         place = await stage.with_store(lambda store: store.fact(_PLACE))
@@ -145,7 +147,7 @@ class _Life:
         if not stage.seq and changes and changes[0]["seq"] > 1:
             gone = changes[0]["seq"] - 1
             await stage.with_store(lambda store: store.start_behind(gone))
-            stage.health.log.warning("older changes are gone by retention", first=gone + 1)
+            stage.health.log.warning("older changes were deleted by retention", first=gone + 1)
             stage.seq = gone
         try:
             await stage.with_store(lambda store: store.apply(changes, facts, floods))
@@ -163,13 +165,13 @@ class _Life:
         return facts
 
     async def _begin_anew(self, error: StoreGapError | None) -> None:
-        """Rebuild a store that somebody has emptied; any other gap is an error."""
+        """Rebuild a store that was emptied; any other gap is an error."""
         stage = self._stage
         now = await stage.with_store(lambda store: store.last_seq())
         if now >= stage.seq and error is not None:
             raise error
         stage.health.log.warning(
-            "the store was emptied or put back: it is filled from the listings again",
+            "the store was emptied or restored: refilling it from the listings",
             store_seq=now, our_seq=stage.seq,
         )  # fmt: skip
         stage.seq = now

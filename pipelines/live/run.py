@@ -107,10 +107,10 @@ class Live:
         return [AlertStage(self._clients, self.settings.webhook, self._stage_health("alert")).run]
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Run until told to stop, then let each step finish, first to last, within the budget.
+        """Run until asked to stop, then let each step finish, first to last, within the budget.
 
         Raises:
-            FloodwatchError: what no waiting mends.
+            FloodwatchError: one that waiting does not repair.
         """
         with first_error():
             async with asyncio.TaskGroup() as group:
@@ -129,7 +129,7 @@ class Live:
         self, stop: asyncio.Event, steps: list[tuple[_Step, list[asyncio.Task[None]]]]
     ) -> None:
         await stop.wait()
-        _log.info("asked to stop", within_s=self.settings.shutdown_s)
+        _log.info("stopping", within_s=self.settings.shutdown_s)
         try:
             async with asyncio.timeout(self.settings.shutdown_s):
                 for step, running in steps:
@@ -137,7 +137,7 @@ class Live:
                     if running:
                         await asyncio.wait(running)
         except TimeoutError:
-            _log.warning("out of time: whoever goes on does it from the committed places")
+            _log.warning("shutdown timed out: the next run resumes from the committed offsets")
             for _, running in steps:
                 for task in running:
                     task.cancel()

@@ -1,4 +1,4 @@
-"""Calls of a block store that may be away: again and again until it answers."""
+"""Calls of a block store that may be unavailable: retried until it answers."""
 
 import asyncio
 from collections.abc import Callable
@@ -36,7 +36,7 @@ async def insist(
     """Call a store in a thread until it answers; `failed` hears of each time it did not.
 
     Raises:
-        StoreError: one that waiting does not mend, or we are to stop.
+        StoreError: one that waiting does not repair, or we are to stop.
     """
     wait_s = _FIRST_WAIT_S
     while True:

@@ -21,7 +21,7 @@ _LONG_LIFE_S: Final = 30.0
 
 
 async def pause(stop: asyncio.Event, seconds: float) -> None:
-    """Wait, but not longer than until told to stop."""
+    """Wait, but not longer than until asked to stop."""
     # Not `wait_for`: in Python 3.11 it loses a cancellation that comes as the wait ends.
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
@@ -83,7 +83,7 @@ async def until_told(run: Run, stop: asyncio.Event) -> None:
         if is_asked_to_end():
             raise
     if not stop.is_set():
-        raise FloodwatchError("a stage ended although nobody asked it to; please report this")
+        raise FloodwatchError("a stage ended unexpectedly; please report this")
 
 
 @contextlib.contextmanager

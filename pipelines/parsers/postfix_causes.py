@@ -3,7 +3,7 @@
 What decides, in this order: the innermost reply that is quoted (`... said: 552 5.2.2 ...`), which
 is that of the server that knows the mailbox; an enhanced status code that says enough (5.1.1 is an
 unknown user, 5.2.2 a full mailbox); then the words. Words of block lists count only in a reply that
-is about the client. Addresses and links in a reply are not looked at: clients choose them.
+is about the client. Addresses and links in a reply are not checked: clients choose them.
 """
 
 import re
@@ -62,7 +62,7 @@ def refusal_outcome(where: bytes, reply: bytes, *, by_milter: bool, echo_bytes: 
     """Give the outcome of a refusal from its reply text: reject or defer, and the cause.
 
     `reply` may begin with an SMTP code, an enhanced status, both, or neither (postscreen's
-    limits, which refuse for now). What stands in the echo `<...>: ` is not looked at: clients
+    limits, which refuse for now). What stands in the echo `<...>: ` is not checked: clients
     choose it. `echo_bytes` is its length where it is known; else it ends at the last `>: `.
     A milter that refuses at the end of the message has seen the content.
 

@@ -176,7 +176,7 @@ class SyslogTime:
         return minutes * (-60_000 if zone[:1] == b"-" else 60_000)
 
     def _day(self, text: bytes) -> int:
-        """Count the days from 1970-01-01 to a date as it stands in a line; -1 for none."""
+        """Count the days from 1970-01-01 to a date as it is written in a line; -1 for none."""
         day = self._days.get(text)
         if day is None:
             if text[:1].isdigit():

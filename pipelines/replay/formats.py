@@ -1,4 +1,4 @@
-"""What a file holds, told by its first bytes, and the reader for it."""
+"""Detects the format of a file from its first bytes, and makes its reader."""
 
 import re
 from typing import Final

@@ -79,7 +79,9 @@ def inspect(inputs: Sequence[str], name: str | None, source: SourceSettings) -> 
                 opened[path] = file
                 total = None
                 if len(partition.paths) > 1 and partition.name != path:
-                    raise InputError(path, "a pipe is no part of a rotated log: name it alone")
+                    raise InputError(
+                        path, "a pipe cannot be part of a rotated log: name it on its own"
+                    )
             else:
                 file.close()
                 if total is not None:
@@ -100,7 +102,7 @@ def inspect(inputs: Sequence[str], name: str | None, source: SourceSettings) -> 
     if not found:
         first = left_out[0] if left_out else inputs[0]
         raise InputError(
-            first, f"none of the files found is in a format we know: {_WANTED}. {first_problem}"
+            first, f"none of the files found has a known format: {_WANTED}. {first_problem}"
         )
     check_copies(heads)
     if any(kind == "log" for _, kind, _ in found) and (
@@ -120,4 +122,4 @@ def _unknown_format(head: bytes) -> str:
         return f"it is {known}"
     shown = ascii(head[:_SHOWN_BYTES])[2:-1]
     options = ", ".join(FORMATS)
-    return f"in no format we know: it begins with '{shown}', {_WANTED} (or say --format {options})"
+    return f"unknown format: it begins with '{shown}', {_WANTED} (or say --format {options})"

@@ -59,7 +59,7 @@ def read_log(file: PackedFile, tables: KeyTables) -> Iterator[list[LogRecord]]:
             break
         held, at = held[at:] + chunk, 0
     if at < len(held):
-        problem = "the log ends in the middle of a record: what came before counts"
+        problem = "the log ends in the middle of a record: the data before it was used"
         raise UnreadableInputError(file.path, problem)
 
 

@@ -66,7 +66,7 @@ def _libraries(path: str) -> tuple[Any, Any]:
 
 def _damaged(path: str, error: Exception) -> UnreadableInputError:
     said = str(error).partition("\n")[0]
-    return UnreadableInputError(path, f"no readable Parquet ({said}): write it again")
+    return UnreadableInputError(path, f"not readable as Parquet ({said}): write it again")
 
 
 def _values(column: Any, pa: Any, *, as_text: bool) -> list[Any]:

@@ -82,7 +82,8 @@ def replay(
 ) -> Summary:
     """Read all inputs, decide, and publish every change; give the numbers.
 
-    An input that fails in the middle is named in the summary's `failures`; what came before counts.
+    An input that fails in the middle is named in the summary's `failures`; the data before it is
+    used.
 
     Raises:
         FloodwatchError: what cannot be used as it was named, or an output that cannot be written.

@@ -54,13 +54,13 @@ class TopicSettings(Section):
         description="Topic of the records that could not be read.",
     )
     prefix: Annotated[str, AfterValidator(_topic)] = Field(
-        default="", description="Goes before the names of log, listings and dead_letters."
+        default="", description="Prefix of the names of log, listings and dead_letters."
     )
     replication: Whole = Field(
         default=3,
         ge=1,
         le=32_767,
-        description="Copies that Kafka keeps of a topic made by us, brokers.",
+        description="Replication factor of topics that floodwatch creates.",
     )
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
@@ -79,9 +79,9 @@ class SaslSettings(Section):
     """Who we are to Kafka."""
 
     mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = Field(
-        default="SCRAM-SHA-512", description="How to sign in."
+        default="SCRAM-SHA-512", description="SASL mechanism."
     )
-    user: str = Field(default="", description="Name to sign in with (not with OAUTHBEARER).")
+    user: str = Field(default="", description="User name (not with OAUTHBEARER).")
     password_file: OptionalPath = Field(
         default=None, description="File with the password.", json_schema_extra=SECRET
     )
@@ -96,12 +96,12 @@ class TlsSettings(Section):
     """How Kafka is known to be Kafka, and we to be us."""
 
     ca_file: OptionalPath = Field(
-        default=None, description="Certificates to trust, PEM; without it those of the system."
+        default=None, description="CA certificates, PEM; default: those of the system."
     )
-    cert_file: OptionalPath = Field(default=None, description="Our own certificate, PEM.")
+    cert_file: OptionalPath = Field(default=None, description="Client certificate, PEM.")
     key_file: OptionalPath = Field(
         default=None,
-        description="Its key, PEM without a passphrase.",
+        description="Key of the client certificate, PEM without a passphrase.",
         json_schema_extra=SECRET,
     )
     verify: Flag = Field(
@@ -122,10 +122,10 @@ class KafkaSettings(Section):
 
     bootstrap: Annotated[str, AfterValidator(_brokers)] = Field(
         default="localhost:9092",
-        description="Brokers to ask first: host:port, separated by commas.",
+        description="Bootstrap servers: host:port, separated by commas.",
     )
     client_id: str = Field(
-        default="floodwatch", description="Our name in the broker's logs and metrics."
+        default="floodwatch", description="Client id in the broker's logs and metrics."
     )
     group: str = Field(
         default="floodwatch",
@@ -136,7 +136,7 @@ class KafkaSettings(Section):
         default=6.0,
         ge=6,
         le=1_800,
-        description="Silence after which Kafka gives our work away, seconds.",
+        description="Session timeout: silence after which Kafka reassigns the partitions, seconds.",
     )
     request_s: Number = Field(
         default=20.0,
@@ -148,7 +148,7 @@ class KafkaSettings(Section):
         default=60.0,
         ge=0,
         le=86_400,
-        description="How long a stage that starts tries to reach Kafka before it ends, seconds.",
+        description="How long a starting stage tries to reach Kafka before it exits, seconds.",
     )
     security: Literal["plaintext", "tls", "sasl_plaintext", "sasl_tls"] = Field(
         default="plaintext",

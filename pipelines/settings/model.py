@@ -74,10 +74,11 @@ class SiteSettings(Section):
     """What a mail log cannot say of the site."""
 
     copies: tuple[str, ...] = Field(
-        default=(), description="Mailboxes that get a copy of other mail, such as an archive."
+        default=(), description="Mailboxes that receive copies of other mail, such as an archive."
     )
     networks: Networks = Field(
-        default=(), description="Networks of our own hosts; their mail is outbound, never a flood."
+        default=(),
+        description="Networks of the site's own hosts; their mail is outbound, never a flood.",
     )
     recipient_delimiter: str = Field(
         default="+",
@@ -91,20 +92,22 @@ class IngestSettings(Section):
     """How input becomes tallies."""
 
     max_records: Whole = Field(
-        default=4_000, ge=1, le=1_000_000, description="Records that are taken at once, at most."
+        default=4_000, ge=1, le=1_000_000, description="Maximum number of records per batch."
     )
     heartbeat: Literal["write", "idle", "off"] = Field(
         default="write",
-        description="How silence is told: written into the input, as idle in the log, or not.",
+        description=(
+            "How silence is reported: as a heartbeat in the input, as idle in the log, or not."
+        ),
     )
     heartbeat_s: Number = Field(
-        default=1.0, gt=0, le=_DAY_S, description="How often silence is told, seconds."
+        default=1.0, gt=0, le=_DAY_S, description="Interval at which silence is reported, seconds."
     )
     commit_every_s: Number = Field(
         default=1.0,
         gt=0,
         le=_DAY_S,
-        description="How often our place in the input is saved, seconds.",
+        description="Interval at which input offsets are committed, seconds.",
     )
     ahead_s: Whole = Field(
         default=600,
@@ -113,7 +116,7 @@ class IngestSettings(Section):
         description="How far ahead of the detector a partition is read, seconds of event time.",
     )
     start: Literal["oldest", "newest"] = Field(
-        default="oldest", description="Where a partition that nobody has read yet is begun."
+        default="oldest", description="Where to start in a partition without a committed offset."
     )
 
 
@@ -121,26 +124,29 @@ class DetectSettings(Section):
     """How the log becomes decisions."""
 
     policy: OptionalPath = Field(
-        default=None, description="The policy; without it the defaults hold."
+        default=None, description="Policy file; default: the built-in policy."
     )
-    asn_tables: tuple[FilePath, ...] = Field(
-        default=(), description="Tables that give the AS of a network."
-    )
+    asn_tables: tuple[FilePath, ...] = Field(default=(), description="IP-to-ASN tables.")
     providers: OptionalPath = Field(
         default=None,
-        description="The large providers; without it the list that comes with floodwatch.",
+        description="File of large providers; default: the list shipped with floodwatch.",
     )
     snapshot: FilePath = Field(
         default=Path("floodwatch.snapshot"), description="File that keeps the detector's state."
     )
     snapshot_every_s: Number = Field(
-        default=60.0, gt=0, le=_DAY_S, description="How often the state is written, seconds."
+        default=60.0,
+        gt=0,
+        le=_DAY_S,
+        description="Interval at which the state is written, seconds.",
     )
     dead_after_s: Number = Field(
         default=60.0,
         gt=0,
         le=_DAY_S,
-        description="Silence in the log after which a partition is awaited no more, seconds.",
+        description=(
+            "Silence in the log after which the detector stops waiting for a partition, seconds."
+        ),
     )
 
 
@@ -157,7 +163,7 @@ class StoreSettings(Section):
     )
     ca_file: OptionalPath = Field(
         default=None,
-        description="Certificates to trust with rediss://, PEM; else those of the system.",
+        description="CA certificates for rediss://, PEM; default: those of the system.",
     )
 
 
@@ -165,7 +171,7 @@ class WebhookSettings(Section):
     """Who is told when an address of a large provider gets listed; without a URL nobody is."""
 
     url: Annotated[str, AfterValidator(_hook)] = Field(
-        default="", repr=False, description="Address that the alerts are posted to; empty for none."
+        default="", repr=False, description="URL to which alerts are posted; empty for none."
     )
     secret_file: OptionalPath = Field(
         default=None,
@@ -173,7 +179,7 @@ class WebhookSettings(Section):
         json_schema_extra=SECRET,
     )
     ca_file: OptionalPath = Field(
-        default=None, description="Certificates to trust, PEM; else those of the system."
+        default=None, description="CA certificates, PEM; default: those of the system."
     )
     providers: tuple[str, ...] = Field(
         default=(), description="Names of the providers to alert about; empty for all of them."
@@ -185,19 +191,22 @@ class WebhookSettings(Section):
         description="Source of the CloudEvents, a URI that names this installation.",
     )
     lead_s: Number = Field(
-        default=1.0, ge=0, le=60, description="Wait for more of an incident at its first, seconds."
+        default=1.0,
+        ge=0,
+        le=60,
+        description="Wait before the first message of an incident, seconds.",
     )
     group_s: Number = Field(
         default=30.0, ge=0, le=_DAY_S, description="Time between messages of an incident, seconds."
     )
     group_changes: Whole = Field(
-        default=100, ge=1, le=10_000, description="Changes in one message, at most."
+        default=100, ge=1, le=10_000, description="Maximum number of changes in one message."
     )
     waiting_changes: Whole = Field(
-        default=1_000, ge=1, le=1_000_000, description="Changes kept in memory, at most."
+        default=1_000, ge=1, le=1_000_000, description="Maximum number of changes kept in memory."
     )
     request_s: Number = Field(
-        default=10.0, gt=0, le=300, description="Time that one attempt may take in all, seconds."
+        default=10.0, gt=0, le=300, description="Timeout of one attempt, seconds."
     )
     first_retry_s: Number = Field(
         default=1.0, gt=0, le=_DAY_S, description="Longest wait after the first failure, seconds."
@@ -212,7 +221,7 @@ class WebSettings(Section):
 
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on.")
     port: Whole = Field(
-        default=0, ge=0, le=_LAST_PORT, description="Port to listen on; 0 serves none."
+        default=0, ge=0, le=_LAST_PORT, description="Port to listen on; 0 disables it."
     )
 
 
@@ -220,7 +229,10 @@ class LiveSettings(Section):
     """All of it."""
 
     shutdown_s: Number = Field(
-        default=10.0, gt=0, le=_DAY_S, description="Time for all to end after a signal, seconds."
+        default=10.0,
+        gt=0,
+        le=_DAY_S,
+        description="Time for all stages to stop after a signal, seconds.",
     )
     kafka: KafkaSettings = KafkaSettings()
     source: SourceSettings = SourceSettings()

@@ -41,7 +41,7 @@ def read_secret(path: Path, key: str) -> str:
 
 
 def exposed(path: Path) -> bool:
-    """Say whether everybody on this machine may read a file; one that is not there is not."""
+    """Say whether every user of this machine can read a file; one that is not there is not."""
     try:
         return bool(path.stat().st_mode & stat.S_IROTH)
     except (OSError, ValueError):

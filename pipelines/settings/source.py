@@ -44,8 +44,8 @@ class FieldSettings(Section):
 
     time: Paths = _field("the time of the event")
     client_ip: Paths = _field("the address of the client, as the mail server itself saw it")
-    action: Paths = _field("what became of it: accept, reject, defer or discard")
-    recipient: Paths = _field("the recipient, one or a list")
+    action: Paths = _field("the outcome: accept, reject, defer or discard")
+    recipient: Paths = _field("the recipient, or a list of recipients")
     sender: Paths = _field("the envelope sender, empty for the null sender")
     received: Paths = _field("the time at which the event was collected")
     asn: Paths = _field("the AS number of the client")
@@ -57,32 +57,32 @@ class ValueSettings(Section):
     """What values stand for. "4xx" is any such SMTP code, "*" anything; "" says nothing."""
 
     action: dict[str, Literal["accept", "reject", "defer", "discard", ""]] = Field(
-        default={}, description="Their words for accept, reject, defer and discard."
+        default={}, description="Values of the records for accept, reject, defer and discard."
     )
     cause: dict[str, Literal["blocklist", "unknown_user", "rate", "content", "other", ""]] = Field(
-        default={}, description="Their words for the causes."
+        default={}, description="Values of the records for the causes."
     )
     direction: dict[str, Literal["inbound", "outbound", ""]] = Field(
-        default={}, description="Their words for inbound and outbound."
+        default={}, description="Values of the records for inbound and outbound."
     )
 
 
 class SourceSettings(Section):
-    """The shape of the input's records; as it stands here, that of the event contract."""
+    """The shape of the input's records; by default that of the event contract."""
 
     preset: Literal["", "kumomta", "rspamd", "vector", "ecs"] = Field(
-        default="", description="Whose records they are; empty for those of the event contract."
+        default="", description="Preset of field names; empty for the event contract."
     )
     time_unit: Literal["", "s", "ms"] = Field(
         default="",
-        description="Unit of a time that is a number; empty as the preset has it, else ms.",
+        description="Unit of numeric times; empty for the preset's unit, or ms.",
     )
     kind: Paths = _field("the kind of a record; one without it counts")
     kinds: tuple[str, ...] = Field(
-        default=(), description="The kinds that are events; all others are counted and left out."
+        default=(), description="The kinds that are events; all others are counted and skipped."
     )
     absent: tuple[str, ...] = Field(
-        default=(), description='Texts that stand for nothing, as "unknown".'
+        default=(), description='Texts that mean no value, such as "unknown".'
     )
     fields: FieldSettings = FieldSettings()
     values: ValueSettings = ValueSettings()

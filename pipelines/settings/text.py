@@ -124,8 +124,11 @@ def settings_toml(settings: LiveSettings | None = None) -> str:
     """Give settings, the defaults if none, as a file: each behind its meaning and unit."""
     settings = settings or LiveSettings()
     lines = [
-        "# The settings of a live run, whole. What is left out keeps its default.",
-        "# The environment wins: FLOODWATCH__KAFKA__SESSION_S=45 stands for kafka.session_s.",
+        "# The complete settings of a live run. Keys left out keep their defaults.",
+        (
+            "# Environment variables override the file: FLOODWATCH__KAFKA__SESSION_S=45 "
+            "sets kafka.session_s."
+        ),
         "# Paths are relative to the working directory; an empty one means none.",
     ]
     for key in sections():

@@ -97,7 +97,7 @@ def line_of(lines: Mapping[Key, int], key: Key) -> int | None:
 
 def _text(content: bytes, noun: str) -> str:
     if len(content) > MAX_BYTES:
-        limit = f"larger than {MAX_BYTES >> 20} MiB, the most that is read"
+        limit = f"larger than {MAX_BYTES >> 20} MiB, the limit"
         raise TomlFileError(None, f"{limit}: is it a {noun}?")
     try:
         return content.decode("utf-8-sig")

@@ -44,13 +44,13 @@ def _exposed_secrets(settings: LiveSettings) -> Iterator[str]:
             path = getattr(path, name)
         if field.json_schema_extra == SECRET and path is not None and exposed(path):
             shown = escaped(str(path))
-            yield f"{'.'.join(key)}: everybody on this machine may read {shown}: chmod o-r it"
+            yield f"{'.'.join(key)}: every user of this machine can read {shown}: chmod o-r it"
 
 
 def _open_connections(settings: LiveSettings) -> Iterator[str]:
     kafka = settings.kafka
     if not kafka.tls.verify:
-        yield "kafka.tls.verify: false: whoever is on the way can read and change everything"
+        yield "kafka.tls.verify: false: anyone on the network path can read and change everything"
     if kafka.security == "sasl_plaintext" and not kafka.sasl.mechanism.startswith("SCRAM"):
         yield f"kafka.security: {kafka.sasl.mechanism} sends its secret unencrypted: use sasl_tls"
 

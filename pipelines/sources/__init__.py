@@ -1,1 +1,1 @@
-"""Where records come from: files and what they are packed in, rotation families, whole lines."""
+"""Where records come from: files and their compression, rotation families, whole lines."""

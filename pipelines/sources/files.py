@@ -28,7 +28,7 @@ _IN_WORDS: Final = {
     errno.EPERM: "may not be read: check its permissions",
     errno.EISDIR: "it is a directory: name the directory itself as an input, or a file in it",
     errno.EMFILE: "too many files at once: join some of the inputs, or raise `ulimit -n`",
-    errno.ENAMETOOLONG: "no path of a file: its name is too long",
+    errno.ENAMETOOLONG: "not a file path: the name is too long",
 }
 
 
@@ -42,7 +42,7 @@ class InputError(FloodwatchError):
 
 
 class UnreadableInputError(InputError):
-    """Reading an input failed: permissions, the disk, or packing that is broken or cut short."""
+    """Reading an input failed: permissions, the disk, or damaged or incomplete compression."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def _found(text: str) -> list[str]:
         except OSError as error:
             raise reading_problem(text, error) from None
         paths = [str(path) for path in within if not path.name.startswith(".")]
-        problem = "the folder holds no file: name another one, or a glob for folders below it"
+        problem = "the directory has no files: name another one, or a glob for folders below it"
     else:
         paths = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - takes absolute patterns too
         problem = "no file matches: check the pattern"
@@ -127,7 +127,7 @@ def _place(path: str) -> tuple[int, int]:
     except OSError as error:
         raise reading_problem(path, error) from None
     except ValueError:
-        raise InputError(path, "no path of a file: it holds a NUL character") from None
+        raise InputError(path, "not a file path: it contains a NUL character") from None
     if stat.S_ISSOCK(found.st_mode) or stat.S_ISBLK(found.st_mode):
         raise InputError(path, "neither a file nor a pipe: name a file, or - for standard input")
     return found.st_dev, found.st_ino

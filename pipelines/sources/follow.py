@@ -140,7 +140,7 @@ class FollowedLog:
         )
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -151,7 +151,7 @@ class FollowedLog:
         """Open the file in which we are, or that which is there; False: there is none."""
         if not self._new:
             if self._place.beside and (cut := new_beside(self.path, self._place.beside)):
-                self._tell("was empty before, and cut off since: reads it", cut.path)
+                self._tell("was truncated, reading it from the start", cut.path)
                 self._use(cut, Place())
                 return True
             found = find_place(self.path, self._place)
@@ -208,7 +208,9 @@ class FollowedLog:
         following = self._following()
         if following is None:
             if not os.path.lexists(self.path):
-                self._say("is not there for now: waits for the next file of the log", self.path)
+                self._say(
+                    "does not exist at present: waiting for the next file of the log", self.path
+                )
             return NOTHING
         # Once more: it may have been written to before the first line of the next one was.
         block = self._read()
@@ -220,10 +222,10 @@ class FollowedLog:
             following.close()
             return Block(rest + _LF, len(rest), 1)
         if self._file.problem:
-            self._tell(f"is left before its end: {self._file.problem}", self._file.path)
+            self._tell(f"is abandoned before its end: {self._file.problem}", self._file.path)
         self._use(following, Place())
         self.moved += 1
-        self._tell("goes on in the next file of the log", following.path)
+        self._tell("continues with the next file of the log", following.path)
         return None
 
     def _following(self) -> OpenedLog | None:
@@ -241,15 +243,15 @@ class FollowedLog:
         return None
 
     def _cut_back(self) -> None:
-        """The file has other content than we read: it was copied and emptied, or begun anew."""
+        """The file has other content than we read: it was copied and truncated, or replaced."""
         assert self._file is not None  # noqa: S101 - the caller opened
         copy = find_place(self.path, self._place) if self._place.head_bytes else None
         self.moved += 1
         if copy is not None:
-            self._tell("was begun anew: goes on in its copy", copy.path)
+            self._tell("was truncated (copytruncate): continues with its copy", copy.path)
             self._use(copy, self._place)
             return
-        self._tell("was begun anew, or cut back: reads it from its beginning", self.path)
+        self._tell("was truncated or replaced: reading it from the start", self.path)
         self._place, self._head = Place(self._file.device, self._file.inode), b""
 
     # -- what is in it -------------------------------------------------------------------------
@@ -280,7 +282,7 @@ class FollowedLog:
         return NOTHING
 
     def _say(self, words: str, path: str) -> None:
-        """Say once what goes on for a while."""
+        """Report a lasting condition once."""
         if words != self._said:
             self._said = words
             self._tell(words, escaped(path))

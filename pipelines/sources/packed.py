@@ -1,4 +1,4 @@
-"""One file or stream as its unpacked bytes; the first bytes say how it is packed."""
+"""One file or stream as its decompressed bytes; the first bytes identify the compression."""
 
 import os
 import stat
@@ -26,9 +26,9 @@ _ZLIB_GZIP: Final = 31
 
 
 class PackedFile:
-    """Reads a file, or standard input for `-`; gzip and zstd are unpacked, in bounded memory.
+    """Reads a file, or standard input for `-`; gzip and zstd are decompressed, in bounded memory.
 
-    What was read before a packing turned out to be broken has been given before the error.
+    The data before damaged compression is given before the error.
 
     Raises:
         InputError: there is no such file.
@@ -52,7 +52,7 @@ class PackedFile:
         self._failure: UnreadableInputError | None = None
 
     def peek(self, size: int) -> bytes:
-        """Give up to `size` of the next unpacked bytes and keep them for `read`.
+        """Give up to `size` of the next decompressed bytes and keep them for `read`.
 
         A failure shows when it is read, not here.
         """
@@ -66,10 +66,10 @@ class PackedFile:
         return self._kept[:size]
 
     def read(self) -> bytes:
-        """Give the next unpacked bytes, at most CHUNK_BYTES; none at the end.
+        """Give the next decompressed bytes, at most CHUNK_BYTES; none at the end.
 
         Raises:
-            UnreadableInputError: the disk failed, or the packing is broken or cut short.
+            UnreadableInputError: the disk failed, or the compression is damaged or incomplete.
         """
         if self._given >= len(self._kept):
             self._kept, self._given = self._next(), 0
@@ -78,7 +78,7 @@ class PackedFile:
         return chunk
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._kept = b""
         if self.path != STDIN:
             self._file.close()
@@ -91,9 +91,9 @@ class PackedFile:
                 self._unpack = self._unpacker()
             return self._unpack()
         except (EOFError, zlib.error, zstandard.ZstdError) as error:
-            said = f"its packing is broken or cut short ({error})"
+            said = f"its compression is damaged or incomplete ({error})"
             raise UnreadableInputError(
-                self.path, f"{said}: what came before counts; fetch the file again"
+                self.path, f"{said}: the data before it was used; fetch the file again"
             ) from None
         except OSError as error:
             raise reading_problem(self.path, error) from None

@@ -1,4 +1,4 @@
-"""The files that one growing log was cut into, opened and told apart by what they begin with."""
+"""The files of one rotated log, opened and identified by their first bytes."""
 
 import contextlib
 import hashlib
@@ -36,7 +36,7 @@ class Place:
 
     A file is known by device and inode, and by SHA-256 of its first `head_bytes` bytes (of what was
     read, at most HEAD_BYTES): a number of an inode is given again, and a copy has another. `offset`
-    is that of the next line, in unpacked bytes; `line` counts the lines before it in this file.
+    is that of the next line, in decompressed bytes; `line` counts the lines before it in this file.
     `skipping`: the rest of a line beyond the limit is still to be passed over. `beside`: while
     nothing of an empty file was read, digests of the rotated files beside it. One that is not among
     them was cut off later, and holds lines of this file.
@@ -55,7 +55,7 @@ class Place:
 class OpenedLog(Protocol):
     """A file of a log; `device` and `inode` stay its own under every name.
 
-    `problem` says why it ended before its end, if its packing is broken.
+    `problem` says why it ended before its end, if its compression is damaged.
     """
 
     path: str
@@ -77,7 +77,7 @@ class OpenedLog(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         ...
 
 
@@ -87,7 +87,7 @@ def digest_of(head: bytes) -> str:
 
 
 def open_log(path: str) -> OpenedLog:
-    """Open a file of a log, packed or not.
+    """Open a file of a log, compressed or not.
 
     Raises:
         InputError: there is no such file, or it is something else.
@@ -95,13 +95,13 @@ def open_log(path: str) -> OpenedLog:
     """
     try:
         if not stat.S_ISREG(Path(path).stat().st_mode):  # to open a pipe would wait for its writer
-            raise InputError(path, "no regular file: only a file can be followed")
+            raise InputError(path, "not a regular file: only a file can be followed")
         plain = _Plain(path)
         head = plain.read_at(0, _MAGIC_BYTES)
     except OSError as error:
         raise reading_problem(path, error) from None
     except ValueError:
-        raise InputError(path, "no path of a file: it holds a NUL character") from None
+        raise InputError(path, "not a file path: it contains a NUL character") from None
     return _Packed(plain) if head.startswith(_PACKED) else plain
 
 
@@ -132,7 +132,7 @@ class _Plain:
 
 
 class _Packed:
-    """A packed file, which grows no more; reading back begins it anew."""
+    """A compressed file, which no longer grows; reading back restarts it."""
 
     packed = True
 

@@ -1,4 +1,4 @@
-"""Rotation families: the files that one log was cut into, told by their names alone."""
+"""Rotation families: the files of one rotated log, identified by their names alone."""
 
 import re
 from typing import Final

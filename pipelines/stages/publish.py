@@ -97,9 +97,9 @@ class SideFile:
             case PermissionError():
                 words = "may not be written: check the permissions of the directory"
             case BrokenPipeError():
-                words = "its reader has gone"
+                words = "its reader closed it"
             case _:
-                words = f"cannot be written ({error.strerror}): nothing of it was kept"
+                words = f"cannot be written ({error.strerror}): no part of it was kept"
         return OutputError(self.name, words)
 
 

@@ -107,8 +107,8 @@ def misread(counts: IngestCounts) -> Misread | None:
             "late",
             f"{counts.stale:,} of {counts.events:,} events are more than {STALE_S // 60} minutes "
             "late: their time is before that of lines read earlier",
-            "they count less",
-            "several logs stand behind each other in one file, or times have no zone or year: "
+            "late events count less",
+            "several logs were concatenated into one file, or times have no zone or year: "
             "name each log as a file of its own, oldest first",
         )
     return None

@@ -52,7 +52,7 @@ def take_floods(
 
     Raises:
         StoreChangeError: a record without a key.
-        StoreConflictError: another record stands under the same key.
+        StoreConflictError: another record has the same key.
     """
     texts = dict(standing)
     ticks = {name: _tick(text) for name, text in texts.items()}

@@ -134,7 +134,7 @@ def new_steps(
     is not kept any more cannot be compared, and passes for the same.
 
     Raises:
-        StoreConflictError: another change stands under that number.
+        StoreConflictError: another change has that number.
         StoreGapError: a number is left out.
     """
     repeats = [step for step in steps if step.seq <= last_seq]

@@ -96,7 +96,7 @@ class MemoryStore:
         after: str = "",
         limit: int | None = None,
     ) -> list[Listing]:
-        """Give the listings in force by subject."""
+        """Give the active listings by subject."""
         found = [
             row
             for subject, row in sorted(self._listed.items())

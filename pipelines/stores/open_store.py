@@ -22,7 +22,7 @@ def open_store(
     """Open the store that an address names; a SQLite file is made unless `read_only`.
 
     `sqlite:///name.db` is a path from the working directory, `sqlite:////var/lib/name.db` an
-    absolute one. The path is taken as it stands, without any decoding. `redis://`, with TLS
+    absolute one. The path is taken as it is, without any decoding. `redis://`, with TLS
     `rediss://`, and `unix://` name a Redis or Valkey; `password` goes before that of the address,
     and `ca_file` (PEM) before the authorities that the system trusts.
 

@@ -87,7 +87,7 @@ class RedisStore:
         """Store the changes that are new, with the facts; what cannot be stored stores nothing.
 
         Raises:
-            StoreConflictError: another change stands under that `seq`, or record under its key.
+            StoreConflictError: another change has that `seq`, or another record its key.
             StoreGapError: a change is missing before this one.
             StoreChangeError: a change outside the contract.
             StoreUnavailableError: the server cannot do it now; whole steps may be stored.
@@ -134,7 +134,7 @@ class RedisStore:
         after: str = "",
         limit: int | None = None,
     ) -> list[Listing]:
-        """Give the listings in force by subject; each as it stood at some time during the call."""
+        """Give the active listings by subject; each as it stood at some time during the call."""
         found: list[Listing] = []
         with self._server.calling():
             for row in self._rows_behind(storable(after)):
@@ -292,7 +292,8 @@ class RedisStore:
     def _foreign(self, found: str) -> StoreForeignError:
         return StoreForeignError(
             self._name,
-            f"its keys floodwatch:* are not a store of ours ({ascii(found)[1:-1]}), and were left "
+            f"its keys floodwatch:* are not a floodwatch store ({ascii(found)[1:-1]}), "
+            "and were left "
             "as they are: name another database, or delete them",
         )
 

@@ -34,14 +34,14 @@ _IN_SCRIPT: Final = "user executing the script can't"
 _SPOKE_FIRST: Final = "Connection not ready"
 _DENIED: Final = (
     StoreAccessError,
-    "it refuses our user or password: check both, and whether the user is on",
+    "it rejected the user or password: check both, and that the user is enabled",
 )
 _IN_WORDS: Final = {
     "WRONGPASS": _DENIED,
-    "NOAUTH": (StoreAccessError, "it wants a password: give one, and a user if it has several"),
+    "NOAUTH": (StoreAccessError, "it requires a password: set one, and a user if it has several"),
     "NOPERM": (
         StoreAccessError,
-        "our user lacks a right, and nothing was stored: see pipelines/stores/README.md",
+        "the user lacks a permission, and nothing was stored: see pipelines/stores/README.md",
     ),
     "READONLY": (StoreUnavailableError, "it is a read-only replica: name the primary, or wait"),
     "OOM": (
@@ -49,13 +49,16 @@ _IN_WORDS: Final = {
         "its memory is full (maxmemory), and nothing of this step was stored: give it more",
     ),
     "MISCONF": (StoreUnavailableError, "it cannot write to its disk: free some space there"),
-    "NOREPLICAS": (StoreUnavailableError, "too few of its replicas are there: wait for them"),
-    "MASTERDOWN": (StoreUnavailableError, "it has lost its primary: wait, or name another"),
+    "NOREPLICAS": (StoreUnavailableError, "too few replicas are connected: wait for them"),
+    "MASTERDOWN": (StoreUnavailableError, "it lost its primary: wait, or use another server"),
     "LOADING": (StoreUnavailableError, "it is still loading its data: wait"),
-    "BUSY": (StoreUnavailableError, "a script of somebody keeps it busy: wait, or end that"),
+    "BUSY": (
+        StoreUnavailableError,
+        "it is busy with another client's script: wait, or stop the script",
+    ),
     "WRONGTYPE": (
         StoreForeignError,
-        "a key floodwatch:* is of another program, and was left as it is: name another database",
+        "a key floodwatch:* belongs to another program and was not changed: use another database",
     ),
 }
 
@@ -176,14 +179,17 @@ class RedisServer:
             kind = StoreAccessError
             words = "no TLS with it: check its certificate, the CA file, and that the port has TLS"
         elif isinstance(error, InvalidResponse) or _SPOKE_FIRST in said:
-            kind, words = StoreForeignError, "what answers is no Redis: check host and port"
+            kind, words = StoreForeignError, "the server is not Redis: check host and port"
         elif isinstance(error, redis.ConnectionError):
             kind = StoreUnavailableError
-            words = "not reachable: check host and port, whether it runs, and if it wants rediss://"
+            words = (
+                "not reachable: check host and port, that it is running, and "
+                "whether it requires rediss://"
+            )
         elif "DB index" in said:
             kind, words = StoreUrlError, "it has no database of this number: name another"
         else:
-            kind, words = StoreError, "it did not do what it was asked"
+            kind, words = StoreError, "it failed for an unknown reason"
         return kind(self.name, f"{words} ({said})")
 
     def _shown(self, error: Exception) -> str:

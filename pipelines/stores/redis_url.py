@@ -63,18 +63,18 @@ def redis_url(url: str) -> RedisUrl:
         port = parts.port or _PORT
         options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True))
     except ValueError:
-        raise _wrong(url, "it cannot be read (is a / or # in its password %-encoded?)") from None
+        raise _wrong(url, "it cannot be parsed (percent-encode / and # in the password)") from None
     if parts.fragment:
-        raise _wrong(url, "it holds a # (as %23 it may stand in a password)")
+        raise _wrong(url, "it contains a # (write %23 in a password)")
     unix = parts.scheme == "unix"
     path = unquote(parts.path)
     database = options.pop("db", "0") if unix else path.removeprefix("/") or "0"
     if options:
-        raise _wrong(url, f"it has the option {ascii(min(options))[1:-1]}, which is none of ours")
+        raise _wrong(url, f"it has the option {ascii(min(options))[1:-1]}, which is not supported")
     if not (database.isascii() and database.isdigit()):
         raise _wrong(url, "its database must be a number")
     if unix and (parts.hostname or path in ("", "/")):
-        raise _wrong(url, "it names no socket (three slashes, then its path)")
+        raise _wrong(url, "it has no socket path (three slashes, then the path)")
     return RedisUrl(
         host=parts.hostname or "localhost",
         port=port,

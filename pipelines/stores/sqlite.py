@@ -77,7 +77,7 @@ class SqliteStore:
         """Store the changes that are new, with the facts, in one transaction.
 
         Raises:
-            StoreConflictError: another change stands under that `seq`, or record under its key.
+            StoreConflictError: another change has that `seq`, or another record its key.
             StoreGapError: a change is missing before this one.
             StoreChangeError: a change outside the contract.
             StoreFullError: the disk is full.
@@ -161,7 +161,7 @@ class SqliteStore:
         after: str = "",
         limit: int | None = None,
     ) -> list[Listing]:
-        """Give the listings in force by subject."""
+        """Give the active listings by subject."""
         where = (
             f"{_SELECT_LISTED} WHERE r.subject > ? AND hard_until_ms > ? AND rule = ifnull(?, rule)"
             " AND policy = ifnull(?, policy) ORDER BY r.subject LIMIT ?"

@@ -38,7 +38,7 @@ _LEAST_PAGE: Final = 512
 _IN_WORDS: Final = {
     sqlite3.SQLITE_BUSY: (
         StoreLockedError,
-        "another program is writing to it: stop that one, or try again later",
+        "another program is writing to it: stop that program, or try again later",
     ),
     sqlite3.SQLITE_READONLY: (
         StoreReadOnlyError,
@@ -50,11 +50,14 @@ _IN_WORDS: Final = {
     ),
     sqlite3.SQLITE_CORRUPT: (
         StoreCorruptError,
-        "the file is damaged: move it away, and restore a copy or replay the logs into a new one",
+        (
+            "the file is damaged: move it away, then restore a backup or replay the logs "
+            "into a new one"
+        ),
     ),
     sqlite3.SQLITE_NOTADB: (
         StoreForeignError,
-        "the file is no SQLite database (it was left as it is): name another path",
+        "the file is not an SQLite database (it was not changed): name another path",
     ),
     sqlite3.SQLITE_CANTOPEN: (
         StoreMissingError,
@@ -224,7 +227,7 @@ class SqliteFile:
         )
 
     def _is_new(self) -> bool:
-        """Whether the file is empty; a file that is not a store of ours is refused."""
+        """Whether the file is empty; a file that is not a floodwatch store is refused."""
         application = self.connection.execute("PRAGMA application_id").fetchone()[0]
         found = self.connection.execute("PRAGMA user_version").fetchone()[0]
         if application == APPLICATION_ID:
@@ -237,7 +240,7 @@ class SqliteFile:
             return False
         tables = self.connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
         if application or found or tables:
-            problem = "the file is the database of another program (it was left as it is)"
+            problem = "the file is the database of another program (it was not changed)"
             raise StoreForeignError(self.name, f"{problem}: name another path")
         return True
 
@@ -253,7 +256,7 @@ class SqliteFile:
             if code == sqlite3.SQLITE_IOERR_SHMSIZE:
                 code = sqlite3.SQLITE_FULL
             kind, words = _IN_WORDS.get(
-                code & _PRIMARY_CODE, (StoreError, "it did not do what it was asked")
+                code & _PRIMARY_CODE, (StoreError, "it failed for an unknown reason")
             )
             waited = f", waited {self._busy_timeout_ms} ms" if kind is StoreLockedError else ""
             raise kind(self.name, f"{words} ({error}{waited})") from error

@@ -1,4 +1,4 @@
-"""The tables of the SQLite store, and views with readable times for whoever opens the file."""
+"""The tables of the SQLite store, and views with readable times for people who open the file."""
 
 from typing import Final
 

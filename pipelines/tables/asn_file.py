@@ -98,13 +98,13 @@ def _read(path: Path) -> bytes:
     except PermissionError:
         raise AsnTableError(str(path), "may not be read: check its permissions") from None
     except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError) as error:
-        problem = f"its compression is broken ({error}): fetch the file again"
+        problem = f"its compression is damaged ({error}): fetch the file again"
         raise AsnTableError(str(path), problem) from None
     except OSError as error:
         problem = f"cannot be read ({error.strerror}): check the disk"
         raise AsnTableError(str(path), problem) from error
     if len(content) > _MAX_TABLE_BYTES:
-        limit = f"unpacked it is larger than {_MAX_TABLE_BYTES >> 20} MiB, the most that is read"
+        limit = f"unpacked it is larger than {_MAX_TABLE_BYTES >> 20} MiB, the limit"
         raise AsnTableError(str(path), f"{limit}: choose another file")
     return content
 
@@ -122,7 +122,7 @@ def _unpack_zstd(file: BinaryIO) -> bytes:
             size += len(unpacked[-1])
             packed = frame.unused_data
     if not frame.eof and size <= _MAX_TABLE_BYTES:
-        raise EOFError("the last frame is cut short")
+        raise EOFError("the last frame is incomplete")
     return b"".join(unpacked)
 
 

@@ -1,1 +1,1 @@
-"""What a running floodwatch tells over HTTP: whether it is well, and its metrics."""
+"""HTTP endpoints of a running floodwatch: health and metrics."""

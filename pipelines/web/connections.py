@@ -58,7 +58,7 @@ class LimitedConnection(H11Protocol):
         return self._waits_since_s
 
     def drop(self) -> None:
-        """Disconnect without a word."""
+        """Disconnect without a response."""
         self.connections.discard(self)
         self.transport.abort()
 

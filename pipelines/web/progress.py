@@ -1,4 +1,4 @@
-"""Is it alive: whatever should move says so when it does, and somebody else looks at the time.
+"""Liveness: each stage reports its progress, and the check looks at the time since then.
 
 Alive means that something moved, not that a process answers: a stage that is stuck behind a lock
 answers HTTP as well as ever. A stage that has nothing to do moves too, by its heartbeat.
@@ -32,11 +32,11 @@ class Pulse:
         self._moved_s = elapsed_s()
 
     def beat(self) -> None:
-        """Say that it moved. Cost: a reading of the clock."""
+        """Report progress. Cost: a reading of the clock."""
         self._moved_s = self._elapsed_s()
 
     def silent_s(self) -> float:
-        """Give how long ago it last moved."""
+        """Give the time since the last progress."""
         return self._elapsed_s() - self._moved_s
 
 
@@ -52,7 +52,7 @@ class Gate:
         self.is_open = self.was_open = True
 
     def shut(self) -> None:
-        """Say that it is so no more."""
+        """Close the gate."""
         self.is_open = False
 
 

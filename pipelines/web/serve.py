@@ -1,4 +1,4 @@
-"""Serves an application inside the running event loop, and leaves signals to whoever owns it."""
+"""Serves an application inside the running event loop, without handling signals."""
 
 import asyncio
 import contextlib
@@ -18,8 +18,8 @@ __all__ = ["WebBindError", "WebServer"]
 
 _GRACE_S: Final = 1
 _KNOWN: Final = {
-    errno.EADDRINUSE: "another program listens there: stop it, or choose another port",
-    errno.EADDRNOTAVAIL: "this machine has no such address: name one of its own, or 0.0.0.0",
+    errno.EADDRINUSE: "already in use by another program: stop it, or choose another port",
+    errno.EADDRNOTAVAIL: "this machine does not have this address: use one of its own, or 0.0.0.0",
     errno.EACCES: "not allowed (ports below 1024 need a privilege): choose a port above 1023",
 }
 
@@ -105,6 +105,6 @@ def _bound(host: str, port: int) -> socket.socket:
         problem = _KNOWN.get(error.errno or 0, f"{error.strerror}: check the address")
         raise WebBindError(host, port, problem) from None
     except UnicodeError:
-        raise WebBindError(host, port, "no name of a host: check its spelling") from None
+        raise WebBindError(host, port, "not a host name: check its spelling") from None
     listener.setblocking(False)
     return listener

@@ -118,7 +118,7 @@ def test_a_file_cut_short_fails_and_its_good_records_count(floodwatch: Call, pac
     packed = pack(content)
     result = replayed(floodwatch, packed[: len(packed) * 3 // 4], "--decisions", "d")
     assert result.code == 1
-    assert "broken or cut short" in result.err
+    assert "damaged or incomplete" in result.err
     events, rejected = counted(result)
     assert (events > 1_000, rejected) == (True, {})
     assert Path("d").exists()
@@ -130,7 +130,7 @@ def test_a_file_cut_short_fails_and_its_good_records_count(floodwatch: Call, pac
     [
         (["nowhere.log"], ("nowhere.log", "no such file")),
         (["*.nothing"], ("no file matches",)),
-        (["empty"], ("holds no file",)),
+        (["empty"], ("has no files",)),
         (["a\x1bmb"], ("a\\u001bmb", "no such file")),
         (["mail.ndjson", "--format", "exim"], ("--format", "exim", "ndjson")),
         (["mail.ndjson", "--utc-offset", "two"], ("--utc-offset", "+HH:MM")),
@@ -188,7 +188,7 @@ def test_lines_of_an_asn_table_that_are_wrong_are_counted(floodwatch: Call) -> N
     [
         (None, "run a replay first", 2),
         (b"", "run a replay first", 2),
-        (b"a letter", "no SQLite database", 2),
+        (b"a letter", "not an SQLite database", 2),
         (b"SQLite format 3\x00" + b"\xff" * 5_000, "", 2),
     ],
 )
@@ -232,7 +232,7 @@ def test_a_full_disk_leaves_no_half_written_decisions(floodwatch: Call, disk: Pa
     Path("mail.ndjson").write_bytes(lines(story()))
     named = disk / "d.ndjson"
     result = floodwatch("replay", "mail.ndjson", "--decisions", named, "--store", "memory:")
-    assert is_one_message(result, "d.ndjson", "No space left", "nothing of it was kept", code=1)
+    assert is_one_message(result, "d.ndjson", "No space left", "no part of it was kept", code=1)
     assert list(disk.iterdir()) == []
 
 

@@ -19,7 +19,7 @@ def test_settings_without_kafka_are_checked_without_kafka(floodwatch: Call) -> N
     assert (result.code, result.err) == (0, ""), result.out
     assert "for a run that follows logs, without Kafka" in result.out
     assert "Kafka at" not in result.out
-    assert "none at state: begins at the start of each log" in result.out
+    assert "none at state: starts at the beginning of each log" in result.out
 
 
 def test_an_input_is_checked_even_where_the_settings_name_kafka(
@@ -44,13 +44,13 @@ def test_everything_that_keeps_a_follower_from_starting_is_told_at_once(
     )  # fmt: skip
     assert result.code == 2
     for said in (
-        "in no format that can be followed", "there is no such directory",
-        "it is something else (of a run on Kafka, perhaps)", "name sqlite:///PATH",
-        "would not start: see WRONG",
+        "not a format that can be followed", "there is no such directory",
+        "it is not a snapshot of a followed log", "name sqlite:///PATH",
+        "would not start: see the lines marked WRONG",
     ):  # fmt: skip
         assert said in result.out
 
 
 def test_a_probe_is_refused_where_kafka_is_not_used(floodwatch: Call) -> None:
     result = floodwatch("check", "--config", "follow.toml", "--probe")
-    assert (result.code, "want --config with a [kafka] section" in result.err) == (2, True)
+    assert (result.code, "give --config with a [kafka] section" in result.err) == (2, True)

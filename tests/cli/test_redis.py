@@ -72,7 +72,7 @@ def test_a_server_that_is_gone_is_a_failure_and_a_wrong_password_a_setting(
     floodwatch: Call, server: RunningRedis, command: tuple[str, ...]
 ) -> None:
     wrong = floodwatch(*command, "--store", server.url.replace("//", "//:wrong@"))
-    assert (wrong.code, "refuses our user or password" in wrong.err) == (2, True)
+    assert (wrong.code, "rejected the user or password" in wrong.err) == (2, True)
     empty = floodwatch(*command, "--store", server.url.replace("//", f"//:{SECRET}@"))
     assert empty.code == 0
     server.kill()

@@ -166,7 +166,7 @@ def test_rows_of_parquet_are_events(floodwatch: Call) -> None:
     assert Path("mail.parquet.d").read_bytes() == Path("mail.ndjson.d").read_bytes()
     Path("cut.parquet").write_bytes(Path("mail.parquet").read_bytes()[:-50])
     got = summary_of(floodwatch, "cut.parquet", code=1)
-    assert "no readable Parquet" in got["failures"][0]
+    assert "not readable as Parquet" in got["failures"][0]
 
 
 def test_raw_postfix_lines_are_joined_and_the_rest_is_counted(floodwatch: Call) -> None:
@@ -253,7 +253,7 @@ def test_fresh_moves_nothing_aside_that_is_not_ours(floodwatch: Call) -> None:
     Path("mail.ndjson").write_bytes(lines(story()))
     Path("floodwatch.db").write_text("a letter")
     result = floodwatch("replay", "mail.ndjson", "--fresh")
-    assert (result.code, "no SQLite database" in result.err) == (2, True)
+    assert (result.code, "not an SQLite database" in result.err) == (2, True)
     assert Path("floodwatch.db").read_text() == "a letter"
 
 
@@ -347,7 +347,7 @@ def test_fresh_moves_no_store_that_a_run_writes_to(floodwatch: Call) -> None:
     before = Path("floodwatch.db").read_bytes()
     with contextlib.closing(Lock(Path("floodwatch.db"))):
         result = floodwatch("replay", "mail.ndjson", "--fresh")
-    assert (result.code, "a run writes to it (process " in result.err) == (1, True)
+    assert (result.code, "a running process writes to it (process " in result.err) == (1, True)
     with contextlib.closing(SqliteStore(Path("floodwatch.db"))):
         result = floodwatch("replay", "mail.ndjson", "--fresh")
     assert (result.code, "another program is writing to it" in result.err) == (1, True)

@@ -38,7 +38,7 @@ def test_words_and_numbers_at_once_are_a_usage_error(floodwatch: Call) -> None:
 def test_check_says_what_a_replay_would_do_and_changes_nothing(floodwatch: Call) -> None:
     result = floodwatch("check")
     assert result.code == 0
-    assert "a replay would make it" in result.out
+    assert "a replay would create it" in result.out
     assert list(Path().iterdir()) == []
     Path("mail.ndjson").write_bytes(lines(story()))
     floodwatch("replay", "mail.ndjson")
@@ -51,7 +51,7 @@ def test_check_tells_everything_that_is_wrong(floodwatch: Call) -> None:
     named = ("--policy", "policy.toml", "--asn-table", "no.tsv", "--providers", "no.toml")
     result = floodwatch("check", *named)
     assert result.code == 2
-    for words in ("policy.toml:1", "policy.toml:3", "no.tsv", "no.toml", "no SQLite database"):
+    for words in ("policy.toml:1", "policy.toml:3", "no.tsv", "no.toml", "not an SQLite database"):
         assert words in result.out
 
 

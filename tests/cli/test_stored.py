@@ -112,14 +112,14 @@ def test_an_explanation_tells_the_evidence_as_stored(replayed: Call) -> None:
     (change,) = [one for one in changes() if one["subject"] == LISTED and one["change"] == "list"]
     evidence = change["evidence"]
     for words in (
-        f"{evidence['count']} messages beyond the usual to {VICTIM}",
+        f"{evidence['count']} messages above the usual number to {VICTIM}",
         f"the limit is {evidence['limit']}",
         f"of {evidence['flood_messages']} from {evidence['flood_sources']} sources",
         "other sources: 198.18.",
         f"it sent {evidence['messages_to_others']} messages to others",
         f"{evidence['expected_from_source']:.2g} messages from it",
         f"{evidence['expected_from_asn']:.2g} from its network",
-        f"the victim gets {evidence['normal_10min']:.2g} messages in 10 minutes",
+        f"the victim normally receives {evidence['normal_10min']:.2g} messages in 10 minutes",
         " ".join(map(str, evidence["timeline_per_min"])),
     ):
         assert words in result.out
@@ -129,7 +129,7 @@ def test_an_explanation_tells_the_evidence_as_stored(replayed: Call) -> None:
 
 
 def test_an_address_that_nothing_is_known_of_is_explained_too(replayed: Call) -> None:
-    assert "nothing is stored of it" in replayed("explain", "192.0.2.1").out
+    assert "the store has no record of it" in replayed("explain", "192.0.2.1").out
 
 
 def test_a_request_in_mid_flood_is_told_to_be_refused_and_is(replayed: Call) -> None:
@@ -150,7 +150,7 @@ def test_a_request_after_the_quiet_time_is_granted_by_the_next_replay(replayed_l
     told = replayed_long("remove", LISTED).out
     assert "request 1 is filed" in told
     assert "pending until the next close" in told
-    assert "it was pending already" in replayed_long("remove", LISTED).out
+    assert "it was already pending" in replayed_long("remove", LISTED).out
     assert "1 remove" in replayed_long("replay", "mail.ndjson").out
     assert "is not listed" in replayed_long("lookup", LISTED).out
     assert "no request was filed" in replayed_long("remove", LISTED).out

@@ -120,7 +120,7 @@ def test_a_storm_of_one_library_is_one_line_a_minute_and_a_count(library: str) -
     told = lines(out)[2:]
     stop_logging(handler)
     assert [line["event"] for line in told] == [
-        "955 more lines like this were left out, most often: Unable connect to node with id %s",
+        "955 similar lines were suppressed, the most frequent: Unable connect to node with id %s",
         "later",
     ]
     assert told[0]["logger"] == library.partition(".")[0]
@@ -144,7 +144,9 @@ def test_what_was_held_back_is_told_at_the_end_too() -> None:
     for number in range(8):
         logging.getLogger("aiokafka").warning("down %d", number)
     stop_logging(handler)
-    assert lines(out)[-1]["event"].startswith("7 more lines like this were left out, most often: ")
+    assert lines(out)[-1]["event"].startswith(
+        "7 similar lines were suppressed, the most frequent: "
+    )
 
 
 def test_the_throttle_keeps_a_bounded_number_of_templates() -> None:
@@ -155,5 +157,5 @@ def test_the_throttle_keeps_a_bounded_number_of_templates() -> None:
     stop_logging(handler)
     assert len(lines(out)) == 2
     assert lines(out)[-1]["event"] == (
-        "999 more lines like this were left out, most often: lines of many kinds"
+        "999 similar lines were suppressed, the most frequent: lines of many kinds"
     )

@@ -104,7 +104,7 @@ def test_what_must_not_be_published_keeps_the_files_that_stand(
 ) -> None:
     export(some(), tmp_path, kind)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(ExportRefusedError, match="the files that stand are kept"):
+    with pytest.raises(ExportRefusedError, match="the existing files are kept"):
         export(store_with(change(1, subject=subject)), tmp_path, kind)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 

@@ -76,5 +76,5 @@ def test_a_store_that_goes_away_leaves_the_files(store: SqliteStore, tmp_path: P
     finally:
         watcher.terminate()
         _, said = watcher.communicate(timeout=20)
-    assert said.count("export failed, the files stay as they are") == 1
+    assert said.count("export failed, the files are unchanged") == 1
     assert store.last_seq() == 1

@@ -133,14 +133,14 @@ def test_a_removal_request_is_answered_by_the_running_detector(
     told = floodwatch("lookup", LISTED, "--json")
     assert now_ms() - json.loads(told.out)["as_of"] < 5_000
     asked = floodwatch("remove", LISTED)
-    assert "it is answered by the running detector within seconds" in asked.out
+    assert "it will be answered by the running detector within seconds" in asked.out
     answered = "SELECT answered_seq FROM requests WHERE answered_seq NOT NULL"
     wait_for(process, lambda: bool(rows(store, answered)), 15)
     ((text,),) = rows(store, f"SELECT decision FROM changes WHERE seq = ({answered})")  # noqa: S608
     assert (json.loads(text)["change"], json.loads(text)["request"]) == ("refuse", "1")
     second = floodwatch("run", "--input", "mail.log")
     assert second.code == 1
-    assert f"another follower (process {process.pid}) works on it" in second.err
+    assert f"another follower (process {process.pid}) uses it" in second.err
     stopped(process)
 
 
@@ -190,9 +190,9 @@ def test_a_log_that_is_not_understood_is_not_ready(tmp_path: Path, follow: Start
     wait_for(process, lambda: is_counted(answer("/metrics")[1]), 20)
     code, body = answer("/readyz")
     assert code == 503
-    assert "follow: an input that is understood" in body
+    assert "follow: an input in a known format" in body
     said = stopped(process)
-    assert "the input is not understood" in said
+    assert "the input cannot be interpreted" in said
     assert "deliveries have no client" in said
 
 
@@ -210,10 +210,10 @@ def test_a_log_that_is_not_there_yet_is_waited_for(tmp_path: Path, follow: Start
     [
         (("--input", "."), 2, "it is a directory"),
         (("--input", "no/mail.log"), 2, "there is no such directory"),
-        (("--input", "binary"), 2, "in no format that can be followed"),
-        (("--input", "packed.gz"), 2, "it is packed"),
+        (("--input", "binary"), 2, "not a format that can be followed"),
+        (("--input", "packed.gz"), 2, "it is compressed"),
         (("--input", "mail.log", "--format", "csv"), 2, "--format: got 'csv'"),
-        (("--input", "mail.log", "--input", "mail.log"), 2, "names a file twice"),
+        (("--input", "mail.log", "--input", "mail.log"), 2, "the same file is named twice"),
         (("--input", "mail.log", "--role", "ingest"), 2, "--role"),
         (("--input", "mail.log", "--store", "redis://x/0"), 2, "name sqlite:///PATH"),
         (("--input", "mail.log", "--store", "sqlite:///no/x.db"), 1, "no/x.db"),
@@ -222,10 +222,10 @@ def test_a_log_that_is_not_there_yet_is_waited_for(tmp_path: Path, follow: Start
         (
             ("--input", "mail.log", "--store", "sqlite:///replayed.db"),
             2,
-            "decisions of another run",
+            "decisions of a different run",
         ),
         (("--input", "other.log", "--store", "sqlite:///floodwatch.db"), 2, "from other inputs"),
-        (("--store", "sqlite:///floodwatch.db"), 2, "go with --input"),
+        (("--store", "sqlite:///floodwatch.db"), 2, "only with --input"),
     ],
 )
 def test_what_cannot_be_followed_is_refused_in_words(
@@ -259,10 +259,10 @@ def test_a_snapshot_that_is_gone_or_strange_stops_the_start(
     previous.unlink()
     for blob, words in (
         (kept.replace(b"follow 1", b"follow 2", 1), "got version 2, want version 1"),
-        (kept[:200] + b"x" + kept[201:], "torn or damaged"),
-        (kept[:-1], "torn or damaged"),
-        (b'{"v":1,"listings_offset":3}\n', "it is something else"),
-        (None, "the snapshot that goes with it, floodwatch.snapshot, is gone"),
+        (kept[:200] + b"x" + kept[201:], "or damaged"),
+        (kept[:-1], "or damaged"),
+        (b'{"v":1,"listings_offset":3}\n', "it is not a snapshot"),
+        (None, "its snapshot floodwatch.snapshot is missing"),
     ):
         snapshot.unlink()
         if blob is not None:

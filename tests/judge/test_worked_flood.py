@@ -68,7 +68,7 @@ def test_its_decision_is_what_the_detector_decides() -> None:
         assert clock(first[name]) == told
     assert (first["change"], first["tier"], first["rule"]) == ("list", "temporary", "victim_flood")
     assert f"innocent {evidence['innocent']:.6f}; 0 messages to others" in PAGE
-    assert f"{evidence['count']} messages beyond the usual to {evidence['victim']}" in PAGE
+    assert f"{evidence['count']} messages above the usual number to {evidence['victim']}" in PAGE
     assert f"in {evidence['window_s']} s, the limit is {evidence['limit']}\n" in PAGE
     assert (evidence["source_messages"], evidence["flood_messages"]) == (23, 23)
     assert (evidence["expected_from_source"], evidence["messages_to_others"]) == (0.0, 0)

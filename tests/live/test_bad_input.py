@@ -102,7 +102,7 @@ async def test_a_wrong_password_is_told_apart_from_no_broker(
         "FLOODWATCH__KAFKA__SASL__PASSWORD_FILE": str(word),
     }
     with Site(tmp_path / "site", kafka_broker.sasl_bootstrap, Policy()) as site:
-        said = f"{kafka_broker.sasl_bootstrap} takes connections and does not let us in: check"
+        said = f"{kafka_broker.sasl_bootstrap} takes connections and refused the login: check"
         member = site.run(**PATIENCE, **signing)
         await refused(member, 1, said, "user, password")
         assert "not it" not in member.said
@@ -140,7 +140,7 @@ async def test_a_log_record_of_another_version_stops_the_detector(
         await append(site, site.clients.log_topic, b"\x02anything")
         await refused(
             site.run("detect"), 1, "log record: got version 2 at offset 1, want version 1",
-            "read it with the floodwatch that wrote it",
+            "use the version of floodwatch that wrote it",
         )  # fmt: skip
 
 
@@ -172,8 +172,8 @@ async def test_a_torn_snapshot_falls_back_and_a_newer_one_is_refused(
         await site.feed(events[len(events) // 2 :])
         await site.end()
         await site.settled(90)
-        assert "goes on from the snapshot before" in member.said
-        assert "torn or damaged" in member.said
+        assert "resumes from the previous snapshot" in member.said
+        assert "or damaged" in member.said
         assert await asyncio.to_thread(member.stop) == 0
         assert (await site.verify())["list"]
 
@@ -184,7 +184,7 @@ async def test_a_torn_snapshot_falls_back_and_a_newer_one_is_refused(
         path.write_bytes(newer)
         await refused(
             site.run("detect"), 1, "snapshot: ", "got version 9, want version 3",
-            "read it with the floodwatch that wrote it",
+            "use the version of floodwatch that wrote it",
         )  # fmt: skip
         path.write_bytes(head.replace(b'"v":1', b'"v":2') + b"\n" + state)
         await refused(site.run("detect"), 1, "snapshot: ", "got version 2, want version 1")
@@ -251,7 +251,7 @@ async def test_bad_controls_in_the_log_are_left_out_and_decisions_go_on(
         await site.feed(traffic(Random(1), site.partitions, minutes=15))
         await site.end()
         await site.settled(90)
-        assert member.said.count("leaves out a control of the log") == 4
+        assert member.said.count("ignores a control in the log") == 4
         for words in (
             "policy at log offset 0", "listing.standing_listings: got 0", "listing.x: unknown key",
             "policy at log offset 1", "not JSON", "policy at log offset 2: changes [clock]",
@@ -272,14 +272,14 @@ async def test_a_log_whose_retention_passed_the_snapshot_names_the_gap(
         end = (await ends(site, log))[0]
         await append_log(site, *[Partitions(site.partitions)] * 10)
         await forget(site, log, 0, end + 5)
-        gap = f"records {end} to {end + 4} of partition 0 are gone, retention has passed them (5 "
+        gap = f"records {end} to {end + 4} of partition 0 were deleted by retention (5 "
         await refused(site.run("detect"), 1, f"topic {log}: {gap}")
         done = commanded(site, "check", "--config", site.config())
         assert (done.code, f"snapshot   WRONG  topic {log}: {gap}" in done.out) == (1, True)
         path = site.settings.detect.snapshot
         path.unlink()
         previous_path(path).unlink(missing_ok=True)
-        gone = f"records 0 to {end + 4} of partition 0 are gone"
+        gone = f"records 0 to {end + 4} of partition 0 were deleted by retention"
         await refused(site.run("detect"), 1, f"topic {log}: {gone}")
 
 
@@ -295,7 +295,9 @@ async def test_a_log_made_anew_is_not_read_with_the_state_of_the_old_one(
             while log in await admin.list_topics():  # noqa: ASYNC110 - Kafka tells nobody
                 await asyncio.sleep(0.1)
         await create_topics(kafka, {log: 1})
-        said = f"topic {log}: partition 0 ends at offset 0, and we stopped at {end}: it was made"
+        said = (
+            f"topic {log}: partition 0 ends at offset 0, but it was read up to {end}: it was made"
+        )
         await refused(site.run("detect"), 1, said)
 
 
@@ -310,6 +312,6 @@ async def test_an_input_whose_retention_passed_the_commit_names_the_gap(
         await forget(site, topic, 0, end + 5)
         await refused(
             site.run("ingest"), 1,
-            f"topic {topic}: records {end} to {end + 4} of partition 0 are gone, retention has "
-            "passed them (5 records): they cannot be counted any more",
+            f"topic {topic}: records {end} to {end + 4} of partition 0 were deleted by "
+            "retention (5 records): they cannot be counted any more",
         )  # fmt: skip

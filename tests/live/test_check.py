@@ -59,8 +59,8 @@ def test_a_whole_installation_is_right_and_says_what_it_would_do(
                 site.clients.dead_letters_topic,
             )
         ]  # fmt: skip
-        assert parts["heartbeat"][0].startswith(f"ok  one was written into {topics.input}, part")
-        assert "snapshot1: goes on at offset " in parts["snapshot"][0]
+        assert parts["heartbeat"][0].startswith(f"ok  one was written to {topics.input}, part")
+        assert "snapshot1: resumes at offset " in parts["snapshot"][0]
         assert parts["snapshot"][0].endswith(" of the log, 0 records before its end")
         assert parts["run"] == [
             f"as ingest, detect, publish, no alert (webhook.url is empty); group {site.name}",
@@ -77,10 +77,10 @@ def test_a_whole_installation_is_right_and_says_what_it_would_do(
         parts = told(result)
         assert result.code == 0
         assert parts["heartbeat"] == [
-            f"not tested: only writing one into {topics.input} tells: --probe does"
+            f"not tested: only writing a heartbeat to {topics.input} would show it: use --probe"
         ]
         other = parts["run"][-1]
-        assert other.endswith(" is another one: `floodwatch control policy` puts it in force")
+        assert other.endswith(" differs: `floodwatch control policy` activates it")
         assert parts["run"][-2] == f"decides by policy {policy_digest(site.policy)}: published"
 
 
@@ -96,7 +96,7 @@ def test_everything_that_is_wrong_is_told_at_once(
         (kafka,) = told(result)["Kafka"]
         assert kafka.startswith(f"WRONG  Kafka at 127.0.0.1:{port}: no broker answers: check ")
         assert told(result)["snapshot"][0].endswith(
-            ": begins at offset 0 of the log, which was not looked at"
+            ": begins at offset 0 of the log, which was not checked"
         )
         (site.folder / "policy.toml").write_text("[listing]\nstanding_listings = 0\nx = 1\n")
         (site.folder / "secret").write_text("hunter2\n")
@@ -121,7 +121,7 @@ def test_everything_that_is_wrong_is_told_at_once(
             "settings": 0, "policy": 2, "ASN table": 1, "providers": 1, "Kafka": 1, "topics": 0,
             "heartbeat": 0, "snapshot": 1, "store": 1, "webhook": 2, "run": 0,
         }  # fmt: skip
-        assert parts["run"] == ["would not start: see WRONG"]
+        assert parts["run"] == ["would not start: see the lines marked WRONG"]
         assert "hunter2" not in result.out + result.err
 
 
@@ -163,7 +163,7 @@ def test_settings_that_cannot_be_read_and_options_that_contradict(
     assert (result.code, result.out) == (2, "")
     assert "live.toml:2 kafka.botstrap: unknown key, did you mean kafka.bootstrap?" in result.err
     result = floodwatch("check", "--config", "live.toml", "--store", "memory:")
-    assert (result.code, "--config names policy" in result.err) == (2, True)
+    assert (result.code, "--config already names policy" in result.err) == (2, True)
     result = floodwatch("check", "--probe")
     assert (result.code, "--probe: want --config" in result.err) == (2, True)
 

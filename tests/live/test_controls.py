@@ -88,7 +88,7 @@ async def test_controls_are_acted_on_answered_and_replayed(kafka: str, tmp_path:
         assert (done.code, f"  {listed[0]}: remove, removed by" in done.out) == (0, True), done.out
         done = await control("allowlist", "-", stdin=f"# ours\n{listed[1]} # a friend\n")
         assert "allowlist of 1 ranges: record " in done.out
-        assert "  in force since the close of " in done.out
+        assert "  active since the close of " in done.out
         assert (await control("purge", "policy=000000000000")).out.endswith("\n  nothing matched\n")
         done = await control("purge", f"policy={policy_digest(site.policy)}", "--json")
         purged = {answer["subject"] for answer in json.loads(done.out)["answers"]}
@@ -98,7 +98,7 @@ async def test_controls_are_acted_on_answered_and_replayed(kafka: str, tmp_path:
         (site.folder / "newer.toml").write_text("\n".join(policy_toml(newer)) + "\n")
         done = await control("policy", "newer.toml")
         assert f"policy {policy_digest(newer)}: record " in done.out
-        assert "  a detector has read it: in force from the end of " in done.out
+        assert "  a detector has read it: active from the end of " in done.out
         assert site.members[0].stop() == 0
         changes = await site.verify()
         assert changes["release"] == 1
@@ -165,7 +165,7 @@ async def test_a_control_waits_in_the_log_where_nobody_reads(kafka: str, tmp_pat
         done = commanded(site, "control", "gap", "2", "5", "6", "--yes", *silent)
         assert done.out == (
             f"gap of tallies 5 to 6 of partition 2: record 1 of {site.clients.log_topic}\n"
-            "  sent; nobody waited for an answer\n"
+            "  sent; not waiting for an answer (--wait 0)\n"
         )
         done = commanded(
             site, "control", "allowlist", "-", "--wait", "1", "--config", site.config()

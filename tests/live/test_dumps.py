@@ -79,8 +79,8 @@ async def test_what_a_dump_cannot_hold_is_said_and_nothing_is_half_written(
         done = await dump_topic(site.clients, "listings", target)
         assert target.read_bytes() == lines[0] + b"\n" + lines[3] + b"\n"
         assert [problem.partition(": ")[2][:40] for problem in done.problems] == [
-            "change 1 stands twice, differently: the ",
-            "change 3 stands where change 2 is due: a",
+            "change 1 occurs twice with different con",
+            "change 3 found where change 2 is expecte",
         ]
         async with Appender(site.clients) as appender:
             await appender.append(site.clients.listings_topic, b'{"v":2}')

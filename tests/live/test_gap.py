@@ -55,7 +55,7 @@ async def test_a_lost_tally_is_waited_for_until_an_operator_declares_it(
         first.wait_until_it_says(f"gap({', '.join(gap)})")
         first.kill()  # a restart changes nothing about it, and no snapshot has lost what waits
         second = site.run("detect", "publish")
-        second.wait_until_it_says("no snapshot")
+        second.wait_until_it_says("snapshot not written")
         assert not (site.folder / "snapshot1").exists()
         done = commanded(
             site, "control", "gap", *gap, "--yes", "--wait", "0", "--config", site.config()

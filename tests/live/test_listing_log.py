@@ -82,8 +82,8 @@ def test_shadow_and_held_addresses_are_marked(logged: Logged) -> None:
     told = [(line["event"], line["addresses"], line.get("shadow", "")) for line in logged.lines()]
     shadow = "recorded, not published"
     assert told == [
-        ("listed", 1, shadow), ("held, an operator decides", 1, ""), ("listed", 1, ""),
-        ("listed", 1, shadow), ("held, an operator decides", 1, ""),
+        ("listed", 1, shadow), ("held for an operator", 1, ""), ("listed", 1, ""),
+        ("listed", 1, shadow), ("held for an operator", 1, ""),
     ]  # fmt: skip
 
 

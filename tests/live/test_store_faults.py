@@ -113,7 +113,7 @@ async def test_redis_fails_in_mid_feed(
     """Killed it comes back empty, and so it is after FLUSHALL; no change follows its return."""
     with Site.of_seed(tmp_path / "site", kafka, 31, store_url=server.url) as site:
         harm, heal = redis_fault(server, name)
-        says = "filled from the listings again" if name == "flushed" else "wait for the store"
+        says = "refilling it from the listings" if name == "flushed" else "store unavailable"
         await outlive(site, Random(31), harm, heal, says, record_property)
 
 
@@ -128,5 +128,5 @@ async def test_another_process_holds_the_lock_of_the_sqlite_file(
         ) as other:
             await outlive(
                 site, Random(33), lambda: other.execute("BEGIN IMMEDIATE"),
-                lambda: other.execute("ROLLBACK"), "wait for the store", record_property,
+                lambda: other.execute("ROLLBACK"), "store unavailable", record_property,
             )  # fmt: skip

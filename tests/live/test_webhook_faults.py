@@ -66,7 +66,7 @@ async def failing(target: WebhookTarget, answer: Answer | None) -> AsyncIterator
 
 
 async def wanted(site: Site) -> set[str]:
-    """Give the ids of the changes that are to be told."""
+    """Give the ids of the changes that are to be reported."""
     changes = [orjson.loads(line) for line in await site.decisions()]
     return {
         change["id"]
@@ -120,10 +120,10 @@ async def test_the_receiver_fails_for_a_while_and_alerts_are_killed_meanwhile(
             await site.feed(events[half:], over_s=AWAY_S)
             await site.end()
             await site.settled(60)
-            await asyncio.to_thread(alerts.wait_until_it_says, "was not taken")
+            await asyncio.to_thread(alerts.wait_until_it_says, "was not accepted")
             alerts.kill()
             alerts = site.run("alert", **environ)
-            await asyncio.to_thread(alerts.wait_until_it_says, "was not taken")
+            await asyncio.to_thread(alerts.wait_until_it_says, "was not accepted")
         bad = range(begin, len(target.requests))
         ids = await wanted(site)
         assert ids

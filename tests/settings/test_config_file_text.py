@@ -72,9 +72,7 @@ def test_what_is_no_text_or_far_too_large_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"mode = 'on'\n\xff\xfe\x00\x01")
     assert refusal(str(path)) == f"{path}:2 not UTF-8 at byte 12: save the policy as UTF-8 text"
     path.write_bytes(b"#" * 10_000_000)
-    assert (
-        refusal(str(path)) == f"{path}: larger than 1 MiB, the most that is read: is it a policy?"
-    )
+    assert refusal(str(path)) == f"{path}: larger than 1 MiB, the limit: is it a policy?"
     path.write_bytes(b"#" * MAX_POLICY_BYTES)
     assert load_policy(str(path)) == Policy()
 

@@ -207,9 +207,7 @@ def test_hostile_files_are_refused_with_words(file: Path, tmp_path: Path) -> Non
     assert refusal(missing) == f"{missing}: no such file: check the path"
     assert refusal(tmp_path).endswith("it is a directory: name the file in it")
     file.write_bytes(b"#" * (MAX_BYTES + 1))
-    assert refusal(file).endswith(
-        "larger than 1 MiB, the most that is read: is it a settings file?"
-    )
+    assert refusal(file).endswith("larger than 1 MiB, the limit: is it a settings file?")
     file.write_bytes(b"\n\xff\xfe\x00")
     assert refusal(file).endswith(":2: not UTF-8 at byte 1: save the settings file as UTF-8 text")
     assert errors(file, "a = " + "9" * 5_000) == [
@@ -303,7 +301,7 @@ def test_any_settings_survive_being_written_and_read(file: Path) -> None:
 
 def test_settings_keep_their_meaning_behind_them() -> None:
     assert (
-        "# Port to listen on; 0 serves none (whole number from 0 to 65535).\nport = 0\n"
+        "# Port to listen on; 0 disables it (whole number from 0 to 65535).\nport = 0\n"
         in settings_toml()
     )
 

@@ -61,7 +61,7 @@ def test_a_secret_that_everybody_may_read_gets_a_warning(secret: Path) -> None:
     assert settings_warnings(settings) == []
     secret.chmod(0o644)
     (said,) = settings_warnings(settings)
-    assert said.startswith("kafka.sasl.password_file: everybody on this machine may read ")
+    assert said.startswith("kafka.sasl.password_file: every user of this machine can read ")
     assert SECRET not in said
     assert settings_warnings(LiveSettings()) == []
 
@@ -71,7 +71,7 @@ def test_a_connection_that_others_can_read_gets_a_warning(secret: Path) -> None:
     assert said == "kafka.security: PLAIN sends its secret unencrypted: use sasl_tls"
     assert settings_warnings(sasl(secret, "SCRAM-SHA-256", "sasl_plaintext")) == []
     loose = LiveSettings.model_validate({"kafka": {"security": "tls", "tls": {"verify": False}}})
-    assert settings_warnings(loose)[0].startswith("kafka.tls.verify: false: whoever")
+    assert settings_warnings(loose)[0].startswith("kafka.tls.verify: false: anyone")
 
 
 def test_by_default_kafka_is_spoken_to_in_the_clear() -> None:

@@ -97,7 +97,7 @@ def test_a_cut_file_gives_what_came_before_and_then_the_error(pack: object, tmp_
     path.write_bytes(packed[: len(packed) // 2])
     file = PackedFile(str(path))
     chunks: list[bytes] = []
-    with pytest.raises(UnreadableInputError, match="broken or cut short"):
+    with pytest.raises(UnreadableInputError, match="damaged or incomplete"):
         chunks.extend(iter(file.read, b""))
     got = b"".join(chunks)
     assert len(got) > len(content) // 4
@@ -155,7 +155,7 @@ def test_what_a_person_named_is_told_from_what_lay_about(tmp_path: Path) -> None
     [
         ("nowhere.log", "no such file: check the path"),
         ("*.none", "no file matches"),
-        (".", "holds no file"),
+        (".", "has no files"),
         ("a\x00b", "NUL"),
         ("\u202egnol", "\\\\u202egnol"),
         ("x" * 5_000, "name is too long"),

@@ -122,8 +122,8 @@ def test_a_renamed_file_is_read_to_its_end_before_the_next_one(path: Path) -> No
     add(path, "five\n")
     assert reader.read() == b"four\nfive\n"
     assert reader.said == [
-        "mail.log is not there for now: waits for the next file of the log",
-        "mail.log goes on in the next file of the log",
+        "mail.log does not exist at present: waiting for the next file of the log",
+        "mail.log continues with the next file of the log",
     ]
 
 
@@ -326,7 +326,7 @@ def test_a_broken_packing_is_left_with_a_word(path: Path) -> None:
     add(path, "two\n")
     again = reader.again()
     assert again.read().endswith(b"\ntwo\n")
-    assert any("broken or cut short" in words for words in again.said)
+    assert any("damaged or incomplete" in words for words in again.said)
 
 
 @pytest.mark.parametrize(

@@ -32,10 +32,10 @@ SECRET = "pass/word"  # noqa: S105 - of a server that lives as long as a test
 @pytest.mark.parametrize(
     ("user", "message"),
     [
-        ("", "it wants a password: give one"),
-        (":wrong@", "it refuses our user or password"),
-        ("nobody:wrong@", "it refuses our user or password"),
-        ("nobody:pass%2Fword@", "it refuses our user or password"),
+        ("", "it requires a password: set one"),
+        (":wrong@", "it rejected the user or password"),
+        ("nobody:wrong@", "it rejected the user or password"),
+        ("nobody:pass%2Fword@", "it rejected the user or password"),
     ],
 )
 def test_a_wrong_password_is_told_without_it(tmp_path: Path, user: str, message: str) -> None:
@@ -78,7 +78,7 @@ def test_a_user_without_every_right_that_is_needed_stores_nothing_at_all(
     before = state(server)
     url = server.url.replace("//", "//floodwatch@")
     if name == "mail server":
-        with pytest.raises(StoreAccessError, match="our user lacks a right"):
+        with pytest.raises(StoreAccessError, match="the user lacks a permission"):
             open_store(url, password=SECRET)
         with closing(server.client(username="floodwatch", password=SECRET)) as client:
             assert client.get(f"floodwatch:ip:{SOURCE}") is not None
@@ -90,7 +90,7 @@ def test_a_user_without_every_right_that_is_needed_stores_nothing_at_all(
             assert restricted.apply([change(2, "remove")]) == 1
             return
         for changed in (change(2, "remove"), change(2, "hold"), change(2, "extend")):
-            with pytest.raises(StoreAccessError, match="our user lacks a right, and nothing"):
+            with pytest.raises(StoreAccessError, match="the user lacks a permission, and nothing"):
                 restricted.apply([changed], {"a": "b"})
         with pytest.raises(StoreAccessError):
             restricted.add_request("removal", SOURCE, 1, "")
@@ -136,7 +136,7 @@ def test_tls_is_verified(tmp_path: Path, certificate: Path) -> None:
             open_store(url, password=SECRET, ca_file=tmp_path / "none.pem")
         with soon(), pytest.raises(StoreUnavailableError, match=r"no answer .*TLS"):
             open_store(f"rediss://localhost:{server.port}/0", ca_file=certificate)
-        with soon(), pytest.raises(StoreUnavailableError, match="if it wants rediss"):
+        with soon(), pytest.raises(StoreUnavailableError, match="whether it requires rediss"):
             open_store(f"redis://localhost:{server.tls_port}/0", password=SECRET)
 
 

@@ -162,7 +162,7 @@ def test_what_is_no_redis_is_told(first: bool) -> None:
     listener = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=speak, args=(listener,))
     thread.start()
-    with pytest.raises(StoreForeignError, match="what answers is no Redis") as caught:
+    with pytest.raises(StoreForeignError, match="the server is not Redis") as caught:
         open_store(f"redis://127.0.0.1:{listener.getsockname()[1]}/0")
     assert "\x1b" not in str(caught.value)
     listener.shutdown(socket.SHUT_RDWR)

@@ -31,7 +31,7 @@ def test_a_second_writer_waits_no_longer_than_it_was_told(tmp_path: Path) -> Non
         closing(sqlite3.connect(path, isolation_level=None)) as other,
     ):
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(StoreLockedError, match=r"stop that one, .* waited 20 ms"):
+        with pytest.raises(StoreLockedError, match=r"stop that program, .* waited 20 ms"):
             store.apply([change(1)])
         with pytest.raises(StoreLockedError):
             SqliteStore(path, busy_timeout_ms=20)
@@ -96,7 +96,7 @@ def test_a_file_that_is_no_database_is_left_as_it_is(
 ) -> None:
     path = tmp_path / "mail.log"
     path.write_bytes(content)
-    with pytest.raises(StoreForeignError, match="no SQLite database"):
+    with pytest.raises(StoreForeignError, match="not an SQLite database"):
         SqliteStore(path, read_only=read_only)
     assert path.read_bytes() == content
     assert [entry.name for entry in tmp_path.iterdir()] == ["mail.log"]
@@ -147,7 +147,7 @@ def test_a_damaged_file_is_said_in_words(tmp_path: Path) -> None:
         SqliteStore(path)
     path.write_bytes(whole[:4096] + os.urandom(len(whole) - 4096))
     with (
-        pytest.raises(StoreCorruptError, match="move it away, and restore a copy"),
+        pytest.raises(StoreCorruptError, match="move it away, then restore a backup"),
         closing(SqliteStore(path)) as store,
     ):
         store.listings(FAR)

@@ -142,10 +142,10 @@ async def test_cancelling_lets_go_of_the_port_as_well(health: Health) -> None:
 async def test_an_address_that_cannot_be_had_is_told_in_words(health: Health) -> None:
     app = health_app(health, Telemetry())
     first = WebServer(app, ANY)
-    with pytest.raises(WebBindError, match=r"web\.port \d+: cannot listen: another program"):
+    with pytest.raises(WebBindError, match=r"web\.port \d+: cannot listen: already in use"):
         WebServer(app, WebSettings(port=first.port))
     await first.close()
-    with pytest.raises(WebBindError, match="this machine has no such address"):
+    with pytest.raises(WebBindError, match="this machine does not have this address"):
         WebServer(app, WebSettings(host="192.0.2.1", port=0))
     with pytest.raises(WebBindError, match="check its spelling"):
         WebServer(app, WebSettings(host="no such host", port=0))
