@@ -62,6 +62,7 @@ def mailboxes_in(text: str) -> list[str]:
     >>> mailboxes_in("undisclosed-recipients:;"), mailboxes_in("rfc822;ann@example.org")
     ([''], ['ann@example.org'])
     """
+    whole = text
     text = _TYPE.sub("", text.strip(), count=1)
     if text.startswith("[") and text.endswith("]"):
         text = text[1:-1]
@@ -81,6 +82,8 @@ def mailboxes_in(text: str) -> list[str]:
             address = piece[1:-1].strip()
         elif not (piece.startswith("(") and piece.endswith(")") and len(piece) > 1):
             words += piece
+    if len(names) > 1 and not all("@" in name for name in names):
+        return [whole]  # a local part with a comma, which a sender can choose, is no list
     return list(dict.fromkeys(names)) or [""]
 
 
