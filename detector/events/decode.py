@@ -18,6 +18,7 @@ from detector.events.event_records import EventRecord, Lists, add_records, empty
 from detector.events.event_time import BAD_TIME, EARLIEST_MS, time_fault, times_ms
 from detector.events.framing import DEEPEST, depth, line_at, record_ends
 from detector.events.interning import BAD_KEY, NO_KEY, NO_SENDER, NULL_SENDER, KeyTables
+from detector.events.recipient_texts import with_lists
 
 __all__ = ["HEARTBEAT", "NO_SENDER", "NULL_SENDER", "OVERSIZED", "EventColumns", "EventReader"]
 
@@ -187,7 +188,8 @@ class EventReader:
             times=times,
             received_ms=_optional_times(lists["received"]),
             client_ip=lists["client_ip"],
-            recipient=lists["recipient"],
+            recipient=with_lists(lists["recipient"]),
+            said=lists["recipient"],
             sender=lists["sender"],
             outcome=_outcomes(lists),
             asn=_optional_asns(lists["asn"]),
@@ -213,6 +215,7 @@ class EventReader:
             ),
             client_ip=events.client_ip,
             recipient=events.recipient,
+            said=events.recipient,
             sender=events.sender,
             outcome=np.array(events.outcome, np.uint8),
             asn=None if events.asn is None else np.array(events.asn, np.int64),
@@ -231,6 +234,7 @@ class EventReader:
         received_ms: NDArray[np.int64] | None,
         client_ip: Sequence[str | None],
         recipient: Sequence[str | list[str] | None],
+        said: Sequence[str | list[str] | None],
         sender: list[str | None],
         outcome: NDArray[np.uint8],
         asn: NDArray[np.int64] | None,
@@ -270,7 +274,7 @@ class EventReader:
                 ip=int(ip[row]),
                 outcome=int(outcome[row]),
                 client_ip=client_ip[row],
-                recipient=recipient[row],
+                recipient=said[row],
                 bad_received=received_ms is not None and bool(received_ms[row] == BAD_TIME),
                 bad_asn=asn is not None and bool(asn[row] == BAD_TIME),
             )

@@ -65,9 +65,22 @@ def _result(s: Summary) -> list[tuple[str, str]]:
         ),
         ("Cost", f"{s.cost:,} messages of listed sources to others ({cost} of all other mail)"),
     ]
+    if s.refused:
+        rows.append(("Refused", _refused(s.refused)))
     if s.alerts:
         rows.append(("Alert", f"{s.alerts:,} listings exceed the alert level for normal mail"))
     return rows
+
+
+def _refused(counts: Mapping[str, int]) -> str:
+    """Say how many refusals are messages of a flood, and how many are not counted, and why."""
+    lists, unknown = counts.get("reject_blocklist", 0), counts.get("reject_unknown_user", 0)
+    deferred = sum(count for name, count in counts.items() if name.startswith("defer"))
+    others = sum(counts.values()) - lists - unknown - deferred
+    return (
+        f"{others:,} counted as messages; not counted: {lists:,} by block lists, "
+        f"{unknown:,} to unknown users, {deferred:,} deferred"
+    )
 
 
 def _floods(s: Summary) -> list[str]:

@@ -5,6 +5,7 @@ from typing import Final
 
 from pipelines.clock import now_ms
 from pipelines.follow.partition import KeepingLines
+from pipelines.parsers.foreign_files import foreign_file, foreign_program
 from pipelines.parsers.postfix import PostfixParser, looks_like_postfix
 from pipelines.parsers.site import Site
 from pipelines.parsers.syslog_time import SyslogTime
@@ -34,12 +35,15 @@ def format_of(path: str, lines: bytes) -> str:
     filled = [line for line in head.split(b"\n")[: lines.count(b"\n")] if line.strip()]
     time = SyslogTime(now_ms())
     dated = sum(time.read(line) is not None for line in filled)
-    if filled and (looks_like_postfix(filled) or 2 * dated > len(filled)):
+    is_postfix = bool(filled) and looks_like_postfix(filled)
+    if is_postfix or (2 * dated > len(filled) and not foreign_program(head)):
         return "postfix"
     if any(_JSON.match(line) for line in filled):
         return "ndjson"
     if not filled:
         return ""
+    if known := foreign_file(head):
+        raise InputError(path, f"it is {known}")
     shown = ascii(head[:_SHOWN_BYTES])[2:-1]
     raise InputError(
         path, f"not a format that can be followed: it starts with '{shown}', want a raw Postfix "

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.engine import Engine
-from detector.events.contract import OUTBOUND
+from detector.events.contract import OUTBOUND, Outcome
 from detector.judge.flood_records import OVER
 from detector.state import MESSAGES
 from detector.tally.tally import Rows, join_rows, take_rows
@@ -36,6 +36,7 @@ class FloodCost:
         """All inbound messages."""
         self.cost = 0
         """Messages of listed sources to others."""
+        self._outcomes = np.zeros(2 * OUTBOUND, np.int64)
         self._engine = engine
         self._listed = Spans()
         self._floods = {"mailbox": Spans(), "domain": Spans()}
@@ -62,6 +63,15 @@ class FloodCost:
         else:
             self._waiting = []
         self._count(joined)
+
+    def refused(self) -> dict[str, int]:
+        """Count the refused inbound attempts by outcome (`reject_blocklist`), the most first."""
+        counts = {
+            one.name.lower(): int(self._outcomes[one])
+            for one in Outcome
+            if one not in {Outcome.ACCEPT, Outcome.DISCARD} and self._outcomes[one]
+        }
+        return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
     def slots_in_use(self) -> tuple[list[NDArray[np.int32]], list[NDArray[np.int32]]]:
         """Give the ip and mailbox slots of rows whose tick is open."""
@@ -103,6 +113,7 @@ class FloodCost:
                 self._listed.end(slot, time_ms)
 
     def _count(self, rows: Rows) -> None:
+        np.add.at(self._outcomes, rows.outcome, rows.count)
         inbound = (rows.outcome < OUTBOUND) & (rows.rcpt >= 0)
         weight = rows.count * np.where(inbound, MESSAGES[rows.outcome & (OUTBOUND - 1)], 0)
         self.messages += int(weight.sum())

@@ -285,7 +285,7 @@ class _Run:
             floods_found=len(floods), floods=largest(floods), floods_total=total(floods),
             in_force=len(self._store.listings(at)), held=len(self._store.held(at)),
             messages=cost.messages, stopped=sum(flood.stopped for flood in floods),
-            cost=cost.cost, alerts=findings.alerts,
+            cost=cost.cost, refused=cost.refused(), alerts=findings.alerts,
             gateways=tuple(sorted(findings.gateways)),
             policy=self._facts["policy_digest"], shadow=self._spec.policy.mode == "shadow",
             store=masked_url(self._spec.store_url), new_changes=self._publisher.new,

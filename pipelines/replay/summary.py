@@ -129,6 +129,8 @@ class Summary:
     messages: int
     stopped: int
     cost: int
+    refused: Mapping[str, int]
+    """Refused inbound attempts, by action and cause."""
     alerts: int
     gateways: tuple[str, ...]
     """Held sources that may be gateways of the site."""
