@@ -152,7 +152,7 @@ def test_the_silence_of_one_input_is_observed_while_another_speaks() -> None:
 
 
 def test_two_silences_in_one_run_of_records_are_both_found() -> None:
-    records = (
+    records: tuple[LogRecord, ...] = (
         Partitions(1), tally(0, 1, 10, 10), tally(0, 2, 9_000, 20), tally(0, 3, 20_000, 9_001)
     )  # fmt: skip
     closer = LogCloser()
