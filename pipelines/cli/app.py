@@ -104,9 +104,7 @@ def replay(
     rejects: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write rejected records, with the reason.")
     ] = None,
-    log: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the log, for a later replay.")
-    ] = None,
+    log: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the log.")] = None,
     trusted_relay: Annotated[
         list[str] | None,
         typer.Option(
@@ -237,11 +235,9 @@ def list_command(
         str | None, typer.Option(metavar="ASN", help="Only addresses of this AS: AS64501 or 64501.")
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, metavar="NUMBER", help="Most listings to show.")
+        int | None, typer.Option(min=1, metavar="NUMBER", help="Maximum to show.")
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON lines, one listing each.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
 ) -> None:
     """Show the current listings."""
     with guarded():
