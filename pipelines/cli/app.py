@@ -30,9 +30,7 @@ Store = Annotated[
 ]
 PolicyFile = Annotated[
     Path | None,
-    typer.Option(
-        "--policy", metavar="FILE", help="Policy file in TOML (default: built-in policy)."
-    ),
+    typer.Option("--policy", metavar="FILE", help="Policy in TOML (default: built in)."),
 ]
 AsnTables = Annotated[
     list[Path] | None,
@@ -42,9 +40,7 @@ AsnTables = Annotated[
 ]
 Providers = Annotated[
     Path | None,
-    typer.Option(
-        "--providers", metavar="FILE", help="Providers file in TOML (default: the one shipped)."
-    ),
+    typer.Option("--providers", metavar="FILE", help="Providers in TOML (default: those shipped)."),
 ]
 
 
@@ -88,8 +84,7 @@ def replay(
         str, typer.Option("--format", help="auto, ndjson, postfix, parquet or log (a dump).")
     ] = "auto",
     config: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Settings file; only its [site] section is used."),
+        Path | None, typer.Option(metavar="FILE", help="Settings file, for its [site] section.")
     ] = None,
     policy: PolicyFile = None,
     asn_table: AsnTables = None,
@@ -109,9 +104,7 @@ def replay(
     rejects: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write rejected records, with the reason.")
     ] = None,
-    log: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the log, for a later replay.")
-    ] = None,
+    log: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the log.")] = None,
     trusted_relay: Annotated[
         list[str] | None,
         typer.Option(
@@ -122,7 +115,7 @@ def replay(
         str | None,
         typer.Option(
             metavar="DATE",
-            help="Postfix: latest date in a log without years (default: the file's date).",
+            help="Postfix: latest date in a log without years (else the file's).",
         ),
     ] = None,
     utc_offset: Annotated[
@@ -135,7 +128,7 @@ def replay(
         list[str] | None,
         typer.Option(
             metavar="FIELD=NAME",
-            help="JSON, Parquet: name of a field, such as client_ip=ip. Repeatable.",
+            help="JSON, Parquet: name of a field (client_ip=ip). Repeatable.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
@@ -178,9 +171,7 @@ def run_command(
     ] = None,
     rejects: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE", help="With --input: append rejected records, with the reason."
-        ),
+        typer.Option(metavar="FILE", help="With --input: append rejected records to it."),
     ] = None,
     trusted_relay: Annotated[
         list[str] | None,
@@ -244,12 +235,9 @@ def list_command(
         str | None, typer.Option(metavar="ASN", help="Only addresses of this AS: AS64501 or 64501.")
     ] = None,
     limit: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="NUMBER", help="Maximum number of listings to show."),
+        int | None, typer.Option(min=1, metavar="NUMBER", help="Maximum to show.")
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON lines, one listing each.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
 ) -> None:
     """Show the current listings."""
     with guarded():
@@ -304,14 +292,14 @@ def export(
         str,
         typer.Option(
             metavar="COMMAND",
-            help="With --watch: command to run after changes, at most once a minute.",
+            help="With --watch: run after changes, at most once a minute.",
         ),
     ] = "",
     listen: Annotated[
         str,
         typer.Option(
             metavar="HOST:PORT",
-            help="With --watch: HOST:PORT on which to serve health and metrics.",
+            help="With --watch: serve health and metrics.",
         ),
     ] = "",
     force: Annotated[
@@ -369,9 +357,7 @@ def check(
             from pipelines.cli.checking_follow import check_run
 
             if policy or asn_table or providers or (store != DEFAULT_STORE and not inputs):
-                raise UsageError(
-                    "--config already names policy, tables and store: leave these options out"
-                )
+                raise UsageError("--config already names policy, tables and store: omit these")
             url = None if store == DEFAULT_STORE else store
             code = check_run(config, tuple(inputs or ()), url, probe=probe, as_json=as_json)
         elif probe:
