@@ -112,3 +112,10 @@ def test_every_command_in_the_runbooks_exists() -> None:
         )
         assert done.returncode == 0, path
         assert [option for option in options if f"{option} " not in done.stdout] == [], path
+
+
+def test_the_log_lines_that_runbooks_quote_are_written() -> None:
+    quoted = re.findall(r"(?:log says|log line|missing:|lost tallies:) `([^`]+)`", RUNBOOKS)
+    code = "".join(path.read_text() for path in (K8S.parent / "pipelines").rglob("*.py"))
+    assert len(quoted) == 3
+    assert [line for line in quoted if f'"{line}"' not in code] == []
