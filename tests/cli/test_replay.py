@@ -271,7 +271,7 @@ def test_an_interrupt_leaves_no_half_written_file(tmp_path: Path) -> None:
             _, err = process.communicate()
         assert process.returncode == code
         assert err.count(b"\n") == 1
-        assert b"half-written" in err
+        assert b"incomplete" in err
         names = sorted(path.name for path in tmp_path.iterdir())
         assert [name for name in names if not name.startswith("floodwatch.db")] == ["d.ndjson"]
         assert (tmp_path / "d.ndjson").read_text() == "what stood there before"
