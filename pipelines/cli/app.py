@@ -253,13 +253,14 @@ def remove(
     address: Address,
     store: Store = DEFAULT_STORE,
     reason: Annotated[str, typer.Option(help="Text stored with the request.")] = "",
+    wait: Annotated[float, typer.Option(help="Seconds to wait for a running detector.")] = 10,
     as_json: AsJson = False,
 ) -> None:
     """Request the removal of an address."""
     with guarded():
         from pipelines.cli.removal import file_removal
 
-        file_removal(address, store, reason, as_json=as_json)
+        file_removal(address, store, reason, wait_s=wait, as_json=as_json)
 
 
 @app.command()

@@ -8,7 +8,7 @@ from detector.policy.wording import duration, many
 from pipelines.cli.listings import print_json
 from pipelines.cli.reasons import bars, chance, expected, fired, part_in_flood, usual
 from pipelines.cli.shown import columns, per_cent, rfc3339, subject_of
-from pipelines.cli.stored import Stored, opened
+from pipelines.cli.stored import Stored, opened, shown_state
 from pipelines.console.escaped import escaped
 
 __all__ = ["show_explanation"]
@@ -26,7 +26,7 @@ def show_explanation(address: str, url: str, *, as_json: bool) -> None:
     """Show every listing of an address with its evidence and its outcome."""
     subject = subject_of(address)
     with opened(url) as stored:
-        state, _ = stored.state(subject)
+        state, listing = stored.state(subject)
         changes = stored.store.audit(subject)
         stories = list(_stories(changes))
         beside = [_beside(stored, subject, story[0]) for story in stories]
@@ -43,7 +43,7 @@ def show_explanation(address: str, url: str, *, as_json: bool) -> None:
                 }
             )
             return
-        lines = [f"{subject} is {state} (as of {rfc3339(stored.now_ms)})"]
+        lines = [f"{subject} is {shown_state(state, listing)} (as of {rfc3339(stored.now_ms)})"]
         if not changes:
             lines.append(
                 "  the store has no record of it: it was never listed or held, and no "

@@ -2,22 +2,22 @@
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
 import orjson
 
-from detector.policy.wording import many
+from detector.policy.wording import duration, many
 from pipelines.cli.guarded import DEFAULT_STORE, UsageError, say
 from pipelines.cli.reasons import chance, fired, part_in_flood
 from pipelines.cli.shown import columns, rfc3339, rule_of, subject_of, subject_order
-from pipelines.cli.stored import Stored, listing_json, opened
+from pipelines.cli.stored import Stored, listing_json, opened, shown_state
 from pipelines.ports import Listing
 from pipelines.stores.redis_url import masked_url
 from pipelines.wire import ascii_json
 
-__all__ = ["Filters", "print_json", "show_list", "show_lookup"]
+__all__ = ["Filters", "print_json", "refusal", "show_list", "show_lookup"]
 
 _TIERS = ("temporary", "standing")
 _LISTS = frozenset({"list", "hold"})
@@ -48,7 +48,8 @@ def show_lookup(address: str, url: str, *, as_json: bool) -> None:
                 }
             )
             return
-        lines = [f"{subject} is {state} (as of {rfc3339(stored.now_ms)})"]
+        shown = shown_state(state, listing)
+        lines = [f"{subject} is {shown} (as of {rfc3339(stored.now_ms)})"]
         if listing is not None:
             rows = [*_facts(stored, listing, state, changes), ("next", _next(subject, url))]
             lines += columns(rows, indent="  ")
@@ -64,7 +65,7 @@ def _facts(
     why = _last(changes, _LISTS)
     evidence = {} if why is None else why["evidence"]
     rows = [
-        ("tier", listing.tier + (" (shadow: recorded, not published)" if listing.shadow else "")),
+        ("tier", listing.tier),
         ("rule", listing.rule),
         ("why", fired(evidence) or "its evidence has no window"),
         ("part", part_in_flood(evidence)),
@@ -75,12 +76,34 @@ def _facts(
             f"{rfc3339(listing.listed_ms)}, last attempt seen {rfc3339(listing.last_seen_ms)}",
         ),
         ("until", _until(listing)),
+        ("refused", _refused(listing, changes, stored.now_ms)),
     ]
     if state == "held":
         rows.append(
             ("held", "held, because it would block too much normal mail: an operator must decide")
         )
     return [row for row in rows if row[1]]
+
+
+def _refused(listing: Listing, changes: Sequence[dict[str, Any]], now_ms: int) -> str:
+    """Give the last refusal of a removal until the time that it names."""
+    last = _last(changes, frozenset({"refuse"}))
+    if last is None or last["seq"] < listing.listed_seq:
+        return ""
+    return refusal(last) if last["evidence"].get("earliest_ms", 0) > now_ms else ""
+
+
+def refusal(change: Mapping[str, Any]) -> str:
+    """Give a refusal in words: when, the last attempt, the earliest time."""
+    said, rule = change["evidence"], change["rule"]
+    at = rfc3339(change["time"])
+    if "earliest_ms" not in said:
+        return f"a removal was refused at {at}: {said.get('reason', '')}"
+    return (
+        f"a removal was refused at {at} (rule {rule}): the last attempt is from "
+        f"{rfc3339(said['last_offence_ms'])}, and {duration(said['quiet_needed_s'])} of quiet are "
+        f"needed; earliest {rfc3339(said['earliest_ms'])}"
+    )
 
 
 def _next(subject: str, url: str) -> str:
@@ -157,11 +180,14 @@ def show_list(url: str, filters: Filters, *, as_json: bool) -> None:
             heading = ("subject", "tier", "rule", "since", "until", "network")
             rows = [
                 (
-                    one.subject, one.tier, one.rule, rfc3339(one.listed_ms),
-                    rfc3339(one.until_ms), stored.network(one.asn, one.provider),
+                    one.subject, one.tier + (" (shadow)" if one.shadow else ""), one.rule,
+                    rfc3339(one.listed_ms), rfc3339(one.until_ms),
+                    stored.network(one.asn, one.provider),
                 )
                 for one in shown
             ]  # fmt: skip
             sys.stdout.write("\n".join(columns([heading, *rows])) + "\n")
+        shadow = sum(one.shadow for one in found)
+        marked = f" ({shadow:,} in shadow mode, not published)" if shadow else ""
         left_out = f", {len(shown):,} shown (--limit)" if len(shown) < len(found) else ""
-        say(f"{len(found):,} listed{left_out} (as of {rfc3339(stored.now_ms)})")
+        say(f"{len(found):,} listed{marked}{left_out} (as of {rfc3339(stored.now_ms)})")

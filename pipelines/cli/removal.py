@@ -2,29 +2,34 @@
 
 import sys
 from collections.abc import Sequence
+from threading import Event
 from typing import Any, Final
 
 from detector.listing.lifecycle import Lifecycle
 from detector.listing.lifecycle import Listing as Term
 from detector.policy.settings import ListingTerms
 from detector.policy.wording import duration
-from pipelines.cli.listings import print_json
+from pipelines import clock
+from pipelines.cli.listings import print_json, refusal
 from pipelines.cli.shown import rfc3339, subject_of
-from pipelines.cli.stored import opened
+from pipelines.cli.stored import Stored, opened, shown_state
 from pipelines.ports import REMOVAL, Listing
 
 __all__ = ["file_removal"]
 
 _LISTS: Final = frozenset({"list", "hold"})
 _BY_REPLAY: Final = "the next replay of the same input into this store"
+_LOOK_EVERY_S: Final = 0.25
 _BY_RUNNING: Final = "the running detector within seconds"
 
 
-def file_removal(address: str, url: str, reason: str, *, as_json: bool) -> None:
+def file_removal(
+    address: str, url: str, reason: str, *, wait_s: float = 0, as_json: bool
+) -> None:  # fmt: skip
     """File a removal request with the store's time (where it is live: now); the detector answers.
 
-    What is stored may be an hour behind the source's last attempt, so that a refusal can be told
-    for certain, and a grant cannot.
+    Where a detector runs its answer is awaited for `wait_s` seconds. What is stored may be an hour
+    behind the source's last attempt, so without the answer only a refusal is certain.
     """
     subject = subject_of(address)
     with opened(url):
@@ -38,7 +43,7 @@ def file_removal(address: str, url: str, reason: str, *, as_json: bool) -> None:
             if request.kind == REMOVAL and request.subject == subject
         ]
         answer: dict[str, Any] = {"subject": subject, "state": state, "request": None}
-        lines = [f"{subject} is {state} (as of {rfc3339(now)})"]
+        lines = [f"{subject} is {shown_state(state, listing)} (as of {rfc3339(now)})"]
         if state != "listed" or listing is None:
             lines.append("  nothing to remove: no request was filed")
         else:
@@ -60,12 +65,38 @@ def file_removal(address: str, url: str, reason: str, *, as_json: bool) -> None:
             }
             again = " (it was already pending)" if pending else ""
             lines.append(f"  request {number} is filed{again}")
-            lines += _expectation(listing, needed_s, earliest_ms, refused=refused)
-            lines.append(f"  it will be answered by {_BY_RUNNING if stored.live else _BY_REPLAY}")
+            found = _answer(stored, number, wait_s) if stored.live else None
+            if found is None:
+                lines += _expectation(listing, needed_s, earliest_ms, refused=refused)
+                by = _BY_RUNNING if stored.live else _BY_REPLAY
+                lines.append(f"  it will be answered by {by}")
+            elif found["change"] == "refuse":
+                answer |= {"answer": "refused"} | found["evidence"]
+                lines.append(f"  refused: {refusal(found)}")
+            else:
+                answer["answer"] = "granted"
+                lines.append(f"  granted: it was removed at {rfc3339(found['time'])}")
     if as_json:
         print_json(answer)
     else:
         sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _answer(stored: Stored, number: int, wait_s: float) -> dict[str, Any] | None:
+    """Wait for the change that answers a request; None if none came in time."""
+    until_s = clock.elapsed_s() + wait_s
+    while True:
+        if all(one.id != number for one in stored.store.requests(pending_only=True)):
+            answered = (
+                one for one in stored.store.requests(pending_only=False) if one.id == number
+            )
+            seq = next((one.answered_seq for one in answered), None)
+            return (
+                None if seq is None else next(iter(stored.store.changes_behind(seq - 1, 1)), None)
+            )
+        if clock.elapsed_s() >= until_s:
+            return None
+        Event().wait(_LOOK_EVERY_S)
 
 
 def _expectation(listing: Listing, needed_s: int, earliest_ms: int, *, refused: bool) -> list[str]:

@@ -12,7 +12,7 @@ from pipelines.cli.shown import network
 from pipelines.ports import BlockStore, Listing
 from pipelines.stores import open_store
 
-__all__ = ["Stored", "listing_json", "opened"]
+__all__ = ["Stored", "listing_json", "opened", "shown_state"]
 
 
 class Stored:
@@ -45,6 +45,12 @@ class Stored:
             return "listed", listing
         held = next((one for one in self.store.held(self.now_ms) if one.subject == subject), None)
         return ("held", held) if held is not None else ("not listed", None)
+
+
+def shown_state(state: str, listing: Listing | None) -> str:
+    """Give the state in words: a listing in shadow mode blocks nothing."""
+    shadow = listing is not None and listing.shadow
+    return f"{state} in shadow mode (recorded, not published)" if shadow else state
 
 
 @contextmanager

@@ -52,18 +52,22 @@ def _input(s: Summary) -> list[tuple[str, str]]:
 
 def _result(s: Summary) -> list[tuple[str, str]]:
     listed = s.changes.get("list", 0)
-    shadow = " (shadow mode: nothing is published)" if s.shadow else ""
+    shadow = " in shadow mode: nothing is published" if s.shadow else ""
+    would = "would have been blocked, " if s.shadow else ""
     held = f", {s.held:,} held for an operator" if s.held else ""
     others = s.messages - s.stopped
     cost = per_cent(s.cost, others)
     rows = [
         ("Floods", f"{s.floods_found:,} found"),
-        ("Listed", f"{listed:,} times, {s.in_force:,} active at the end{held}{shadow}"),
+        ("Listed", f"{listed:,} times{shadow}, {s.in_force:,} active at the end{held}"),
         (
             "Stopped",
             f"{s.stopped:,} flood messages sent after their source was listed",
         ),
-        ("Cost", f"{s.cost:,} messages of listed sources to others ({cost} of all other mail)"),
+        (
+            "Cost",
+            f"{s.cost:,} messages of listed sources to others ({would}{cost} of all other mail)",
+        ),
     ]
     if s.refused:
         rows.append(("Refused", _refused(s.refused)))

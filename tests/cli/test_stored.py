@@ -181,3 +181,18 @@ def test_a_flood_after_a_removal_lists_again_as_a_repeat(replayed_long: Call) ->
 def test_a_removal_of_what_is_not_listed_files_nothing(replayed: Call) -> None:
     assert "no request was filed" in replayed("remove", "192.0.2.1").out
     assert "0 requests pending" in replayed("check").out
+
+
+def test_a_listing_in_shadow_mode_is_marked_everywhere(floodwatch: Call) -> None:
+    Path("mail.ndjson").write_bytes(lines(story()))
+    Path("policy.toml").write_text('mode = "shadow"\n')
+    summary = floodwatch("replay", "mail.ndjson", "--policy", "policy.toml").out
+    assert "in shadow mode: nothing is published" in summary
+    assert "0 flood messages sent after" in summary
+    assert "would have been blocked" in summary
+    for command in ("lookup", "explain", "remove"):
+        told = floodwatch(command, LISTED).out
+        assert told.startswith(f"{LISTED} is listed in shadow mode (recorded, not published)")
+    listed = floodwatch("list")
+    assert "temporary (shadow)" in listed.out
+    assert "in shadow mode, not published)" in listed.err

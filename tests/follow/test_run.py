@@ -133,7 +133,9 @@ def test_a_removal_request_is_answered_by_the_running_detector(
     told = floodwatch("lookup", LISTED, "--json")
     assert now_ms() - json.loads(told.out)["as_of"] < 5_000
     asked = floodwatch("remove", LISTED)
-    assert "it will be answered by the running detector within seconds" in asked.out
+    assert "  refused: a removal was refused at " in asked.out
+    assert "of quiet are needed; earliest " in asked.out
+    assert "  refused  a removal was refused at " in floodwatch("lookup", LISTED).out
     answered = "SELECT answered_seq FROM requests WHERE answered_seq NOT NULL"
     wait_for(process, lambda: bool(rows(store, answered)), 15)
     ((text,),) = rows(store, f"SELECT decision FROM changes WHERE seq = ({answered})")  # noqa: S608
