@@ -149,7 +149,7 @@ class StoreFullError(StoreError):
 class StoreUnavailableError(StoreError):
     """A server cannot do it now (gone, slow, loading, full, a replica): repeat the call later.
 
-    A call that ended so may have been carried out all the same; changes are told apart by `seq`.
+    A call that ended so may have been carried out all the same; `seq` tells changes apart.
     """
 
 
@@ -228,7 +228,7 @@ class TallyGapError(LogError):
 
 
 class SnapshotError(FloodwatchError):
-    """A snapshot that cannot be used: torn, or of another version; `problem` says which."""
+    """A snapshot that cannot be used: incomplete, or of another version; `problem` says which."""
 
     def __init__(self, problem: str) -> None:
         super().__init__(f"snapshot: {problem}")

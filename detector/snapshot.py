@@ -1,4 +1,4 @@
-"""Snapshots: all that decides, as bytes that another process goes on from.
+"""Snapshots: all that decides, as bytes from which another process resumes.
 
     magic · version u32 · header length u64 · header (JSON) · arrays, little-endian · SHA-256
 
@@ -98,10 +98,10 @@ def snapshot(engine: EngineState, log_offset: int) -> bytes:
 
 
 def snapshot_policy(blob: bytes) -> Policy:
-    """Give the policy that was in force, which the log may have changed since it began.
+    """Give the policy that was active; the log may have changed it since the start.
 
     Raises:
-        SnapshotError: torn or of another version.
+        SnapshotError: incomplete or of another version.
     """
     tree = _unpacked(blob)
     text = str(tree.get("policy_text"))
@@ -121,7 +121,7 @@ def restore(engine: EngineState, blob: bytes) -> int:
     over, and a complaint of `engine.listings` says so: what is usual is learned again.
 
     Raises:
-        SnapshotError: torn or of another version, policy or ASN table; the engine is of no use.
+        SnapshotError: incomplete, or of another version, policy or ASN table; discard the engine.
     """
     tree = _unpacked(blob)
     engine.lookup = engine.offered.get(tree.get("asn_table") or "", engine.lookup)
@@ -252,7 +252,7 @@ def _unpacked(blob: bytes) -> dict[str, Any]:
     if len(blob) < _HEAD_BYTES + _DIGEST_BYTES or (
         hashlib.sha256(body).digest() != blob[-_DIGEST_BYTES:]
     ):
-        raise SnapshotError(f"torn or damaged: its {len(blob)} bytes do not match their checksum")
+        raise SnapshotError(f"incomplete or damaged: {len(blob)} bytes do not match their checksum")
     size = int.from_bytes(blob[len(MAGIC) + 4 : _HEAD_BYTES], "little")
     try:
         tree = msgspec.json.decode(body[_HEAD_BYTES : _HEAD_BYTES + size])

@@ -122,7 +122,7 @@ class State:
         try:
             policy = policy_from_json(text, name)
         except PolicyError as error:
-            self.listings.complaints.append(f"{error} (the policy in force stays)")
+            self.listings.complaints.append(f"{error} (the active policy stays)")
             return
         if policy.clock != self.policy.clock:
             said = "tick and lateness are those of the tallies, new ones need a new log"

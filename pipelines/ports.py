@@ -54,7 +54,7 @@ class StoredRequest:
 
 
 class BlockStore(Protocol):
-    """The listings in force, every change that made them, floods, requests and facts.
+    """The active listings, every change that made them, floods, requests and facts.
 
     A subject is listed, held or neither: `list`, `extend` and `release` list it, `hold` holds it,
     `remove` and `expire` clear it, `refuse` leaves it as it is; all of them stay in the audit

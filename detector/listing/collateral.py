@@ -56,7 +56,7 @@ def is_material(costs: Costs, listing: Listing) -> bool:
 
 
 class Collateral:
-    """Normal mail by source, and the part of it that the listings in force block."""
+    """Normal mail by source, and the part of it that active listings block."""
 
     def __init__(self, limits: GuardLimits) -> None:
         self.limits = limits
@@ -67,7 +67,7 @@ class Collateral:
         self.observed_s = 0
 
     def cost(self, costs: Costs, listing: Listing, everything: int = 0) -> Cost:
-        """Judge a listing that counts in `costs` as in force, of `everything` that was sent so far.
+        """Judge a listing that counts in `costs` as active, of `everything` that was sent so far.
 
         A handful of messages is no share of anything, and a source that is not expected to send
         anything else is never held, nor one whose network sends next to nothing else.

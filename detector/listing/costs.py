@@ -57,7 +57,7 @@ class Costs:
 
     def __init__(self) -> None:
         self.in_all = 0
-        """Messages to others of all sources whose listings are in force."""
+        """Messages to others of all sources whose listings are active."""
         self._networks: dict[tuple[str, int], _Network] = {}
         self._domains: dict[str, int] = {}
 
@@ -90,7 +90,7 @@ class Costs:
         self.add(listing)
 
     def set_held(self, listing: Listing, *, held: bool) -> None:
-        """Hold a listing, or put it in force."""
+        """Hold a listing, or activate it."""
         self.take(listing)
         listing.held = held
         self.add(listing)

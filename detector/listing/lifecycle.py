@@ -48,7 +48,7 @@ class Listing:
     """An operator released it: it is not held again."""
     policy: str = ""
     published: bool = False
-    """Whether it was ever in force (or in the shadow); held before that, it never was."""
+    """Whether it was ever active (or in shadow mode); one that was only held never was."""
     held: bool = False
     shadow: bool = False
     flood: int = 0
@@ -78,7 +78,7 @@ class Answer:
 
 
 class Lifecycle:
-    """All listings in force, the memory of earlier ones, and when to look at each again."""
+    """All active listings, the memory of earlier ones, and when to look at each again."""
 
     def __init__(self, terms: ListingTerms) -> None:
         self.terms = terms
@@ -129,7 +129,7 @@ class Lifecycle:
         return min(now + max(0, left), hard), hard
 
     def add(self, listing: Listing, now: int) -> None:
-        """Put a new listing in force; earlier ones decide its tier and how long it lasts."""
+        """Start a new listing; earlier ones decide its tier and how long it lasts."""
         memory = [t for t in self.history.get(listing.subject, ()) if t > now - self.terms.memory_s]
         listing.repeats = len(memory)
         if len(memory) + 1 >= self.terms.standing_listings:
@@ -193,7 +193,7 @@ class Lifecycle:
         return self.listings.pop(subject)
 
     def unmake(self, listing: Listing) -> None:
-        """Forget that a listing ever was: it was a mistake, or never in force, so no repeat."""
+        """Forget that a listing ever was: it was a mistake, or never active, so no repeat."""
         times = self.history.get(listing.subject, ())
         if listing.listed_at in times:
             index = times.index(listing.listed_at)

@@ -29,7 +29,7 @@ __all__ = ["Listings"]
 
 
 class Listings:
-    """Listings in force, and the changes that the present close makes to them."""
+    """Active listings, and the changes that this close makes to them."""
 
     def __init__(
         self, policy: Policy, sources: Sources, collateral: Collateral,
@@ -248,7 +248,7 @@ class Listings:
         return listing.slot
 
     def allow_ranges(self, ranges: tuple[str, ...]) -> None:
-        """Put the operators' never-list in force."""
+        """Activate the operators' never-list."""
         self.never = NeverList((*self.policy.guard.never_list, *ranges))
         self.allowed = ranges
 

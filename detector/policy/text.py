@@ -63,7 +63,7 @@ _LESS: Final = (
     ("listing.standing_quiet_s", "listing.standing_hard_s"),
     ("listing.extend_every_s", "listing.temporary_hard_s"),
 )
-"""Readers end a listing at its hard end: quiet ends before it, and extensions are told before."""
+"""Readers end a listing at its hard end, so quiet ends and extensions come before it."""
 
 MOST_PROBLEMS: Final = 100
 _SHOWN_CHARACTERS: Final = 60

@@ -1,4 +1,4 @@
-"""The command line `floodwatch`: data on standard output, talk on standard error."""
+"""The command line `floodwatch`: data on standard output, messages on standard error."""
 
 __all__ = ["main"]
 

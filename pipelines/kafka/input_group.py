@@ -48,7 +48,7 @@ class InputGroup(Connected):
     """A member of the group. Used as an async context; every method may raise a `BrokerError`.
 
     `generation` goes up whenever partitions may have changed hands. Then all that is known of them
-    is void: `claim` tells which are ours now, and reading begins anew at the committed places.
+    is void: `claim` tells which are ours now, and reading restarts at the committed places.
     """
 
     def __init__(self, clients: KafkaClients) -> None:

@@ -9,8 +9,8 @@ from pipelines.parsers.foreign_files import foreign_file
 from pipelines.replay.first_look import check_copies, problem_of_fields
 from pipelines.replay.formats import FORMATS, HEAD_BYTES, detect_format
 from pipelines.settings.source import SourceSettings
+from pipelines.sources.compressed import PackedFile
 from pipelines.sources.files import STDIN, InputError, InputPartition, find_partitions
-from pipelines.sources.packed import PackedFile
 
 __all__ = ["Inspection", "inspect"]
 

@@ -9,8 +9,8 @@ from typing import Final
 from detector.events.interning import KeyTables
 from detector.log.records import LogRecord, decode_records, encode_record
 from pipelines.replay.formats import LOG_MAGIC
+from pipelines.sources.compressed import PackedFile
 from pipelines.sources.files import UnreadableInputError
-from pipelines.sources.packed import PackedFile
 from pipelines.stages.publish import SideFile
 
 __all__ = ["LogWriter", "read_log"]

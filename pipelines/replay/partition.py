@@ -5,9 +5,9 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
 from pipelines.replay.parquet import parquet_blocks
+from pipelines.sources.compressed import PackedFile
 from pipelines.sources.files import STDIN, InputPartition, UnreadableInputError
 from pipelines.sources.lines import LineBlocks
-from pipelines.sources.packed import PackedFile
 
 __all__ = ["PartitionFiles"]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
+from pipelines.sources.compressed import PackedFile
 from pipelines.sources.files import InputError, UnreadableInputError, reading_problem
-from pipelines.sources.packed import PackedFile
 from pipelines.sources.rotation import rotation_families
 
 __all__ = [

@@ -255,7 +255,7 @@ async def test_bad_controls_in_the_log_are_left_out_and_decisions_go_on(
         for words in (
             "policy at log offset 0", "listing.standing_listings: got 0", "listing.x: unknown key",
             "policy at log offset 1", "not JSON", "policy at log offset 2: changes [clock]",
-            "allowlist at log offset 3", "nonsense", "the policy in force stays",
+            "allowlist at log offset 3", "nonsense", "the active policy stays",
         ):  # fmt: skip
             assert words in member.said, words
         assert "\x1b" not in member.said

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.events.decode import OVERSIZED
+from pipelines.sources.compressed import CHUNK_BYTES, PackedFile
 from pipelines.sources.files import InputError, UnreadableInputError, find_partitions
 from pipelines.sources.lines import LONGEST_LINE, LineBlocks
-from pipelines.sources.packed import CHUNK_BYTES, PackedFile
 
 
 def paths(found: list[tuple[str, ...]]) -> list[list[str]]:
