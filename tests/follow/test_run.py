@@ -60,7 +60,7 @@ def test_a_log_ahead_of_the_time_of_day_is_reported(tmp_path: Path, follow: Star
     (tmp_path / "fast.toml").write_text(f"[web]\nport = {port}\n")
     process = follow("--input", "mail.log", "--format", "ndjson")
     assert process.stderr is not None
-    while b"ahead of the time of day" not in (line := process.stderr.readline()):
+    while b"times in a log are in the future" not in (line := process.stderr.readline()):
         assert line, "it has ended"
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5)
