@@ -150,7 +150,7 @@ def test_health_metrics_and_rejects_are_served(tmp_path: Path, follow: Started) 
     (port,) = free_ports(1)
     with (tmp_path / "fast.toml").open("a") as file:
         file.write(f"[web]\nport = {port}\n")
-    (tmp_path / "mail.log").write_bytes(lines(story()[:50]) + b'{"time": 1}\n')
+    (tmp_path / "mail.log").write_bytes(lines(story()[:50]) + b'{"time": 1767225600000}\n')
     process = follow("--input", "mail.log", "--rejects", "bad")
     metrics = ""
 
@@ -212,7 +212,7 @@ def test_a_log_that_is_not_there_yet_is_waited_for(tmp_path: Path, follow: Start
     [
         (("--input", "."), 2, "it is a directory"),
         (("--input", "no/mail.log"), 2, "there is no such directory"),
-        (("--input", "binary"), 2, "not a format that can be followed"),
+        (("--input", "binary"), 2, "it is a binary file"),
         (("--input", "packed.gz"), 2, "it is compressed"),
         (("--input", "mail.log", "--format", "csv"), 2, "--format: got 'csv'"),
         (("--input", "mail.log", "--input", "mail.log"), 2, "the same file is named twice"),
