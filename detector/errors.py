@@ -207,7 +207,7 @@ class LogFormatError(LogError):
 
     def __init__(self, got: str, allowed: str, index: int = 0) -> None:
         super().__init__(
-            f"log record: got {got}, want {allowed}: read it with the floodwatch that wrote it"
+            f"log record: got {got}, want {allowed}: use the version of floodwatch that wrote it"
         )
         self.got = got
         self.allowed = allowed

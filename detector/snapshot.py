@@ -245,7 +245,7 @@ def _unpacked(blob: bytes) -> dict[str, Any]:
     version = int.from_bytes(blob[len(MAGIC) : len(MAGIC) + 4], "little")
     if version != VERSION and version not in CARRIED:
         raise SnapshotError(
-            f"got version {version}, want version {VERSION}: read it with the floodwatch that "
+            f"got version {version}, want version {VERSION}: use the version of floodwatch that "
             "wrote it"
         )
     body = memoryview(blob)[:-_DIGEST_BYTES]

@@ -43,7 +43,7 @@ class WireError(FloodwatchError):
 
     def __init__(self, place: str, got: str) -> None:
         super().__init__(
-            f"{place}: got {got}, want version {VERSION}: read it with the floodwatch that wrote "
+            f"{place}: got {got}, want version {VERSION}: use the version of floodwatch that wrote "
             "it, or let the newer one take over"
         )
         self.place = place

@@ -68,8 +68,8 @@ def read_state(blob: bytes) -> tuple[Head, bytes]:
         )
     if words[1] != b"%d" % VERSION:
         raise SnapshotError(
-            f"got version {ascii(words[1])[2:-1]}, want version {VERSION}: read it with the "
-            "floodwatch that wrote it"
+            f"got version {ascii(words[1])[2:-1]}, want version {VERSION}: use the "
+            "version of floodwatch that wrote it"
         )
     line, _, snapshot = rest.partition(b"\n")
     if hashlib.sha256(line).hexdigest().encode() != words[2]:

@@ -295,9 +295,8 @@ async def test_a_log_made_anew_is_not_read_with_the_state_of_the_old_one(
             while log in await admin.list_topics():  # noqa: ASYNC110 - Kafka tells nobody
                 await asyncio.sleep(0.1)
         await create_topics(kafka, {log: 1})
-        said = (
-            f"topic {log}: partition 0 ends at offset 0, but it was read up to {end}: it was made"
-        )
+        place = f"topic {log}: partition 0 ends at offset 0, but it was read up to {end}"
+        said = f"{place}: it was recreated"
         await refused(site.run("detect"), 1, said)
 
 

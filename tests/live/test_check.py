@@ -96,7 +96,7 @@ def test_everything_that_is_wrong_is_told_at_once(
         (kafka,) = told(result)["Kafka"]
         assert kafka.startswith(f"WRONG  Kafka at 127.0.0.1:{port}: no broker answers: check ")
         assert told(result)["snapshot"][0].endswith(
-            ": begins at offset 0 of the log, which was not checked"
+            ": starts at offset 0 of the log, which was not checked"
         )
         (site.folder / "policy.toml").write_text("[listing]\nstanding_listings = 0\nx = 1\n")
         (site.folder / "secret").write_text("hunter2\n")
