@@ -139,3 +139,10 @@ def test_files_with_other_records_are_no_copies(floodwatch: Call) -> None:
     Path("d.ndjson").write_bytes(b"")
     result = replayed(floodwatch, *(f"{name}.ndjson" for name in "abcd"))
     assert (result.code, json.loads(result.out)["events"]) == (0, 31)
+
+
+def test_a_file_of_heartbeats_alone_is_one_of_ours(floodwatch: Call, tmp_path: Path) -> None:
+    """A partition may have nothing else; the dump of a topic adds when they were received."""
+    path = tmp_path / "beats.ndjson"
+    path.write_bytes(b'{"heartbeat":1767225600000,"received":1767225600100}\n' * 3)
+    assert floodwatch("replay", path, "--store", "memory:").code == 0
