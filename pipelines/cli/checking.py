@@ -29,7 +29,14 @@ from pipelines.settings.config_file import load_policy
 from pipelines.settings.model import LiveSettings, WebhookSettings
 from pipelines.settings.warnings import settings_warnings
 
-__all__ = ["CheckedParts", "check_installation", "detect_parts", "settings_part", "webhook_lines"]
+__all__ = [
+    "CheckedParts",
+    "check_installation",
+    "check_snapshot_folder",
+    "detect_parts",
+    "settings_part",
+    "webhook_lines",
+]
 
 _SQLITE: Final = "sqlite:///"
 _SKIPPED: Final = "not checked: "
@@ -166,13 +173,8 @@ class _Check(CheckedParts):
     def snapshot(self) -> list[str]:
         """Check that snapshots can be written, and that the log reaches back to the last one."""
         path = self._settings.detect.snapshot
-        folder, shown = path.absolute().parent, escaped(str(path))
-        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-            said = (
-                f"{escaped(str(folder))} is not a writable directory: check that it "
-                "exists and its permissions"
-            )
-            raise SettingsError([("detect.snapshot", said)])
+        shown = escaped(str(path))
+        check_snapshot_folder(path)
         try:
             policy, tables = self._policy(), load_tables(self._settings.detect)
         except FloodwatchError:
@@ -239,3 +241,18 @@ def webhook_lines(webhook: WebhookSettings) -> list[str]:
     if problems:
         raise SettingsError(problems)
     return [f"ok  {checked_url(webhook).host}, not contacted; its secret is valid"]
+
+
+def check_snapshot_folder(path: Path) -> None:
+    """Check that a snapshot can be written beside `path`.
+
+    Raises:
+        SettingsError: its directory does not exist, or must not be written.
+    """
+    folder = path.absolute().parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        said = (
+            f"{escaped(str(folder))} is not a writable directory: check that it "
+            "exists and its permissions"
+        )
+        raise SettingsError([("detect.snapshot", said)])

@@ -4,10 +4,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from detector.errors import FloodwatchError, SettingsError, StoreUrlError
+from detector.errors import FloodwatchError, StoreUrlError
 from pipelines.cli.checking import (
     CheckedParts,
     check_installation,
+    check_snapshot_folder,
     detect_parts,
     settings_part,
     webhook_lines,
@@ -82,13 +83,8 @@ def _input(path: str) -> list[str]:
 
 def _snapshot(settings: LiveSettings, inputs: Sequence[str]) -> list[str]:
     path = settings.detect.snapshot
-    folder, shown = path.absolute().parent, escaped(str(path))
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        said = (
-            f"{escaped(str(folder))} is not a writable directory: check that it "
-            "exists and its permissions"
-        )
-        raise SettingsError([("detect.snapshot", said)])
+    shown = escaped(str(path))
+    check_snapshot_folder(path)
     found = load_snapshot(path, read_state)
     if found is None:
         return [f"ok  none at {shown}: starts at the beginning of each log"]

@@ -75,7 +75,7 @@ async def until_told(run: Run, stop: asyncio.Event) -> None:
     """Run a stage; one that ends unasked, even by a cancellation of nobody's, is an error.
 
     Raises:
-        FloodwatchError: it ended unasked; a process that goes on without it would look well.
+        FloodwatchError: it ended unexpectedly; without it the process would only look healthy.
     """
     try:
         await run(stop)

@@ -19,7 +19,7 @@ class PartitionFiles:
 
     `opened` is the file that was looked at already and cannot be opened a second time (a pipe).
     `columns` are those that a mapping reads of Parquet (none: those of the event contract).
-    A file that fails is noted in `failures`; reading goes on with the next one.
+    A file that fails is noted in `failures`; reading continues with the next one.
     """
 
     def __init__(
