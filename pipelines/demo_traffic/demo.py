@@ -35,7 +35,7 @@ def main() -> int:
     for name in ("lookup", "explain"):
         _say("")
         _run([name, subject, "--store", store])
-    _say("\nGo on with:\n")
+    _say("\nNext steps:\n")
     for command in (
         ["list", "--tier", "temporary", "--store", store],
         ["remove", subject, "--store", store],
